@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator, MutableMapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from traceback import StackSummary, TracebackException
 from typing import Any
 
 import pytest
@@ -195,6 +196,18 @@ async def test_a_sink_that_fails_ends_the_relay_with_its_error() -> None:
         with pytest.raises(StreamFull, match="takes no more messages: maximum bytes exceeded; raise its limits"):
             await task
         await server.wait_for_subscriptions(0)
+
+
+async def test_no_traceback_shows_a_payload() -> None:
+    sink = MemorySink()
+    async with relaying(sink) as (server, _, task):
+        sink.failure = StreamFull("APPWRITE", "maximum bytes exceeded")
+        publish(server, "geheim")
+        with pytest.raises(StreamFull) as caught:
+            await task
+        shown = TracebackException.from_exception(caught.value, capture_locals=True)
+    assert "in publish" in "".join(shown.format())
+    assert "geheim" not in "".join(StackSummary.from_list(shown.stack[1:]).format())
 
 
 @pytest.mark.virtual(reports=None)
