@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from realtime_fsm.relay.errors import RelayError
     from realtime_fsm.runtime.delivery import CatchUp
 
-_LOGIN = {"user": "NATS_USER", "password": "NATS_PASSWORD", "token": "NATS_TOKEN", "credentials": "NATS_CREDS"}
+_LOGIN = {"user": "NATS_USER", "password": "NATS_PASSWORD", "token": "NATS_TOKEN", "user_credentials": "NATS_CREDS"}
 _TABLE = re.compile(r"(?:databases|tablesdb)\.(.+)\.tables\.(.+?)\.rows(?:\.(?:create|update|upsert))?")
 
 
@@ -63,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
 async def _relay(options: argparse.Namespace) -> None:
     from realtime_fsm.relay import JetStream, Relay  # without nats-py, this alone fails
 
-    login: dict[str, Any] = {option: os.environ.get(name) or None for option, name in _LOGIN.items()}
+    login: dict[str, Any] = {option: os.environ[name] for option, name in _LOGIN.items() if os.environ.get(name)}
     sink = JetStream(options.to, stream=options.stream, outage=options.outage, on_trouble=_print_trouble, **login)
     catch_up = _catch_up(options) if options.catch_up else None
 

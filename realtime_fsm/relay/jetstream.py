@@ -11,8 +11,6 @@ knows ids for as long: no message is sent again after its id is forgotten.
 from __future__ import annotations
 
 import asyncio
-import importlib.util
-import os
 import ssl
 from collections import deque
 from contextlib import asynccontextmanager, suppress
@@ -45,17 +43,13 @@ from realtime_fsm.sealing import sealed
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
     from datetime import datetime
-    from os import PathLike
 
     from nats.aio.msg import Msg
     from nats.js.client import JetStreamContext
 
     from realtime_fsm.relay.message import Message
 
-MAX_AGE = 7 * 86_400.0
-"""Seconds for which a stream that this module creates keeps a message."""
-MAX_BYTES = 1024 * 1024 * 1024
-"""Bytes that a stream that this module creates holds; a full one refuses new messages."""
+_MAX_AGE, _MAX_BYTES = 7 * 86_400.0, 1024 * 1024 * 1024  # seconds and bytes that a new stream keeps
 _PATIENCE = 10  # seconds for a dial, and for all acknowledgements of a chunk
 _CHUNK_BYTES = 4 * 1024 * 1024  # in flight at once, or one larger message
 _CHUNK = 1024
@@ -77,12 +71,8 @@ class JetStream:
         stream: the name of the stream.
         outage: the longest outage to be covered, in seconds. The relay waits so long for a broker that is lost or full. The
             stream should know ids for as long (its ``duplicate_window``), or `ShortWindowWarning` says so.
-        user: the user, unless the URL holds one.
-        password: the user's password.
-        token: a token, instead of a user.
-        credentials: the path of a credentials file (package ``nkeys``).
-        tls: the certificates to trust, and to show; None trusts the system's authorities.
         on_trouble: called with the error when the sink begins to wait, once for each loss of the broker or full stream.
+        options: further arguments of ``nats.connect``: ``user``, ``password``, ``token``, ``user_credentials``, ``tls``, ...
 
     Attributes:
         server: the hosts and ports, and nothing else of the URLs.
@@ -104,12 +94,8 @@ class JetStream:
         *,
         stream: str = "APPWRITE",
         outage: float = 600.0,
-        user: str | None = None,
-        password: str | None = None,
-        token: str | None = None,
-        credentials: str | PathLike[str] | None = None,
-        tls: ssl.SSLContext | None = None,
         on_trouble: Callable[[RelayError], object] | None = None,
+        **options: Any,
     ) -> None:
         urls = [servers] if isinstance(servers, str) else list(servers)
         self.server = ", ".join(map(_host_and_port, urls)) or _host_and_port("")
@@ -120,11 +106,7 @@ class JetStream:
         self.duplicate_window = 0.0
         self._outage = outage
         self._tls_required = any(urlsplit(url).scheme in ("tls", "wss") for url in urls)
-        login = {"user": user, "password": password, "token": token, "tls": tls}
-        self._options: dict[str, Any] = {name: value for name, value in login.items() if value is not None}
-        if credentials is not None:
-            self._options["user_credentials"] = _credentials_file(credentials)
-        self._options["servers"] = urls
+        self._options = {**options, "servers": urls}
         self._on_trouble = on_trouble
         self._subjects = ""
         self._client: Client | None = None
@@ -270,7 +252,7 @@ class JetStream:
                     self._inbox = client.new_inbox()
                     await client.subscribe(f"{self._inbox}.>", cb=self._on_ack)
                     self._js = js
-        except (Error, OSError, TimeoutError) as problem:
+        except (Error, OSError, ImportError) as problem:
             first = problems[-1] if isinstance(problem, NoServersError) and problems else problem
             failure = lost.result() if lost.done() else self._error_of(first)
         if failure is not None:
@@ -285,10 +267,10 @@ class JetStream:
                 StreamConfig(
                     name=self.stream,
                     subjects=["appwrite.>"],
-                    max_age=MAX_AGE,
-                    max_bytes=MAX_BYTES,
+                    max_age=_MAX_AGE,
+                    max_bytes=_MAX_BYTES,
                     discard=DiscardPolicy.NEW,
-                    duplicate_window=min(self._outage, MAX_AGE),
+                    duplicate_window=min(self._outage, _MAX_AGE),
                 )
             )
         patterns = info.config.subjects or []
@@ -320,7 +302,7 @@ class JetStream:
 
     async def _hang_up(self) -> None:
         client, self._client, self._js = self._client, None, None
-        if client is not None:
+        if client is not None and (client.is_connected or client.is_connecting):
             with suppress(Error, OSError, TimeoutError):  # the broker may be gone, or frozen
                 async with asyncio.timeout(1):
                     await client.close()
@@ -359,14 +341,6 @@ def _host_and_port(url: str) -> str:
     except ValueError:
         pass
     raise BadOption("servers", "this is not the URL of a NATS server; give one such as nats://127.0.0.1:4222")
-
-
-def _credentials_file(path: str | PathLike[str]) -> str:
-    if importlib.util.find_spec("nkeys") is None:
-        raise BadOption("credentials", "the package nkeys is missing; run pip install nkeys")
-    if not os.access(path, os.R_OK):
-        raise BadOption("credentials", f"{os.fspath(path)} cannot be read; give the path of a credentials file")
-    return os.fspath(path)
 
 
 def _covers(pattern: str, subjects: str) -> bool:
