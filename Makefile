@@ -72,7 +72,7 @@ types: $(READY) $(if $(shell command -v npm),$(PEERS_READY)) ## check the packag
 PYRIGHT := $(PEERS)/node_modules/.bin/pyright
 EXAMPLES := $(PAGES) docs/examples
 
-diagrams: $(READY) ## regenerate diagrams/: pictures, reference, record schema, lnav, OpenTelemetry, the demonstration
+diagrams: $(READY) ## regenerate diagrams/: pictures, reference, record schema, lnav, OpenTelemetry, Grafana, alerts, the demonstration
 	@cd tests && ../$(BIN)/python -c 'from generated.files import write_all; write_all("../diagrams")'
 
 drift: $(READY) ## compare diagrams/ with the table, the record types and the demonstration

@@ -53,7 +53,7 @@ def test_the_description(built: tuple[Path, Path]) -> None:
         (name,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
         described = Parser().parsestr(wheel.read(name).decode())
     assert described["Version"] == realtime_fsm.__version__
-    assert described.get_all("Provides-Extra") == ["appwrite", "speed", "zst"]
+    assert described.get_all("Provides-Extra") == ["appwrite", "nats", "otel", "speed", "tui", "zst"]
     links = dict(link.split(", ") for link in described.get_all("Project-URL", []))
     assert links.keys() == {"Documentation", "Source", "Issues", "Changelog"}
     pythons = [text.rpartition(" ")[2] for text in described.get_all("Classifier", []) if "Python :: 3." in text]

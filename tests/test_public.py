@@ -37,6 +37,7 @@ OWNERS = {
     "nats": {"relay/jetstream.py"},
     # The client uses aiohttp in one file; so do the embedded server, a tool for tests, and the pages of operators.
     "aiohttp": {"runtime/transport.py", "testing/listener.py", "ops/web.py"},
+    "opentelemetry": {"telemetry.py", "ops/telemetry.py", "ops/telemetry_counts.py", "ops/telemetry_spans.py"},
 }
 MODULES = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.rglob("*.py"))}
 KNOWN: set[frozenset[str]] = set()

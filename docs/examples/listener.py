@@ -4,7 +4,7 @@ Run it beside `realtime-fsm serve`:
 
     APPWRITE_ENDPOINT=http://127.0.0.1:8090/v1 APPWRITE_PROJECT=demo python listener.py rows
 
-Events go to stdout. Changes of state, gaps and failures go to stderr.
+Events go to stdout. Gaps and the client's own log, such as changes of state, go to stderr.
 """
 
 import asyncio
@@ -13,18 +13,11 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
 
-from realtime_fsm import Change, Gap, Realtime
+from realtime_fsm import Gap, Realtime
 from realtime_fsm.errors import RealtimeError
 
 log = logging.getLogger("listener")
-
-
-async def report_changes(changes: AsyncIterator[Change]) -> None:
-    """Log each change of state until the connection ends."""
-    async for change in changes:
-        log.info("%s -> %s%s", change.source, change.dest, f", because {change.cause}" if change.cause else "")
 
 
 def report_gap(gap: Gap) -> None:
@@ -39,13 +32,9 @@ async def listen(channels: list[str]) -> None:
         os.environ["APPWRITE_PROJECT"],
         session=os.environ.get("APPWRITE_SESSION"),  # None: listen as a guest
     )
-    reporting = asyncio.create_task(report_changes(realtime.states()))
-    try:
-        async with realtime, realtime.subscribe(*channels, on_gap=report_gap) as subscription:
-            async for event in subscription:
-                print(json.dumps({"action": event.action, "id": event.id, "payload": event.payload}), flush=True)
-    finally:
-        await reporting  # the last change comes with the end of the connection
+    async with realtime, realtime.subscribe(*channels, on_gap=report_gap) as subscription:
+        async for event in subscription:
+            print(json.dumps({"action": event.action, "id": event.id, "payload": event.payload}), flush=True)
 
 
 async def main() -> int:

@@ -18,11 +18,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from realtime_fsm.auditlog.layouts import wrapper
+    from realtime_fsm.auditlog.layouts import readable, wrapper
     from realtime_fsm.auditlog.records import RECORDS, SCHEMA, AnyRecord, json_schema
     from realtime_fsm.auditlog.writer import configure
 
-__all__ = ["RECORDS", "SCHEMA", "AnyRecord", "configure", "json_schema", "wrapper"]
+__all__ = ["RECORDS", "SCHEMA", "AnyRecord", "configure", "json_schema", "readable", "wrapper"]
 
 
 if not TYPE_CHECKING:  # a checker knows the names, and refuses others
@@ -30,7 +30,7 @@ if not TYPE_CHECKING:  # a checker knows the names, and refuses others
     def __getattr__(name: str) -> Any:
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        module = {"configure": "writer", "wrapper": "layouts"}.get(name, "records")
+        module = {"configure": "writer", "readable": "layouts", "wrapper": "layouts"}.get(name, "records")
         return getattr(import_module(f"realtime_fsm.auditlog.{module}"), name)
 
 

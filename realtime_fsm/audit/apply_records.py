@@ -212,7 +212,8 @@ def _check_change(tracked: TrackedConnection, line: FlatRecord) -> RuleBreach | 
             allowed = desired
     if allowed:
         return None
-    state = "withdrawn" if withdrawn else "acknowledged" if who in tracked.acknowledged else "desired" if desired else "not desired"
+    desire = "acknowledged" if who in tracked.acknowledged else "desired" if desired else "not desired"
+    state = "withdrawn" if withdrawn else desire
     return RuleBreach("request", f"the record says {change}, and the subscription is {state}")
 
 

@@ -87,8 +87,10 @@ def _basics(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: flo
 
 
 def _keeps_era(tracked: TrackedConnection, line: FlatRecord, step: RowFacts) -> bool:
-    if not tracked.complete or step.may_change_era:
+    if not tracked.complete or step.enters_live or step.switches_to_url:
         return False
+    if step.finds_era and tracked.policies is not None:  # after a refusal by an era the machine begins anew
+        return line.era != tracked.policies.era
     return not (step.may_tell_e1_from_e2 and {line.era, tracked.era} == {Era.E1, Era.E2})
 
 

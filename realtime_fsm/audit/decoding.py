@@ -143,6 +143,7 @@ _STRICT: dict[str, Any] = {
     "machine": Literal[TABLE.fingerprint],
     "connection_id": str,
     "timestamp": _MOMENT,
+    "sentence": Annotated[str, msgspec.Meta(pattern=r"^(?:[^ =]{1,24}+ )*+[^ =]{1,24}+$")],  # no long token, no cookie
     "row": Literal[tuple(row.id for row in TABLE.rows)],
     "trigger": Literal[tuple(trigger.value for trigger in TABLE.triggers)],
     "source": Literal[tuple(state.value for state in TABLE.states)],

@@ -31,11 +31,11 @@ class RowFacts:
 
     # Slots save a tenth of an audit: these are more attributes than fit into a shared dictionary.
     __slots__ = (
-        "answers", "causes", "changes", "checks", "closes_awaited", "closes_draining", "closes_first", "dest", "dials",
-        "drains", "drops", "ends", "enters_live", "expects_first_link", "finds_era", "forgives", "gives_up", "id",
-        "is_deadline", "is_error_frame", "is_loss", "is_pong", "leaves_live", "link_unchanged", "may_send",
-        "may_change_era", "may_tell_e1_from_e2", "must_send", "of_socket", "opens", "pings", "plans_retry", "resets_attempts", "restores", "resumes", "row",
-        "sends_authentication", "settles", "source", "switches_to_url", "trigger",
+        "answers", "causes", "changes", "checks", "closes_awaited", "closes_draining", "closes_first", "dest",
+        "dials", "drains", "drops", "ends", "enters_live", "expects_first_link", "finds_era", "forgives", "gives_up",
+        "id", "is_deadline", "is_error_frame", "is_loss", "is_pong", "leaves_live", "link_unchanged", "may_send",
+        "may_tell_e1_from_e2", "must_send", "of_socket", "opens", "pings", "plans_retry", "resets_attempts",
+        "restores", "resumes", "row", "sends_authentication", "settles", "source", "switches_to_url", "trigger",
     )  # fmt: skip
 
     def __init__(self, row: Row[State, Trigger]) -> None:
@@ -73,7 +73,6 @@ class RowFacts:
         self.must_send: int = int(self.pings or self.sends_authentication or only_sends)
         breaks = self.dials or self.resets_attempts or self.forgives or self.drops or row.trigger in _FAILING
         self.link_unchanged: bool = not breaks
-        self.may_change_era: bool = self.enters_live or self.finds_era or self.switches_to_url
         self.may_tell_e1_from_e2: bool = row.trigger in (Trigger.PONG, Trigger.SERVER_ERROR)
         self.is_pong: bool = row.trigger is Trigger.PONG
         self.is_error_frame: bool = row.trigger is Trigger.SERVER_ERROR

@@ -246,7 +246,9 @@ class TrackedConnection:
         self.withdrawn.clear()
         self.acknowledged.clear()
         self.established.clear()
-        self.retry = self.covered_from = self.faulty_since = self.awaits = self.origin = self.ping_took = self.next_triggers = None
+        self.retry = self.covered_from = self.faulty_since = self.awaits = self.origin = self.ping_took = self.next_triggers = (
+            None
+        )
         self.unwanted = False
         self.reset_link()
         self.sent_known, self.erred = False, None

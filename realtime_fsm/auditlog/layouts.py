@@ -3,8 +3,8 @@
 Invariant: a layout keeps the whole record under one key, `NAMESPACE`, so no field of the record meets a reserved name.
 
 Design: Datadog takes `source`, `status` and others for itself. Elasticsearch refuses a document whose `event` or `source` is no
-object, and fixes the type of a field by its first value; so a layout makes a text of each code. The audit finds the record under
-the key, and `restored` undoes the text.
+object, and fixes the type of a field by its first value; so a layout makes a text of each code. Both show `message` first, so it
+holds the sentence. The audit finds the record under the key, and `restored` undoes the text.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from realtime_fsm.auditlog.records import RECORDS
 from realtime_fsm.errors import BadOption
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, MutableMapping
 
 Layout: TypeAlias = Literal["ecs", "datadog", "nested"]
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
@@ -47,7 +47,8 @@ def wrapper(fields: Layout) -> Callable[[Any, str, Any], Any]:
 
     Args:
         fields: ``"ecs"`` for the Elastic Common Schema, ``"datadog"``, or ``"nested"``, which keeps structlog's names of event,
-            level and timestamp. In each, the key ``realtime_fsm`` holds the whole record, with its error code as a text.
+            level and timestamp. In each, the key ``realtime_fsm`` holds the whole record, with its error code as a text. In
+            the first two, ``message`` holds its sentence.
 
     Raises:
         BadOption: for another layout.
@@ -63,10 +64,24 @@ def wrapper(fields: Layout) -> Callable[[Any, str, Any], Any]:
         record = {name: event_dict.pop(name) for name in _FIELDS[event] if name in event_dict}
         if record.get("error_code") is not None:
             record["error_code"] = _as_text(record["error_code"])
-        head = {names.timestamp: record["timestamp"], names.level: event_dict.pop("level", method), names.event: event}
+        text = event if names.event == "event" else record.pop("sentence", event)
+        head = {names.timestamp: record["timestamp"], names.level: event_dict.pop("level", method), names.event: text}
         return {**head, **names.constants, **event_dict, NAMESPACE: record}
 
     return wrap
+
+
+def readable(_: object, __: str, event_dict: MutableMapping[str, Any]) -> Mapping[str, Any]:
+    """Show a record of this library as a sentence: a structlog processor for a console, which leaves other events alone.
+
+    The sentence becomes the event, and ``connection`` holds the first 8 characters of the connection's id. The level, the
+    timestamp and the fields of the application stay. Put it behind any processor that needs the record.
+    """
+    event = event_dict.get("event")
+    if not isinstance(event, str) or event not in _FIELDS or "sentence" not in event_dict:
+        return event_dict
+    kept = {name: value for name, value in event_dict.items() if name == "timestamp" or name not in _FIELDS[event]}
+    return {**kept, "event": event_dict["sentence"], "connection": event_dict["connection_id"][:8]}
 
 
 def _as_text(code: int | str) -> str:

@@ -31,6 +31,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, tag_field="event"):
         seq: the number of the record on its connection, from 1; a hole means that a record is missing.
         timestamp: when the record was written, UTC, ISO 8601.
         link: the number of the newest link (its generation); 0 before the first.
+        sentence: a sentence for people, made from the other fields.
     """
 
     schema: int = SCHEMA
@@ -39,6 +40,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, tag_field="event"):
     seq: int
     timestamp: str
     link: int
+    sentence: str | UnsetType = UNSET
 
 
 class OpenRecord(Record, frozen=True, kw_only=True, tag="realtime.open"):
@@ -89,6 +91,7 @@ class TransitionRecord(Record, frozen=True, kw_only=True, tag="realtime.transiti
         heard: whether a frame came since the ping, where a pong is overdue, or since the last error frame, where the link ends;
             absent on other steps.
         dial_slot: when the rate limit of the process lets the dial leave, by the machine's clock; absent where none has to wait.
+        delay: seconds from the step to the next dial; absent where no dial waits.
     """
 
     row: str
@@ -110,6 +113,7 @@ class TransitionRecord(Record, frozen=True, kw_only=True, tag="realtime.transiti
     enabled: bool | UnsetType = UNSET
     heard: bool | UnsetType = UNSET
     dial_slot: float | UnsetType = UNSET
+    delay: float | UnsetType = UNSET
 
 
 class SubscriptionRecord(Record, frozen=True, kw_only=True, tag="realtime.subscription"):

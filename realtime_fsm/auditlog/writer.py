@@ -3,14 +3,16 @@
 Invariant: the records of a connection are numbered without a hole and written in their order, and no failure of the application's
 logging reaches the connection.
 
-Design: a record goes into the structlog configuration of the application, by its public API; without a configuration nothing is
-written. `realtime_fsm.auditlog.records` defines the records. With `configure` a record takes about 25 us of CPU from the call to
-the file, of which structlog takes half: at 10,000 connections that ping every 30 seconds, 1 % of a core.
+Design: a record goes into the structlog configuration of the application, by its public API; without a configuration its
+sentence goes to the standard logger `realtime_fsm`. A record that no one hears is not even built. `realtime_fsm.auditlog.records`
+defines the records. With `configure` a record takes about 25 us of CPU from the call to the file, of which structlog takes half:
+at 10,000 connections that ping every 30 seconds, 1 % of a core.
 """
 
 from __future__ import annotations
 
 import inspect
+import logging
 import re
 from contextlib import contextmanager
 from contextvars import Context, copy_context
@@ -21,13 +23,15 @@ import msgspec
 import structlog
 from msgspec import UNSET, UnsetType
 
+from realtime_fsm import hooks
 from realtime_fsm.auditlog import records
 from realtime_fsm.auditlog.file import AuditFile
-from realtime_fsm.auditlog.layouts import wrapper
+from realtime_fsm.auditlog.layouts import NAMESPACE, wrapper
+from realtime_fsm.auditlog.sentences import level_of, sentence
 from realtime_fsm.auditlog.settings import settings_of
 from realtime_fsm.containment import contain
 from realtime_fsm.errors import ServerError, StreamEnded, UpgradeRefused
-from realtime_fsm.fsm.table import TABLE, State
+from realtime_fsm.fsm.table import TABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,8 +48,9 @@ if TYPE_CHECKING:
 
 _NAMES = {row.id: (row.trigger.value, row.source.value, (row.dest or row.source).value) for row in TABLE.rows}
 _ASYNC = getattr(structlog.stdlib, "AsyncBoundLogger", ())  # deprecated: a later structlog may lack it
+_standard = logging.getLogger("realtime_fsm")
+_NUMBERS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 T = TypeVar("T")
-_observers: list[Callable[[str, Any], None]] = []
 _WORD = re.compile(r"[A-Za-z0-9]{1,16}")
 
 
@@ -85,7 +90,7 @@ class AuditWriter:
 
     def opened(self, context: ConnectionContext) -> None:
         """Write the first use of the connection object, with its settings."""
-        self._write(records.OpenRecord, **(settings_of(context) if structlog.is_configured() or _observers else {}))
+        self._write(records.OpenRecord, **(settings_of(context) if _is_heard("debug") else {}))
 
     def transition(self, transition: TransitionTaken, at: datetime) -> None:
         """Write a transition.
@@ -95,11 +100,15 @@ class AuditWriter:
             at: the moment, aware, in UTC.
         """
         cause, row = transition.cause, transition.row
-        trigger, source, dest = _NAMES[row.id]
         self._link = transition.link
+        level = level_of(row.id, fails=cause is not None)
+        if not _is_heard(level):  # the most frequent record: it is not worth its fields
+            self._seq += 1
+            return
+        trigger, source, dest = _NAMES[row.id]
         self._write(
             records.TransitionRecord,
-            "error" if row.dest is State.ERROR else "info" if cause is None else "warning",
+            level,
             at,
             row=row.id,
             trigger=trigger,
@@ -120,6 +129,7 @@ class AuditWriter:
             enabled=_or_absent(transition.enabled),
             heard=_or_absent(transition.heard),
             dial_slot=_or_absent(transition.dial_slot),
+            delay=UNSET if transition.delay is None else round(transition.delay, 6),
         )
 
     def subscription(
@@ -132,7 +142,7 @@ class AuditWriter:
         size: int = 0,
     ) -> None:
         """Write what became of a subscription."""
-        level = "warning" if change == "rejected" else "info"
+        level = "warning" if change == "rejected" else "debug"
         self._write(
             records.SubscriptionRecord,
             level,
@@ -147,7 +157,7 @@ class AuditWriter:
         self, change: Literal["desired", "stored", "rejected", "withdrawn"], code: Code | None = None, *, dwell: float = 0.0
     ) -> None:
         """Write what became of a presence."""
-        level = "warning" if change == "rejected" else "info"
+        level = "warning" if change == "rejected" else "debug"
         self._write(records.PresenceRecord, level, change=change, error_code=_safe_code(code), dwell=round(dwell, 6))
 
     def ping(self, round_trip: float) -> None:
@@ -174,10 +184,9 @@ class AuditWriter:
     def outage(
         self, change: Literal["opened", "closed"], cause: str, *, planned: bool, seconds: float = 0.0, dials: int = 0
     ) -> None:
-        """Write the begin or the end of an outage."""
-        level = "warning" if change == "opened" and not planned else "info"
+        """Write the begin or the end of an outage. The step that lost the link is the warning."""
         self._write(
-            records.OutageRecord, level, change=change, cause=cause, planned=planned, seconds=round(seconds, 6), dials=dials
+            records.OutageRecord, "info", change=change, cause=cause, planned=planned, seconds=round(seconds, 6), dials=dials
         )
 
     def dropped(self, identifier: str, count: int) -> None:
@@ -192,7 +201,7 @@ class AuditWriter:
         self, change: Literal["echoed", "missed", "refused", "failed"], code: Code | None = None, *, seconds: float = 0.0
     ) -> None:
         """Write what became of a canary, `seconds` after it was due."""
-        level = "info" if change == "echoed" else "warning"
+        level = "debug" if change == "echoed" else "warning"
         self._write(records.CanaryRecord, level, change=change, error_code=_safe_code(code), seconds=round(seconds, 6))
 
     def retired(self, retired: int, dwell: float) -> None:
@@ -223,10 +232,9 @@ class AuditWriter:
         """Write the end of the connection object."""
         self._write(records.CloseRecord)
 
-    def _write(self, kind: type[Record], level: str = "info", at: datetime | None = None, /, **fields: Any) -> None:
+    def _write(self, kind: type[Record], level: str = "debug", at: datetime | None = None, /, **fields: Any) -> None:
         self._seq += 1
-        configured = structlog.is_configured()
-        if not configured and not _observers:
+        if not _is_heard(level):
             return
         record = kind(
             machine=TABLE.fingerprint,
@@ -236,10 +244,6 @@ class AuditWriter:
             link=self._link,
             **fields,
         )
-        for observe in _observers:
-            observe(level, record)
-        if not configured:
-            return
         if self._writing is not None:
             self._writing.append((level, record))
             return
@@ -251,13 +255,33 @@ class AuditWriter:
             self._writing = None
 
     def _emit(self, level: str, record: Record) -> None:
-        try:
-            _log(self._log.bind(), level, msgspec.to_builtins(record))
-        except BaseException as failure:  # noqa: BLE001  (of any processor of the application; none may stop the link)
-            self.failures += 1
-            if self.failures == 1:
-                self._on_failure(failure)
-            contain(failure)
+        for write in (*hooks.records, self._emit_to_log):
+            try:
+                write(level, record)
+            except BaseException as failure:  # noqa: BLE001  (of any hook, processor or handler; none may stop the link)
+                self.failures += 1
+                if self.failures == 1:
+                    self._on_failure(failure)
+                contain(failure)
+
+    def _emit_to_log(self, level: str, record: Record) -> None:
+        if structlog.is_configured():
+            _log(self._log.bind(), level, _told(record))
+        elif _standard.isEnabledFor(_NUMBERS[level]):
+            fields = _told(record)
+            text = f"{fields['sentence']} [{self._connection_id[:8]}]"
+            _standard.log(_NUMBERS[level], text, extra={NAMESPACE: fields})
+
+
+def _is_heard(level: str) -> bool:
+    """Tell whether someone hears a record of a level; a processor of structlog decides for itself."""
+    return structlog.is_configured() or _standard.isEnabledFor(_NUMBERS[level]) or bool(hooks.records)
+
+
+def _told(record: Record) -> dict[str, Any]:
+    fields: dict[str, Any] = msgspec.to_builtins(record)
+    fields["sentence"] = sentence(record)
+    return fields
 
 
 @contextmanager
@@ -265,13 +289,10 @@ def observed(observe: Callable[[str, Any], None]) -> Iterator[None]:
     """Show each record of this process to a function, whatever the application's logging does with it; for tests.
 
     Args:
-        observe: takes the level and the record, in the thread of the connection. It may not raise an exception.
+        observe: takes the level and the record, in the thread of the connection.
     """
-    _observers.append(observe)
-    try:
+    with hooks.added(hooks.records, observe):
         yield
-    finally:
-        _observers.remove(observe)
 
 
 def _log(logger: Any, level: str, fields: dict[str, Any]) -> None:

@@ -68,7 +68,7 @@ def add_parser(commands: Any) -> None:
     )  # fmt: skip
     audit_times.add_arguments(parser)
     parser.add_argument(
-        "--map", metavar="FIELD=KEY", action="append", default=[], type=_renamed,
+        "--map", metavar="FIELD=KEY", action="append", default=[], type=renamed,
         help="the log has this field of a record under that key, as in event=message; may be repeated",
     )  # fmt: skip
     parser.add_argument(
@@ -100,7 +100,8 @@ def add_parser(commands: Any) -> None:
     parser.set_defaults(run=run)
 
 
-def _renamed(word: str) -> tuple[str, str]:
+def renamed(word: str) -> tuple[str, str]:
+    """Read a field and the key that a log has for it."""
     field, _, key = word.partition("=")
     if not key or field not in (*FIELDS, "event"):
         raise argparse.ArgumentTypeError(f"{word!r} is not FIELD=KEY, with a field of a record such as event=message")
@@ -133,15 +134,15 @@ def _misfit(options: argparse.Namespace) -> str | None:
 
 
 def _audit(options: argparse.Namespace) -> int:
-    renamed = dict(options.map)
+    names = dict(options.map)
     asked: dict[str, Any] = {
-        "only": options.connection, "fail_on": options.fail_on, "detail": options.format == "html", "names": renamed,
+        "only": options.connection, "fail_on": options.fail_on, "detail": options.format == "html", "names": names,
         "tables": [read_table(name, "--table") for name in options.table],
     }  # fmt: skip
     if options.follow:
         auditor = follow(options.files, **asked, **audit_times.resolve(options, []))
     else:
-        order = sort_by_content(options.files, renamed)
+        order = sort_by_content(options.files, names)
         with audit_times.rereadable(options, order) as copies:
             auditor = Auditor(**asked, **audit_times.resolve(options, [copies.get(name, name) for name in order]))
             _read(auditor, order, copies)

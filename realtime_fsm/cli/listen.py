@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import AsyncIterator, Coroutine
 
+    from realtime_fsm.cli.screen import Screen
     from realtime_fsm.client.subscription import Subscription
     from realtime_fsm.events import Event
     from realtime_fsm.fsm.change import Change, Failure
@@ -49,6 +50,10 @@ def add_parser(commands: Any) -> None:
         " NO_PROXY.",
     )
     add_connection_arguments(parser)
+    parser.add_argument(
+        "--tui", action="store_true",
+        help="draw the state, the counts of each channel, and the last events, changes and failed dials (extra tui)",
+    )  # fmt: skip
     parser.set_defaults(run=run)
 
 
@@ -101,13 +106,18 @@ def run_connection(options: argparse.Namespace, work: Coroutine[None, None, None
 
 
 async def _listen(options: argparse.Namespace) -> None:
+    screen_type = _screen_type() if options.tui else None
     async with AsyncExitStack() as stack:
         realtime = await open_connection(options, stack)
+        if screen_type is not None:
+            await screen_type(realtime, options.channels).run()
+            return
+        print_news(realtime, stack)
         await _print_events(await realtime.subscribe(*options.channels, buffer=_BUFFER, overflow="pause"))
 
 
 async def open_connection(options: argparse.Namespace, stack: AsyncExitStack) -> Realtime:
-    """Make the connection of the arguments, with its log and its messages; the stack disposes of it."""
+    """Make the connection of the arguments, with its log and its probes; the stack disposes of it."""
     if options.log is not None:
         stack.enter_context(configure(options.log))
     realtime = await stack.enter_async_context(
@@ -121,12 +131,26 @@ async def open_connection(options: argparse.Namespace, stack: AsyncExitStack) ->
     )
     if options.health is not None:
         await _serve_health(stack, realtime, *options.health)
+    return realtime
+
+
+def print_news(realtime: Realtime, stack: AsyncExitStack) -> None:
+    """Print each failed dial to stderr, and on a terminal each change of state."""
     realtime._driver.failures.on_failure = _print_failure  # noqa: SLF001  (no state tells of each attempt)
     if sys.stderr.isatty():
         printer = asyncio.ensure_future(_print_changes(realtime.states(), sys.stderr))
         stack.push_async_callback(asyncio.wait, (printer,))  # the last change comes with the disposal
         stack.push_async_callback(realtime.dispose)
-    return realtime
+
+
+def _screen_type() -> type[Screen]:
+    try:
+        from realtime_fsm.cli.screen import Screen
+    except ImportError:
+        raise BadOption("--tui", "the package rich is missing; install realtime-fsm[tui]") from None
+    if not sys.stdout.isatty():
+        raise BadOption("--tui", "standard output is no terminal; leave the option out")
+    return Screen
 
 
 async def _serve_health(stack: AsyncExitStack, realtime: Realtime, host: str, port: int) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from typing import TYPE_CHECKING
 
 from realtime_fsm import __version__
-from realtime_fsm.cli import audit, completion, demo, diagram, explain, listen, relay, replay, serve
+from realtime_fsm.cli import audit, completion, demo, diagram, explain, inspect, listen, relay, replay, serve
 from realtime_fsm.cli.output import discard_stdout, discard_unwritable, print_problem, reopen_standard_streams
 from realtime_fsm.errors import Misuse, RealtimeError
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 OK, FAILED, USAGE = 0, 1, 2
+_SILENT = logging.NullHandler()
+"""The commands tell what happens in their own words."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ``audit`` and ``replay`` have codes of their own.
     """
     reopen_standard_streams()
+    logging.getLogger("realtime_fsm").addHandler(_SILENT)
     try:
         return _run(arguments)
     finally:
@@ -55,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"realtime-fsm {__version__}")
     completion.add_argument(parser)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (listen, relay, serve, diagram, audit, explain, replay, demo):
+    for command in (listen, relay, serve, diagram, audit, inspect, explain, replay, demo):
         command.add_parser(commands)
     return parser
 

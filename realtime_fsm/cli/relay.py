@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from realtime_fsm.catch_up import rows
 from realtime_fsm.cli.arguments import number
-from realtime_fsm.cli.listen import add_connection_arguments, appwrite_client, open_connection, run_connection
+from realtime_fsm.cli.listen import add_connection_arguments, appwrite_client, open_connection, print_news, run_connection
 from realtime_fsm.cli.output import print_problem
 from realtime_fsm.errors import BadOption
 
@@ -76,6 +76,7 @@ async def _relay(options: argparse.Namespace) -> None:
 
     async with AsyncExitStack() as stack:
         realtime = await open_connection(options, stack)
+        print_news(realtime, stack)
         await Relay(realtime, options.channels, sink=sink, catch_up=catch_up, on_ready=print_start).run()
 
 

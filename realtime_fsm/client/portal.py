@@ -19,6 +19,7 @@ import time
 from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from realtime_fsm import hooks
 from realtime_fsm.callers import on_behalf
 from realtime_fsm.client.threads import DaemonThreads
 from realtime_fsm.errors import Disposed, Forked, WrongLoop
@@ -94,6 +95,8 @@ class Portal:
             if inspect.iscoroutinefunction(function):
                 return await function(*args)
             own = context.copy()
+            for carrier in hooks.carriers:
+                own.run(carrier())
             threads = None if self._stopped else self._callables  # another loop may call it when this one has ended
             result = await asyncio.get_running_loop().run_in_executor(threads, own.run, function, *args)
             return await result if inspect.isawaitable(result) else result

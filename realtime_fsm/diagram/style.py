@@ -90,6 +90,20 @@ def css() -> str:
     return f".fsm text{{font-family:{FONT}}}{''.join(_rules(LIGHT))}@media(prefers-color-scheme:dark){{{dark}}}"
 
 
+def variables() -> str:
+    """Return the palettes as variables of a style sheet: the light one, and the dark one for a page that prefers it."""
+    dark = f"@media screen and (prefers-color-scheme:dark){{:root{{{_variables(DARK)}}}}}"
+    return f":root{{color-scheme:light dark;{_variables(LIGHT)}}}{dark}"
+
+
+def _variables(palette: Palette) -> str:
+    colors = {name: getattr(palette, name) for name in ("paper", "ink", "soft", "hair", "current")}
+    for kind, style in palette.kinds.items():
+        parts = {"fill": style.fill, "line": style.line, "text": style.text_color, "tint": style.tint}
+        colors |= {f"{kind.name.lower()}-{part}": color for part, color in parts.items()}
+    return "".join(f"--{name}:{color};" for name, color in colors.items())
+
+
 def _rules(palette: Palette) -> Iterator[str]:
     yield f".fsm .paper{{fill:{palette.paper}}}.fsm .ink{{fill:{palette.ink}}}.fsm .soft{{fill:{palette.soft}}}"
     yield f".fsm .hair{{stroke:{palette.hair}}}.fsm .card{{fill:{palette.card}}}"

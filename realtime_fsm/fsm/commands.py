@@ -198,6 +198,7 @@ class TransitionTaken(Value, frozen=True):
         heard: whether a frame came since the ping, where a pong is overdue, or since the last error frame, where the link ends;
             None on other steps.
         dial_slot: when a dial that must wait for others may leave, in seconds of that clock; None where no dial must wait.
+        delay: seconds from the step to the next dial; None where no dial waits.
     """
 
     row: Row[State, Trigger]
@@ -216,6 +217,7 @@ class TransitionTaken(Value, frozen=True):
     enabled: bool | None = None
     heard: bool | None = None
     dial_slot: float | None = None
+    delay: float | None = None
 
 
 class StepResult(Value, frozen=True):

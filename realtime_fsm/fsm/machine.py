@@ -180,6 +180,7 @@ class ConnectionMachine:
             enabled=input_.enabled if isinstance(input_, PingEnabledChanged) else None,
             heard=context.heard,
             dial_slot=context.dial_slot if Effect.DIAL in row.effects else None,
+            delay=None if context.attempt_at is None else max(0.0, context.attempt_at - now),
         )
         return StepResult(transition, tuple(context.commands), context.deadline)
 

@@ -5,7 +5,7 @@ Design: a page is a function from a `Request` to a `Response`, so health and ins
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
@@ -14,7 +14,7 @@ from aiohttp import web
 from realtime_fsm.client.portal import Portal
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
     from types import TracebackType
 
 _CLOSE = 1.0  # seconds for readers to leave, before their streams are cut
@@ -40,13 +40,13 @@ class Response:
     """The answer to a request.
 
     Attributes:
-        body: the content; or an iterator, each item of which is sent at once.
+        body: the content; or a generator, each item of which is sent at once. It is closed when the reader has gone.
         status: the HTTP status.
         content_type: the content's type, with its character set.
         headers: further headers.
     """
 
-    body: bytes | AsyncIterator[bytes] = b""
+    body: bytes | AsyncGenerator[bytes, None] = b""
     status: int = 200
     content_type: str = "text/plain; charset=utf-8"
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -120,10 +120,11 @@ def _adapted(page: Callable[[Request], Awaitable[Response]]) -> Callable[[web.Re
         if isinstance(response.body, bytes):
             return web.Response(body=response.body, status=response.status, headers=headers)
         stream = web.StreamResponse(status=response.status, headers=headers)
-        await stream.prepare(request)
-        with suppress(ConnectionError):  # the reader has gone
-            async for item in response.body:
-                await stream.write(item)
+        async with aclosing(response.body) as items:
+            await stream.prepare(request)
+            with suppress(ConnectionError):  # the reader has gone
+                async for item in items:
+                    await stream.write(item)
         return stream
 
     return answer

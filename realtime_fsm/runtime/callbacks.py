@@ -16,6 +16,7 @@ from contextvars import Context, ContextVar, copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from realtime_fsm import hooks
 from realtime_fsm.containment import contain
 
 if TYPE_CHECKING:
@@ -87,7 +88,11 @@ class Callback:
         call, context = _Call(task), self.context.copy()
         context.run(_running.set, call)
         try:
-            answer = context.run(self._function, *given)
+            function = self._function
+            if hooks.handlers and self._kind == "handler":
+                for wrap in hooks.handlers:
+                    function = wrap(self.name, function)
+            answer = context.run(function, *given)
             if inspect.isawaitable(answer):
                 answer = await _drive(context, answer)
         except BaseException as failure:  # the user's own code: it must not hurt the link

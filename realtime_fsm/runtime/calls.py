@@ -15,6 +15,7 @@ from copy import copy
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
 
+from realtime_fsm import hooks
 from realtime_fsm.errors import Disposed, LinkPaused, SubscriptionEnded, UnsupportedByServer
 from realtime_fsm.fsm.inputs import Authenticate, Dispose, LogOut, SetPresence, Subscribe, Unsubscribe
 from realtime_fsm.fsm.table import State
@@ -51,6 +52,7 @@ class Calls(ABC):
     """
 
     _audit: AuditWriter
+    _connection_id: str
     _context: ConnectionContext
     _links: LinkSet
     _prober: Prober | None
@@ -294,6 +296,7 @@ class Calls(ABC):
         await self._registry.wait_cancelled(spared)
         await self._transport.close()
         self._audit.closed()
+        hooks.connections.pop(self._connection_id, None)
 
     def forsake(self) -> None:
         """End the connection, of which the user holds nothing any more, on its own loop; from any thread. Warns of it."""

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
+from realtime_fsm import hooks
 from realtime_fsm.auditlog.writer import AuditWriter
 from realtime_fsm.containment import contain
 from realtime_fsm.errors import AuthenticationRejected, Disconnected, Disposed, PresenceRejected, WrongLoop
@@ -111,6 +112,8 @@ class Driver(Calls):
         self._prober = None if context.canary is None else Prober(context.canary, self, context, self._registry, self._audit)
         if self._prober is not None:
             self._registry.on_canary = self._prober.heard
+        self._connection_id = connection_id
+        hooks.connections[connection_id] = self
         self._timer: asyncio.Handle | None = None
         self._armed_for: float | None = None  # the moment of that timer: on uvloop, the handle of one that is due has no `when`
 
@@ -135,6 +138,21 @@ class Driver(Calls):
     def malformed(self) -> dict[str, int]:
         """How many messages of the server could not be understood, by kind."""
         return self._dispatcher.malformed
+
+    @property
+    def link_number(self) -> int:
+        """The number of the newest link; 0 before the first."""
+        return self._context.generation
+
+    @property
+    def events_received(self) -> int:
+        """How many events links have brought, once for each subscription; any thread may ask."""
+        return self._registry.counts[0]
+
+    @property
+    def events_dropped(self) -> int:
+        """How many events the buffers of all subscriptions have dropped; any thread may ask."""
+        return self._registry.counts[1]
 
     @property
     def canary(self) -> Canary | None:
@@ -204,10 +222,11 @@ class Driver(Calls):
                 loop.call_soon(self._step_all, loop)
 
     def _step(self, input_: Input) -> None:
-        result = self._core.step(input_, self.loop.time(), draw=self._draw())
-        self._outages.begin_step(result.transition)
+        now = self.loop.time()
+        result = self._core.step(input_, now, draw=self._draw())
+        self._outages.begin_step(result.transition, now)
         for command in result.commands:
-            self._execute(command)
+            self._execute(command, now)
         self._waiting.check()
         if self._prober is not None:
             self._prober.follow_step()
@@ -222,7 +241,7 @@ class Driver(Calls):
 
     # --- what the machine asks ----------------------------------------------------------------------------------------
 
-    def _execute(self, command: Command) -> None:
+    def _execute(self, command: Command, now: float) -> None:
         match command:
             case SendFrame(generation=generation, data=data):
                 self._links.current_of(generation).send(data)
@@ -243,9 +262,9 @@ class Driver(Calls):
                 self._registry.fail(error, withdrawn, streams=False)
                 self._waiting.fail_change(error)
             case CloseLink(generation=generation, graceful=graceful):
-                self._drop(generation, graceful=graceful)
+                self._drop(generation, now, graceful=graceful)
             case SubscriptionAcknowledged(id=identifier, channels=channels):
-                delivery = self._registry.acknowledge(identifier, channels, self.loop.time())
+                delivery = self._registry.acknowledge(identifier, channels, now)
                 if delivery is not None and self._links.handover is not None:
                     self._links.handover.acknowledged(delivery)
             case SubscriptionRefused(id=identifier, code=code, message=message):
@@ -274,7 +293,7 @@ class Driver(Calls):
             case SubscriptionRemoved(id=identifier):
                 self._registry.remove(identifier)
             case EndFault(seconds=seconds, lost=True):
-                self._outages.reach_back(self.loop.time() - seconds)
+                self._outages.reach_back(seconds)
             case EndFault(seconds=seconds):
                 self._registry.recover(seconds)
             case FailWaiters(error=error, withdrawn=withdrawn, streams=streams):
@@ -293,16 +312,16 @@ class Driver(Calls):
         if seconds is not None:
             self._registry.recover(seconds, handover)
 
-    def _drop(self, generation: int, *, graceful: bool) -> None:
+    def _drop(self, generation: int, now: float, *, graceful: bool) -> None:
         draining = self._links.draining
         if draining is None or draining.generation != generation:
             self._links.drop(generation, graceful=graceful)
             return
         if not graceful:
-            self._audit.retired(generation, self.time_in_state())
+            self._audit.retired(generation, self.time_in_state(now))
         self._links.close_draining(with_current=graceful)
         if self.state is not State.DISPOSING:
-            self._outages.lose(self.loop.time(), retired=not graceful)
+            self._outages.lose(retired=not graceful)
 
     def _arm_timer(self, deadline: float | None) -> None:
         if self._timer is not None:
@@ -352,7 +371,7 @@ class Driver(Calls):
         change = Change(row.source, dest, row.trigger, row.id, transition.attempt, transition.cause, at)
         for follower in self._state_watchers:
             follower.put(change)
-        self._outages.on_transition(row.source, dest, self.loop.time(), draining_serves=self._links.draining_serves)
+        self._outages.on_transition(row.source, dest, draining_serves=self._links.draining_serves)
         detector = detector_for(self.loop)
         (detector.discard if dest in IDLE_STATES else detector.add)(self)
 

@@ -41,19 +41,20 @@ class OutageTracker:
         faulty_since: since when a server fault has lasted on a link that drains; None without one.
     """
 
-    __slots__ = ("_audit", "_cause", "_dialed", "_lost", "_planned", "current", "faulty_since")
+    __slots__ = ("_audit", "_cause", "_dialed", "_lost", "_now", "_planned", "current", "faulty_since")
 
     def __init__(self, audit: AuditWriter) -> None:
         self._audit = audit
         self._cause, self._planned = "", True  # of the step under way
+        self._now = 0.0  # of the step under way, so that the records of a step tell one moment
         self._dialed = 0  # in the step under way, before it is known whether an outage begins with it
         self._lost = False  # whether a link was lost in the step under way
         self.faulty_since: float | None = None
         self.current: Outage | None = None
 
-    def begin_step(self, transition: TransitionTaken | None) -> None:
-        """Keep the cause of a step: the kind of failure, or the trigger where nothing failed."""
-        self._dialed, self._lost = 0, False
+    def begin_step(self, transition: TransitionTaken | None, now: float) -> None:
+        """Keep the moment of a step, and its cause: the kind of failure, or the trigger where nothing failed."""
+        self._now, self._dialed, self._lost = now, 0, False
         if transition is not None:
             failure = transition.cause
             self._cause, self._planned = transition.row.trigger.value if failure is None else failure.kind, failure is None
@@ -65,9 +66,9 @@ class OutageTracker:
             outage.is_told = True
             self._audit.outage("opened", outage.cause, planned=outage.planned, dials=outage.dials)
 
-    def reach_back(self, since: float) -> None:
+    def reach_back(self, seconds: float) -> None:
         """Note a server fault on a link that is lost, or begins to drain: events are missing since the server last worked."""
-        self.faulty_since = since
+        self.faulty_since = self._now - seconds
 
     def end_fault(self, now: float) -> float | None:
         """Forget such a fault: an event on the draining link proves that the server works.
@@ -82,16 +83,16 @@ class OutageTracker:
         """Forget such a fault: the handover that is over reports the undelivered events of its old link itself."""
         self.faulty_since = None
 
-    def lose(self, now: float, *, retired: bool = False) -> None:
+    def lose(self, *, retired: bool = False) -> None:
         """Begin an outage, or count another loss in the one under way; `retired` if the old link of a handover has ended."""
         self._lost = True
         faulty_since, self.faulty_since = self.faulty_since, None
         if self.current is not None:
             self.current.losses += 1
             return
-        missing_since = now if faulty_since is None else min(now, faulty_since)
+        missing_since = self._now if faulty_since is None else min(self._now, faulty_since)
         cause, planned = (RETIRED, False) if retired else (self._cause, self._planned)
-        self.current = Outage(now, missing_since, cause, planned, self._dialed)
+        self.current = Outage(self._now, missing_since, cause, planned, self._dialed)
 
     def dial(self) -> None:
         """Count a dial."""
@@ -100,13 +101,13 @@ class OutageTracker:
         else:
             self.current.dials += 1
 
-    def on_transition(self, source: State, dest: State, now: float, *, draining_serves: bool) -> None:
+    def on_transition(self, source: State, dest: State, *, draining_serves: bool) -> None:
         """Note a change of state; `draining_serves` if the old link of a handover still delivers."""
         ended = source.is_live and not dest.is_live and dest is not State.DISPOSING
         if ended and not draining_serves and not self._lost:
-            self.lose(now)
+            self.lose()
         elif dest in (State.SUBSCRIBED, State.UNSUBSCRIBED) and self.current is not None:
             self.end_step()
             outage, self.current = self.current, None
-            seconds = now - outage.began
+            seconds = self._now - outage.began
             self._audit.outage("closed", outage.cause, planned=outage.planned, seconds=seconds, dials=outage.dials)

@@ -76,6 +76,7 @@ class DeliveryRegistry:
         self._updates: dict[str, _Handle] = {}  # those of them that take the place of others when they are acknowledged
         self._cancelled_tasks: list[asyncio.Task[None]] = []
         self._outages = outages
+        self._ended_counts = 0, 0  # events of the subscriptions that have ended: received, and dropped
         self._deafness: dict[SubscriptionDelivery, Any] | None = None  # whom a deaf link served, and the last event of each
         self.on_canary: Callable[[Event], None] = _ignore
         self.on_strays: Callable[[int], None] = _ignore
@@ -342,10 +343,19 @@ class DeliveryRegistry:
             reject(update.granted, error)
         subscriber = self.subscribers.pop(identifier, None)
         if subscriber is not None:
+            received, dropped = self._ended_counts
+            self._ended_counts = received + subscriber.received, dropped + subscriber.dropped
             for task in subscriber.tasks:
                 self._cancelled_tasks.append(task)
                 task.add_done_callback(self._cancelled_tasks.remove)
         return subscriber
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """How many events subscriptions got, and how many of them were dropped because consumers were too slow."""
+        received, dropped = self._ended_counts  # first: a subscription that ends meanwhile must not count twice
+        present = list(self.subscribers.values())
+        return received + sum(one.received for one in present), dropped + sum(one.dropped for one in present)
 
     def clear_errors(self) -> None:
         """There may be events again."""

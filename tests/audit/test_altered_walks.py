@@ -6,13 +6,15 @@ import random
 from collections.abc import Iterable
 from typing import Any
 
+import pytest
 from hypothesis import settings
 
 from realtime_fsm.fsm.inputs import LinkClosed
-from support.alterations import alterations
+from support.alterations import judged_alterations
 from support.bench import Bench
 from support.brokenlogs import Record, Scribe, audited, collected, lines_of
 from support.recorded_walk import RecordedWalk
+from support.simlogs import SEEDS, logs_of
 from support.some import some
 
 
@@ -22,9 +24,20 @@ def unnoticed(records: list[Record], indices: Iterable[int], chance: random.Rand
     return [
         (name, value, records[index])
         for index in some(indices)
-        for name, value in alterations(records[index], chance)
-        if audited([*lines[:index], *lines_of([{**records[index], name: value}]), *lines[index + 1 :]]).verdict == "conformant"
+        for name, value in judged_alterations(records[index], chance)
+        if is_told_elsewhere(records, index, name)
+        and audited([*lines[:index], *lines_of([{**records[index], name: value}]), *lines[index + 1 :]]).verdict == "conformant"
     ]
+
+
+def is_told_elsewhere(records: list[Record], index: int, name: str) -> bool:
+    """Whether another record can contradict a field: none tells when the connection began, or names a new subscription again."""
+    before, record, after = records[:index], records[index], records[index + 1 :]
+    if "row" in record:
+        return name not in ("dwell", "at") or any("row" in each for each in before)
+    if "change" in record and "subscription" in record:
+        return any(each.get("subscription") == record["subscription"] for each in after) or record["change"] == "removed"
+    return True
 
 
 class AuditedWalk(RecordedWalk):
@@ -64,3 +77,12 @@ def test_no_record_of_a_server_that_is_asked_by_the_address_can_be_altered() -> 
     assert {"rec94", "sub96", "rec97"} <= {record.get("row") for record in records}
     assert audited(lines_of(records)).verdict == "conformant"
     assert unnoticed(records, range(len(records)), random.Random(0)) == []
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_no_record_of_a_storm_can_be_altered(seed: int) -> None:
+    """A storm writes the records that a walk does not: gaps, presences, faults and handovers of a whole connection."""
+    chance = random.Random(seed)
+    for records in some(filter(None, logs_of(seed))):
+        kinds = {(record["event"], record.get("change")): index for index, record in enumerate(records)}
+        assert unnoticed(list(records), sorted({*kinds.values(), *chance.sample(range(len(records)), 3)}), chance) == []

@@ -148,13 +148,14 @@ def test_the_applications_levels_apply_to_the_file_of_configure(tmp_path: Path) 
     assert {line["level"] for line in records(path)} == {"warning"}
 
 
-def test_a_line_holds_the_record_in_the_order_of_its_fields_then_event_and_level(tmp_path: Path) -> None:
+def test_a_line_holds_the_record_in_the_order_of_its_fields_then_sentence_event_and_level(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     with audit.configure(path):
         run(lambda: a_life(losses=1))
     for line in some(records(path)):
         kind = next(kind for kind in audit.RECORDS if kind.__struct_config__.tag == line["event"])
-        assert list(line) == [name for name in (*kind.__struct_fields__, "event", "level") if name in line]
+        fields = [name for name in kind.__struct_fields__ if name in line and name != "sentence"]
+        assert list(line) == [*fields, "sentence", "event", "level"]
 
 
 def test_a_time_on_the_second_is_written_like_any_other(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import structlog
 
 from auditlog.test_writer import write_each
 from realtime_fsm import BadOption
-from realtime_fsm.audit import configure, wrapper
+from realtime_fsm.audit import configure, readable, wrapper
 from realtime_fsm.audit.decoding import ExtendedRecord
 from realtime_fsm.audit.shapes import Shapes
 from realtime_fsm.auditlog.layouts import LAYOUTS, NAMESPACE, Layout
@@ -65,6 +67,8 @@ def test_each_kind_of_record_comes_back_as_it_was(fields: Layout, tmp_path: Path
     for line, known in zip(laid_out, plain, strict=True):
         line[NAMESPACE]["timestamp"] = known["timestamp"]
         del known["level"]
+    if "message" in ALLOWED[fields]:
+        assert [line["message"] for line in laid_out] == [known.pop("sentence") for known in plain]
     assert read(laid_out) == plain
 
 
@@ -80,7 +84,8 @@ def test_the_elastic_layout_has_the_fields_that_its_loggers_must_write(tmp_path:
     first = written(tmp_path / "out", "ecs")[0]
     assert list(first)[:3] == ["@timestamp", "log.level", "message"]
     assert first["@timestamp"] == first[NAMESPACE]["timestamp"]
-    assert (first["log.level"], first["message"], first["event.dataset"]) == ("info", "realtime.open", "realtime_fsm.audit")
+    assert (first["log.level"], first["event.dataset"]) == ("debug", "realtime_fsm.audit")
+    assert first["message"].startswith("the connection is used for the first time: ")
 
 
 @pytest.mark.parametrize(
@@ -124,6 +129,45 @@ def test_fields_of_the_application_stay_beside_the_record() -> None:
         "timestamp": "t", "status": "INFO", "message": "realtime.close", "pod": "a",
         NAMESPACE: {"event": "realtime.close", "seq": 1, "timestamp": "t"},
     }  # fmt: skip
+
+
+def test_a_console_shows_the_sentence_and_the_connection(capfd: pytest.CaptureFixture[str]) -> None:
+    structlog.configure(
+        processors=[structlog.processors.add_log_level, readable, structlog.dev.ConsoleRenderer(colors=False)],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+    )
+    write_each(AuditWriter("0123456789", lambda failure: None))
+    structlog.get_logger().info("ready", port=80)
+    lines = [re.sub(r"^\S+ ", "", line.rstrip()) for line in capfd.readouterr().out.splitlines()]
+    assert lines[:3] == [
+        "[warning  ] link 3 lost: the server, or a middle box, ended the stream (close code 1006); dial 3 in 1.8 s"
+        " connection=01234567",
+        "[warning  ] the server rejects subscription s1 (code 1003) connection=01234567",
+        "[warning  ] the server rejects the presence (code 401) connection=01234567",
+    ]
+    assert lines[-1].split()[-2:] == ["ready", "port=80"]
+    assert len(lines) == 11
+    assert max(map(len, lines)) < 140
+
+
+def test_readable_keeps_the_fields_of_the_application_and_other_events() -> None:
+    told = {
+        "event": "realtime.close",
+        "seq": 1,
+        "sentence": "it is over",
+        "connection_id": "0123456789",
+        "timestamp": "t",
+        "pod": "a",
+    }
+    assert readable(None, "info", told) == {"event": "it is over", "connection": "01234567", "timestamp": "t", "pod": "a"}
+    for event in (
+        {"event": "request", "sentence": "a"},
+        {"event": ["realtime.ping"]},
+        {"source": "app"},
+        {"event": "realtime.mine"},
+        {"event": "realtime.close", "connection_id": "0123456789"},  # a processor has taken the sentence
+    ):
+        assert readable(None, "info", dict(event)) == event
 
 
 def test_another_layout_is_refused_and_configures_nothing(tmp_path: Path) -> None:

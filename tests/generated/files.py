@@ -7,7 +7,9 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from generated.grafana import dashboard
 from generated.lnav import lnav_format
+from generated.prometheus import alerts
 from generated.telemetrypage import telemetry_page
 from realtime_fsm.auditlog.records import json_schema
 from realtime_fsm.diagram.drawing import Diagram
@@ -50,6 +52,8 @@ _FILES: dict[str, Callable[[StateTable], str]] = {
     "audit-record.schema.json": _as_json(json_schema),
     "realtime_fsm.lnav.json": _as_json(lnav_format),
     "opentelemetry.md": lambda _: telemetry_page(),
+    "grafana.json": _as_json(dashboard),
+    "alerts.yml": lambda _: alerts(),
     "demo.svg": lambda _: demo_picture(),
 }
 

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from generated.telemetry import METRICS, SEVERITIES, TIMESTAMP, attribute, event_name
 from realtime_fsm.auditlog.records import SCHEMA
 from realtime_fsm.auditlog.schema import KINDS
 from realtime_fsm.fsm.table import LIVE, State
+from realtime_fsm.ops.telemetry_names import METRICS, SEVERITIES, SPANS, TIMESTAMP, attribute, attributes_of, event_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from generated.telemetry import Metric
     from realtime_fsm.auditlog.schema import FieldInfo, Holds, RecordKind
+    from realtime_fsm.ops.telemetry_names import Metric
 
 _TYPES: dict[Holds, str] = {"integer": "int", "float": "double", "string": "string", "boolean": "boolean", "json": "map"}
 
 _PLACE = "          "
 
 _HEAD = f"""\
-# The audit log in OpenTelemetry
+# Events, metrics and spans in OpenTelemetry
 
-Made from the record types (schema {SCHEMA}) and from `tests/generated/telemetry.py`; `make diagrams` writes it anew.
+Made from the record types (schema {SCHEMA}) and from `realtime_fsm/ops/telemetry_names.py`; `make diagrams` writes it anew.
+`realtime_fsm.telemetry.instrument` sends all of it. A program without that call derives most of it from its audit log, with the
+[collector](#with-the-collector).
 
 Each record of the audit log is an [event](https://opentelemetry.io/docs/specs/semconv/general/events/): a log record with a name,
 attributes and no body. A name of the [semantic conventions](https://opentelemetry.io/docs/specs/semconv/) is used where one means
@@ -47,16 +49,27 @@ goes; the reader of the log adds `server.address` where it is wanted.
 _METRICS = """
 ## Metrics
 
-What can be derived from the events. Units are those of [UCUM](https://ucum.org).
+Units are those of [UCUM](https://ucum.org). A metric without an event needs `instrument`: no log holds its values. No attribute
+names a connection, a subscription or a channel, so the number of time series has a bound.
 
-| metric | instrument | unit | event | value | attributes | what it tells |
+| metric | instrument | unit | event | value | attributes | meaning |
 |---|---|---|---|---|---|---|
 """
 
-_COLLECTOR = """
+_SPANS = """
 Availability is the part of `realtime_fsm.state.time` in a live state ({live}), of all that is not in `{disconnected}` or
 `{disposing}`. `realtime-fsm audit` is more exact: it leaves out the time in `{disconnected}` that the user asked for.
 
+## Spans
+
+A span has a trace of its own: a connection outlives the call that began it. No span lasts as long as a link. No span has an
+exception's text, which may quote a payload.
+
+| span | kind | begins and ends | attributes |
+|---|---|---|---|
+"""
+
+_COLLECTOR = """
 ## With the collector
 
 The [collector](https://opentelemetry.io/docs/collector/), in its contrib distribution 0.153 or later, reads the log with its
@@ -134,15 +147,21 @@ def telemetry_page() -> str:
             *(_event(kind) for kind in KINDS),
             _METRICS,
             *map(_metric, METRICS),
-            _COLLECTOR.format(
+            _SPANS.format(
                 live=", ".join(f"`{state}`" for state in State if state in LIVE),
                 disconnected=State.DISCONNECTED.value,
                 disposing=State.DISPOSING.value,
+            ),
+            *(
+                f"| `{name}` | {kind} | {means} | {', '.join(f'`{each}`' for each in names)} |\n"
+                for name, kind, means, names in SPANS
+            ),
+            _COLLECTOR.format(
                 mapping=_mapping(),
                 events=", ".join(f'"{kind.event}"' for kind in KINDS),
                 statements="\n".join(_statements()),
                 kept=_kept(),
-                metrics="\n".join(line for metric in METRICS for line in _derived(metric)),
+                metrics="\n".join(line for metric in METRICS if metric.event for line in _derived(metric)),
             ),
         )
     )
@@ -174,17 +193,10 @@ def _type(field: FieldInfo) -> str:
 
 def _metric(metric: Metric) -> str:
     value = f"`{metric.value}`" if metric.value else "1"
-    by = ", ".join(f"`{attribute(metric.event, field)}`" for field in metric.by)
-    when = f", where {_plainly(metric.when)}" if metric.when else ""
-    return (
-        f"| `{metric.name}` | {metric.instrument} | `{metric.unit}` | `{event_name(metric.event)}`{when} | {value} | {by} |"
-        f" {metric.means} |\n"
-    )
-
-
-def _plainly(when: str) -> str:
-    """A condition with the names of the fields as they are."""
-    return f"`{when.replace('{', '').replace('}', '').replace('nil', 'null')}`"
+    by = ", ".join(f"`{name}`" for name in attributes_of(metric).values())
+    when = f", where `{' '.join(metric.when).replace('nil', 'null')}`" if metric.when else ""
+    source = f"`{event_name(metric.event)}`{when} | {value}" if metric.event else "|"
+    return f"| `{metric.name}` | {metric.instrument} | `{metric.unit}` | {source} | {by} | {metric.means} |\n"
 
 
 # --- the configuration ------------------------------------------------------------------------------------------------
@@ -223,7 +235,10 @@ def _kept() -> str:
 def _derived(metric: Metric) -> Iterator[str]:
     names = {field: attribute(metric.event, field) for kind in KINDS if kind.event == metric.event for field in _names(kind)}
     paths = {field: f'log.attributes["{name}"]' for field, name in names.items()}
-    conditions = [f'log.event_name == "{event_name(metric.event)}"', *filter(None, (metric.when.format(**paths),))]
+    conditions = [
+        f'log.event_name == "{event_name(metric.event)}"',
+        *([" ".join(paths.get(word, word) for word in metric.when)] if metric.when else []),
+    ]
     yield f"      - name: {metric.name}"
     yield f"        description: {metric.means}"
     yield f'        unit: "{metric.unit}"'

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 import aiohttp
 import pytest
@@ -30,7 +30,7 @@ async def test_a_page_answers_with_its_status_and_type() -> None:
 async def test_a_stream_sends_each_item_at_once_and_ends_with_the_server() -> None:
     sent = asyncio.Event()
 
-    async def items() -> AsyncIterator[bytes]:
+    async def items() -> AsyncGenerator[bytes, None]:
         yield b"first\n"
         sent.set()
         await asyncio.Event().wait()

@@ -94,7 +94,7 @@ class Scribe:
             self.audit.presence("withdrawn" if input_.message is None else "desired", dwell=self.dwell(after))
         draining = self.bench.context.draining_generation
         result = self._do(input_, after=after)
-        self.outages.begin_step(result.transition)
+        self.outages.begin_step(result.transition, self.bench.now)
         for request in result.commands:
             self.tell(request, draining)
         if result.transition is not None:
@@ -103,7 +103,7 @@ class Scribe:
         return result
 
     def note(self, transition: TransitionTaken) -> None:
-        at, now = BEGIN + timedelta(seconds=self.bench.now), self.bench.now
+        at = BEGIN + timedelta(seconds=self.bench.now)
         self.audit.transition(transition, at)
         if transition.round_trip is not None:
             self.audit.ping(transition.round_trip)
@@ -111,13 +111,13 @@ class Scribe:
             self.audit.fault(transition.fault, at)
         if transition.row.dest is not None:
             draining_serves = self.bench.context.draining_generation is not None
-            self.outages.on_transition(transition.row.source, transition.dest, now, draining_serves=draining_serves)
+            self.outages.on_transition(transition.row.source, transition.dest, draining_serves=draining_serves)
 
     def close_draining(self, generation: int, *, graceful: bool) -> None:
         if not graceful:
             self.audit.retired(generation, self.dwell(0.0))
         if self.bench.state is not State.DISPOSING:
-            self.outages.lose(self.bench.now, retired=not graceful)
+            self.outages.lose(retired=not graceful)
 
     def dwell(self, after: float) -> float:
         entered = self.bench.context.state_entered_at

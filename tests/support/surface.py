@@ -28,8 +28,10 @@ MODULES = (
     "realtime_fsm.catch_up",
     "realtime_fsm.health",
     "realtime_fsm.identity",
+    "realtime_fsm.inspect",
     "realtime_fsm.relay",
     "realtime_fsm.sync",
+    "realtime_fsm.telemetry",
     "realtime_fsm.testing",
     "realtime_fsm.testing.replay",
 )

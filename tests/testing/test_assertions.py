@@ -38,7 +38,7 @@ async def test_a_log_has_each_record_whatever_becomes_of_the_logging() -> None:
     structlog.reset_defaults()  # nothing is configured
     records = await a_log()
     assert [record["seq"] for record in records] == list(range(1, len(records) + 1))
-    assert {record["level"] for record in records} == {"info", "warning"}
+    assert {record["level"] for record in records} == {"debug", "info", "warning"}
     assert "retry" in next(iter(records))
     assert repr(records) == f"<AuditRecords {len(records)} records>"
     assert_conformant(records)

@@ -12,31 +12,17 @@ from realtime_fsm.audit.formats.page_time import time_section
 from realtime_fsm.audit.formats.svg import diagram, distribution, spread_rows
 from realtime_fsm.audit.formats.text import as_text, finding_lines, life_lines
 from realtime_fsm.audit.formats.text_utils import format_duration, number, pluralize
-from realtime_fsm.diagram import timeline
-from realtime_fsm.diagram.style import DARK, LIGHT
+from realtime_fsm.diagram import style, timeline
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from realtime_fsm.audit.report import Report
-    from realtime_fsm.diagram.style import Palette
-
-
-def _variables(palette: Palette) -> str:
-    colors = {name: getattr(palette, name) for name in ("paper", "ink", "soft", "hair", "current")}
-    for kind, style in palette.kinds.items():
-        parts = {"fill": style.fill, "line": style.line, "text": style.text_color, "tint": style.tint}
-        colors |= {f"{kind.name.lower()}-{part}": color for part, color in parts.items()}
-    return "".join(f"--{name}:{color};" for name, color in colors.items())
 
 
 def style_sheet() -> str:
     """Return the style of the page, in the colours of the diagrams."""
-    return (
-        f":root{{color-scheme:light dark;{_variables(LIGHT)}}}"
-        f"@media screen and (prefers-color-scheme:dark){{:root{{{_variables(DARK)}}}}}"
-        f"{timeline.css()}\n{_part('page.css')}"
-    )
+    return f"{style.variables()}{timeline.css()}\n{_part('page.css')}"
 
 
 def _part(name: str) -> str:

@@ -1,0 +1,68 @@
+"""The instrumentation point: telemetry, the inspector and the test kit see all connections of the process from here.
+
+Invariant: a hook changes nothing. The connection contains what a hook of `records` raises.
+
+Design: a hook is an item of a list. Without hooks an event costs nothing, and a record or a handler's call costs one look at
+an empty list. The connections keep plain counts, which a hook reads when it wants.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from weakref import WeakValueDictionary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from realtime_fsm.fsm.table import State
+
+T = TypeVar("T")
+
+
+class Connection(Protocol):
+    """The part of a connection that a hook may read, from any thread."""
+
+    @property
+    def state(self) -> State:
+        """The state of the connection."""
+
+    @property
+    def link_number(self) -> int:
+        """The number of the newest link; 0 before the first."""
+
+    @property
+    def events_received(self) -> int:
+        """How many events its subscriptions got."""
+
+    @property
+    def events_dropped(self) -> int:
+        """How many of them full buffers dropped."""
+
+
+connections: WeakValueDictionary[str, Connection] = WeakValueDictionary()
+"""The connections that are not disposed of, by id."""
+
+records: list[Callable[[str, Any], object]] = []
+"""Called with the level and each record, in the thread and the context of the connection."""
+
+handlers: list[Callable[[str, Callable[..., object]], Callable[..., object]]] = []
+"""Called with the name of a user's handler and the handler, before each call of it; the answer is called instead."""
+
+carriers: list[Callable[[], Callable[[], object]]] = []
+"""Called where a plain callable is about to run in a thread; the answer is called in the context of that thread."""
+
+
+def all_connections() -> list[Connection]:
+    """Return the connections that are not disposed of; safe in any thread."""
+    return [connection for reference in connections.valuerefs() if (connection := reference()) is not None]
+
+
+@contextmanager
+def added(hooks: list[T], hook: T) -> Iterator[None]:
+    """Keep a hook in its list until the end of the context."""
+    hooks.append(hook)
+    try:
+        yield
+    finally:
+        hooks.remove(hook)

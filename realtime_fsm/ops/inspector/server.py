@@ -1,0 +1,132 @@
+"""The server of the page: for this machine alone, and for those who have the token.
+
+Invariant: nothing but a loopback address is bound, and every answer needs the token. The name in the Host header must be one of
+this machine: else a web page elsewhere could point its own name here, and read the answers.
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+import threading
+import webbrowser
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Self
+from urllib.parse import urlsplit
+
+from realtime_fsm.errors import BadOption
+from realtime_fsm.ops.web import Request, Response, WebServer
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from types import TracebackType
+
+    from realtime_fsm.ops.inspector.board import Board
+
+BROWSERS = 8
+"""The most browsers at once."""
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+
+
+class InspectorServer:
+    """Serves a board, as an async context manager.
+
+    Args:
+        board: the board.
+        host: a loopback address.
+        port: the port; with 0 the system chooses one.
+
+    Raises:
+        BadOption: for another host than a loopback address.
+    """
+
+    def __init__(self, board: Board, *, host: str = "127.0.0.1", port: int = 0) -> None:
+        host = "127.0.0.1" if host == "localhost" else host
+        if not _is_loopback(host):
+            raise BadOption(
+                "host",
+                f"{host!r:.60} is no loopback address, and the inspector is for this machine alone; use 127.0.0.1, and"
+                " `ssh -L` from another machine",
+            )
+        self._board = board
+        self._token = secrets.token_urlsafe(24)
+        self._web = WebServer({"/": self._guarded(self._page), "/events": self._guarded(self._events)}, host=host, port=port)
+
+    @property
+    def url(self) -> str:
+        """The URL of the page, with the token: it lets each program of this machine read the page."""
+        return f"{self._web.url}/?token={self._token}"
+
+    async def start(self) -> None:
+        """Listen.
+
+        Raises:
+            OSError: when the port cannot be taken.
+        """
+        await self._web.start()
+
+    async def aclose(self) -> None:
+        """Listen no more. Open pages say that the connection to the inspector is lost."""
+        self._board.close()
+        await self._web.aclose()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} at {self._web.url}>"
+
+    def _guarded(self, answer: Callable[[], Response]) -> Callable[[Request], Awaitable[Response]]:
+        async def guard(request: Request) -> Response:
+            if not _is_loopback(_host_of(request)):
+                return _refusal(403, "the Host header names another machine; open the URL that the inspector printed\n")
+            if not hmac.compare_digest(request.query.get("token", "").encode(), self._token.encode()):
+                return _refusal(403, "the token is missing or wrong; open the whole URL that the inspector printed\n")
+            return answer()
+
+        return guard
+
+    def _page(self) -> Response:
+        from realtime_fsm.ops.inspector.page import page  # a command line that shows no page loads no diagram
+
+        content, policy = page()
+        headers = _HEADERS | {"Content-Security-Policy": policy}
+        return Response(content, content_type="text/html; charset=utf-8", headers=headers)
+
+    def _events(self) -> Response:
+        if self._board.browsers >= BROWSERS:
+            return _refusal(503, f"{BROWSERS} pages of this inspector are open; close one\n")
+        return Response(self._board.messages(), content_type="text/event-stream", headers=_HEADERS)
+
+
+def open_browser(url: str) -> None:
+    """Open the page in the user's browser; a browser of the terminal may block, so it gets a thread."""
+    threading.Thread(target=webbrowser.open, args=(url,), daemon=True, name="realtime_fsm browser").start()
+
+
+def _host_of(request: Request) -> str:
+    try:
+        host = urlsplit(f"//{request.headers.get('Host', '')}").hostname or ""
+    except ValueError:
+        return ""
+    return "127.0.0.1" if host == "localhost" else host
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _refusal(status: int, sentence: str) -> Response:
+    return Response(sentence.encode(), status, headers=_HEADERS)

@@ -1,0 +1,266 @@
+"""The view of a connection: what the page shows of it, made from its records.
+
+Invariant: a view is bounded, however long the connection lives, and it holds nothing that a record does not hold. Only a
+live connection of this process tells more: the channels and events of its subscriptions, and its next deadline.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from realtime_fsm.audit.causes import describe_cause
+from realtime_fsm.audit.decoding import EVENTS, FlatRecord
+from realtime_fsm.audit.secret_scan import masked
+from realtime_fsm.fsm.table import State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+STAYS, STEPS, CAUSES, MARKS, SUBSCRIPTIONS, KINDS = 240, 24, 8, 60, 50, 8
+"""The most items that a view keeps of each list; the oldest go first."""
+_PLACES = frozenset(state.value for state in State)
+
+
+class Step(msgspec.Struct):
+    """A transition: the number of its record, its moment, its rule and trigger, and the states."""
+
+    seq: int
+    at: float
+    rule: str
+    trigger: str
+    source: str
+    dest: str
+
+
+class Cause(msgspec.Struct):
+    """A failure, and how many times in a row it came."""
+
+    at: float
+    text: str
+    times: int = 1
+
+
+class SubscriptionView(msgspec.Struct):
+    """A subscription.
+
+    Attributes:
+        phase: its last change.
+        channels: its channels; empty where only a log tells of it.
+        dropped: the events that were dropped.
+        gaps: the number of its gaps.
+        missed: the seconds of its gaps together.
+        received: the events that links have brought; None where only a log tells of it.
+        waiting: the events that wait for the consumer; None, too.
+        behind: since when the consumer has always left something waiting; None where nothing waits.
+    """
+
+    phase: str = "desired"
+    channels: list[str] = []
+    dropped: int = 0
+    gaps: int = 0
+    missed: float = 0.0
+    received: int | None = None
+    waiting: int | None = None
+    behind: float | None = None
+
+
+class View(msgspec.Struct):
+    """A connection. Moments count in seconds since 1970.
+
+    Attributes:
+        id: the name of the connection, without what looks like a secret.
+        number: its number on the page.
+        last: the moment of its newest record.
+        since: when the state was entered.
+        stays: the states in time, each with its begin.
+        marks: outages and server faults that are over: begin, end, and kind.
+        outage: the begin, the kind and the cause of an outage that is not over.
+        fault: since when the server has been at fault.
+        awaited: the next deadline of a live connection; empty without one.
+        due: the moment of that deadline.
+        pauses: the links that are not read, because a consumer must catch up.
+        left_out: subscriptions that the view has no room for.
+        lost: records that are missing between others.
+        others: records of kinds that the page does not know, by kind.
+    """
+
+    id: str
+    number: int
+    seq: int = 0
+    last: float = 0.0
+    state: str = State.DISCONNECTED.value
+    since: float = 0.0
+    link: int = 0
+    attempt: int = 0
+    era: str | None = None
+    round_trip: float | None = None
+    closed: bool = False
+    stays: list[tuple[float, str]] = []
+    steps: list[Step] = []
+    marks: list[tuple[float, float, str]] = []
+    causes: list[Cause] = []
+    outage: tuple[float, str, str] | None = None
+    fault: float | None = None
+    awaited: str = ""
+    due: float | None = None
+    pauses: list[int] = []
+    subscriptions: dict[str, SubscriptionView] = {}
+    left_out: int = 0
+    lost: int = 0
+    malformed: int = 0
+    others: dict[str, int] = {}
+
+    def take(self, record: FlatRecord) -> bool:
+        """Take the next record; one that came before changes nothing.
+
+        Returns:
+            Whether the record is news.
+        """
+        if record.seq <= self.seq:
+            return False
+        if self.seq:
+            self.lost += record.seq - self.seq - 1
+        self.seq, self.link, self.last = record.seq, record.link, record.timestamp.timestamp()
+        handle = _HANDLERS.get(record.event)
+        if handle is not None:
+            handle(self, record)
+        elif record.event not in EVENTS:
+            kind = masked(record.event)
+            if kind in self.others or len(self.others) < KINDS:
+                self.others[kind] = self.others.get(kind, 0) + 1
+        return True
+
+    def enter(self, state: str, at: float) -> None:
+        """Note that the connection is in a state since a moment."""
+        self.state, self.since = state, at
+        _append(self.stays, (at, state), STAYS)
+
+    def add_cause(self, at: float, text: str) -> None:
+        """Add a failure; the same failure again only counts."""
+        if self.causes and self.causes[-1].text == text:
+            self.causes[-1] = Cause(at, text, self.causes[-1].times + 1)
+        else:
+            _append(self.causes, Cause(at, text), CAUSES)
+
+    def subscription(self, identifier: str) -> SubscriptionView | None:
+        """Return a subscription, which is new at its first record; None where the view has no room for it."""
+        name = masked(identifier)
+        known = self.subscriptions.get(name)
+        if known is None and len(self.subscriptions) < SUBSCRIPTIONS:
+            known = self.subscriptions[name] = SubscriptionView()
+        return known
+
+
+def _append(items: list[Any], item: object, most: int) -> None:
+    items.append(item)
+    del items[:-most]
+
+
+def _open(view: View, record: FlatRecord) -> None:
+    del record
+    if not view.stays:
+        view.enter(view.state, view.last)
+
+
+def _transition(view: View, record: FlatRecord) -> None:
+    source, dest = record.source, record.dest
+    if not {source, dest} <= _PLACES:
+        return
+    view.attempt, view.era = record.attempt, None if record.era is None else masked(record.era)
+    if not view.stays:
+        view.enter(source, view.last - max(0.0, record.dwell))
+    if dest != view.state:
+        view.enter(dest, view.last)
+    _append(view.steps, Step(record.seq, view.last, masked(record.row), masked(record.trigger), source, dest), STEPS)
+    if record.cause is not None:
+        view.add_cause(view.last, describe_cause(record.cause, record))
+
+
+def _subscription(view: View, record: FlatRecord) -> None:
+    if record.change == "removed":
+        if view.subscriptions.pop(masked(record.subscription), None) is None:
+            view.left_out = max(0, view.left_out - 1)
+        return
+    one = view.subscription(record.subscription)
+    if one is not None:
+        one.phase = record.change
+    elif record.change == "desired":
+        view.left_out += 1
+
+
+def _ping(view: View, record: FlatRecord) -> None:
+    view.round_trip = record.round_trip
+
+
+def _outage(view: View, record: FlatRecord) -> None:
+    kind = "planned" if record.planned else "outage"
+    if record.change == "opened":
+        view.outage = view.last, kind, describe_cause(record.cause or "missing")
+        for one in view.subscriptions.values():
+            if one.phase == "acknowledged":
+                one.phase = "desired"
+    else:
+        _append(view.marks, (view.last - max(0.0, record.seconds), view.last, kind), MARKS)
+        view.outage = None
+
+
+def _fault(view: View, record: FlatRecord) -> None:
+    begin = view.last - max(0.0, record.seconds)
+    if record.change == "opened":
+        view.fault = begin
+        view.add_cause(view.last, "the server answers, and cannot do its work (server fault)")
+    else:
+        _append(view.marks, (begin, view.last, "fault"), MARKS)
+        view.fault = None
+
+
+def _dropped(view: View, record: FlatRecord) -> None:
+    one = view.subscription(record.subscription)
+    if one is not None and one.waiting is None:  # a live connection tells the number itself
+        one.dropped += record.count
+
+
+def _pause(view: View, record: FlatRecord) -> None:
+    view.pauses = [link for link in view.pauses if link != record.paused]
+    if record.change == "opened":
+        _append(view.pauses, record.paused, KINDS)
+
+
+def _gap(view: View, record: FlatRecord) -> None:
+    one = view.subscription(record.subscription)
+    if one is not None:
+        one.gaps += 1
+        one.missed += max(0.0, record.seconds)
+
+
+def _canary(view: View, record: FlatRecord) -> None:
+    if record.change == "missed":
+        view.add_cause(view.last, "a canary did not come back: the link may be deaf")
+
+
+def _malformed(view: View, record: FlatRecord) -> None:
+    del record
+    view.malformed += 1
+
+
+def _close(view: View, record: FlatRecord) -> None:
+    del record
+    view.closed = True
+
+
+_HANDLERS: dict[str, Callable[[View, FlatRecord], None]] = {
+    "realtime.open": _open,
+    "realtime.transition": _transition,
+    "realtime.subscription": _subscription,
+    "realtime.ping": _ping,
+    "realtime.outage": _outage,
+    "realtime.fault": _fault,
+    "realtime.dropped": _dropped,
+    "realtime.pause": _pause,
+    "realtime.gap": _gap,
+    "realtime.canary": _canary,
+    "realtime.malformed": _malformed,
+    "realtime.close": _close,
+}

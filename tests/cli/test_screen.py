@@ -1,0 +1,104 @@
+"""The screen of ``realtime-fsm listen --tui``: what it draws, and when it refuses to."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import os
+import pty
+import signal
+import subprocess
+import sys
+from unittest.mock import patch
+
+import pytest
+from rich.console import Console
+
+from realtime_fsm import DialFailed, RetriesExhausted, RetryPolicy
+from realtime_fsm.cli.main import main
+from realtime_fsm.cli.screen import Screen
+from realtime_fsm.runtime.sockets import Socket
+from support.commands import COMMAND, PATIENCE, result_of, serving
+from support.network import Network
+from support.virtual import eventually
+
+
+def drawn(screen: Screen) -> str:
+    """The present moment, without colours."""
+    console = Console(file=io.StringIO(), width=120)
+    console.print(screen)
+    return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
+
+
+async def test_the_screen_shows_counts_events_changes_and_failures() -> None:
+    network = Network()
+    async with network.realtime() as realtime:
+        screen = Screen(realtime, ["rows", "files"])
+        assert "disconnected  no link, and none is wanted" in drawn(screen)
+        assert drawn(screen).count("waits") == 2
+        task = asyncio.ensure_future(screen.run(Console(file=io.StringIO(), width=120)))
+        await eventually(lambda: "subscribed  the link is up" in drawn(screen) and "waits" not in drawn(screen))
+        for _ in range(12):
+            network.publish("rows")
+            await asyncio.sleep(0)
+        await eventually(lambda: " 12 " in drawn(screen))
+        network.socket.cut()
+        await eventually(lambda: len(network.sockets) == 2 and "subscribed  the link is up" in drawn(screen))
+        shown = drawn(screen)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+    assert "subscribed -> reconnecting: getting a link, because the stream ended (close code 1006)" in shown
+    assert [line.split()[1:6:2] for line in shown.splitlines() if "files" in line and "0" in line] == [["files", "0", "0"]]
+    assert len(shown.splitlines()) < 40
+
+
+async def test_the_screen_ends_with_the_error_of_the_connection() -> None:
+    network = Network()
+
+    async def refuse(*_: object) -> Socket:
+        raise DialFailed("no route")
+
+    with patch.object(network, "dial", refuse):
+        async with network.realtime(retry=RetryPolicy(attempts=2)) as realtime:
+            screen = Screen(realtime, ["rows"])
+            with pytest.raises(RetriesExhausted):
+                await screen.run(Console(file=io.StringIO(), width=120))
+            shown = drawn(screen)
+    assert "the dial failed: no route; the next dial is in" in shown
+    assert "error  no link, and no attempt will be made" in shown
+
+
+WORDS = ["listen", "http://127.0.0.1:1/v1", "--project", "demo", "rows", "--tui"]
+
+
+def test_without_rich_the_extra_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with patch.dict(sys.modules, {"realtime_fsm.cli.screen": None}):
+        assert main(WORDS) == 2
+    assert capsys.readouterr().err == "realtime-fsm: --tui: the package rich is missing; install realtime-fsm[tui]\n"
+
+
+def test_without_a_terminal_there_is_no_screen() -> None:
+    refused = result_of(*WORDS)
+    problem = "standard output is no terminal; leave the option out"
+    assert (refused.returncode, refused.stderr) == (2, f"realtime-fsm: --tui: {problem}\n")
+
+
+def test_the_command_draws_on_a_terminal() -> None:
+    terminal, theirs = pty.openpty()
+    shown = b""
+    with serving("--every", "0.05") as endpoint:
+        command = [*COMMAND, "listen", endpoint, "--project", "demo", "rows", "--tui"]
+        listener = subprocess.Popen(command, stdout=theirs, stderr=theirs, env={**os.environ, "TERM": "xterm"})
+        os.close(theirs)
+        while b"databases." not in shown:
+            shown += os.read(terminal, 65536)
+        listener.send_signal(signal.SIGINT)
+        with contextlib.suppress(OSError):  # the end of a terminal that its program has closed
+            while rest := os.read(terminal, 65536):
+                shown += rest
+        assert listener.wait(PATIENCE) == 130
+    os.close(terminal)
+    assert b"realtime-fsm listen" in shown
+    assert b"Traceback" not in shown

@@ -1,0 +1,104 @@
+"""Logs as the source of the page: whole and growing, plain and wrapped."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from realtime_fsm.ops.inspector import logs
+from realtime_fsm.ops.inspector.board import Board
+from realtime_fsm.ops.inspector.logs import LogReader
+from support.brokenlogs import lines_of
+from support.corpus import WALKS
+from support.inspecting import board_of
+from support.shippers import ALL, lines_in
+
+LINES = lines_of(WALKS["healed"])
+
+
+async def read(*files: Path | str, board: Board | None = None) -> Board:
+    board = board or Board("log")
+    await LogReader(board).read(map(str, files))
+    return board
+
+
+async def test_a_whole_log_ends_in_its_last_state(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_bytes(b"something else\n" + b"".join(LINES) + b'{"event": "cut')
+    board = await read(log)
+    assert board.views == board_of(WALKS["healed"]).views
+    assert (board.live, board.problem) == (False, "")
+
+
+async def test_rotated_and_compressed_files_may_come_in_any_order(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"".join(LINES[12:]))
+    (tmp_path / "b.gz").write_bytes(gzip.compress(b"".join(LINES[:12])))
+    assert (await read(tmp_path / "a", tmp_path / "b.gz")).views == board_of(WALKS["healed"]).views
+
+
+@pytest.mark.parametrize("shape", ALL)
+async def test_each_shape_that_the_audit_reads_is_shown(shape: str, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_bytes(b"".join(lines_in(shape, WALKS["healed"])))
+    (view,) = (await read(log)).views
+    assert (view.id, view.state, view.seq, view.lost) == ("healed", "subscribed", len(LINES), 0)
+
+
+async def test_a_record_of_another_version_counts_and_harms_nothing(tmp_path: Path) -> None:
+    strange = [{**WALKS["healed"][-1], "event": "realtime.relayed", "seq": len(LINES) + number} for number in (1, 2)]
+    log = tmp_path / "log"
+    log.write_bytes(b"".join(LINES) + b"".join(json.dumps(each).encode() + b"\n" for each in strange))
+    (view,) = (await read(log)).views
+    assert (view.others, view.state, view.lost) == ({"realtime.relayed": 2}, "subscribed", 0)
+
+
+async def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    missing = tmp_path / "missing"
+    assert (await read(missing)).problem == f"{missing}: No such file or directory"
+
+
+async def test_a_log_without_a_record_says_so(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("nothing of ours\n")
+    assert (await read(log)).problem == "no record of the connections that are asked for is in the log"
+    log.write_bytes(b"".join(LINES))
+    assert (await read(log, board=Board("log", ["nobody"]))).problem.startswith("no record of the connections")
+
+
+async def test_a_growing_log_is_followed_through_a_rotation(tmp_path: Path) -> None:
+    log, board = tmp_path / "log", Board("log")
+    reading = asyncio.ensure_future(LogReader(board).follow([str(log), str(log)]))
+    await asyncio.sleep(1)
+    assert board.views == []
+    log.write_bytes(b"".join(LINES[:9]) + LINES[9][:20])
+    await asyncio.sleep(1)
+    assert [view.seq for view in board.views] == [9]
+    with log.open("ab") as file:
+        file.write(LINES[9][20:])
+    log.rename(tmp_path / "log.1")
+    log.write_bytes(b"".join(LINES[10:]))
+    await asyncio.sleep(1)
+    assert board.views == board_of(WALKS["healed"]).views
+    assert board.live
+    reading.cancel()
+    await asyncio.wait([reading])
+    assert reading.cancelled()
+
+
+async def test_a_long_log_leaves_the_loop_to_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "_LINES", 2)
+    monkeypatch.setattr(logs, "PAUSE", 3600.0)
+    log, board = tmp_path / "log", Board("log")
+    log.write_bytes(b"".join(LINES))
+    reading = asyncio.ensure_future(LogReader(board).follow([str(log)]))
+    seen = []
+    for _ in range(4):
+        await asyncio.sleep(0)
+        seen.append(board.views[0].seq if board.views else 0)
+    assert seen == [2, 4, 6, 8]
+    reading.cancel()
+    await asyncio.wait([reading])
