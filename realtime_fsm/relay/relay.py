@@ -192,7 +192,7 @@ class Relay:
     async def _publish(self, events: Sequence[Event]) -> None:
         await self._store([self._maker.of_event(event) for event in events])
         if (newest := timestamp_or_none(events[-1])) is not None:
-            self.lag = (datetime.now(UTC) - newest).total_seconds()
+            self.lag = max(0.0, (datetime.now(UTC) - newest).total_seconds())  # clocks differ
 
     async def _store(self, messages: Sequence[Message]) -> None:
         async with self._lock:
