@@ -19,7 +19,7 @@ REMEDIES = {
     "DialFailed": "Check the endpoint, the network and the proxy. ``reason`` holds the text of the operating system.",
     "NameNotResolved": "Check the host's name in the endpoint, and the resolver of this machine.",
     "UpgradeRefused": "Read ``status``. For a redirect, give its target as the endpoint. For 404, check the path ``/v1``. For 429"
-    " and 503, wait: the client obeys ``retry_after``.",
+    " and 503, wait: the client obeys ``retry_after``. A proxy must pass ``Upgrade`` and ``Connection``.",
     "CertificateRefused": "Renew the server's certificate, or pass its authority in ``ssl=``. For a test server alone, use"
     " ``self_signed=True``.",
     "IdentityUnavailable": "Fix the callable that you passed as ``session=`` or ``jwt=``. The next attempt calls it again.",
@@ -57,6 +57,38 @@ OVERDUE = {
     "echo": "Check the event bus of the server: the link answered, and its events were lost. The canary found that out.",
 }
 """The remedy for an `Overdue`, by the answer that did not come."""
+
+CHECKS = {
+    "tcp": "Check the host and port of the endpoint, that the server runs, and the firewalls on the way.",
+    "tcp_some": "Repair these paths, or remove these addresses from the name. Until then some dials take longer.",
+    "proxy_url": "Give HTTPS_PROXY, HTTP_PROXY or ALL_PROXY an http:// or https:// URL. NO_PROXY names hosts to dial directly.",
+    "proxy_refuses": "Allow this host in the proxy, or put the proxy's login into its URL, or name the host in NO_PROXY.",
+    "tls_handshake": "Check that this port speaks TLS, and not plain HTTP. Some middle boxes cut handshakes.",
+    "tls_clock": "Set the clock of this machine. The certificate may be valid.",
+    "tls_expired": "Renew the certificate of the server, and reload the server.",
+    "tls_expires": "Renew the certificate soon. No client connects after its end.",
+    "tls_host": "Use a host name that the certificate holds, or give the server a certificate for this name.",
+    "tls_untrusted": "Let the server send its whole chain. For a private authority, name its file in SSL_CERT_FILE.",
+    "tls_plain": "Use https://. Over http:// every machine on the way can read the session.",
+    "clock": "Synchronize the clock of this machine or of the server: else tokens count as expired, and times of gaps are wrong.",
+    "upgrade_login": "Put the proxy's login into its URL: http://user:password@host:port.",
+    "protocol": "Check that the endpoint is that of Appwrite: this server speaks another protocol over WebSocket.",
+    "project": "Check the project's id, and that the project is on this server.",
+    "refused": "Give a session or JWT that is valid now. Give one of the two alone.",
+    "guest_despite": "Give a fresh session or JWT: the server knows this one no more, or the session is of another project.",
+    "guest": "Give a session or JWT. As a guest you receive only what the role ``any`` or ``guests`` may read.",
+    "slow": "Look for load on the server and on the way. Below 1 s is usual.",
+    "fault": "Check the server's Redis and database: the server answers, and cannot do its work.",
+    "era": "Leave the action out, or upgrade the server to Appwrite 1.9.5 or later.",
+    "channel": "Correct the channel: a server accepts any text as a channel, and stays silent on it.",
+    "channel_of_users": "Give a session or JWT: this channel has no events for a guest.",
+    "channel_missing": "Subscribe to a channel of your own user: the server left this one out without an error.",
+    "echo_impossible": "Test by hand instead: run ``realtime-fsm listen``, and change a row meanwhile.",
+    "idle": "Choose ``PingPolicy(interval=)`` below this time, or raise the limit of the box (nginx: ``proxy_read_timeout``).",
+    "budget": "Wait for the next minute. Then ping less often, and subscribe to several channels in one call.",
+    "dials": "Wait for the next minute, and dial less often. Behind a proxy, pass ``X-Forwarded-For``: it counts dials apart.",
+}
+"""The remedy by the finding of ``realtime-fsm doctor``, where it is no error."""
 
 
 def remedy_of(error: Exception) -> str:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import os
-import re
 import sys
 import warnings
 from contextlib import AsyncExitStack
@@ -17,13 +15,12 @@ from realtime_fsm.audit.formats.text_utils import printable_json
 from realtime_fsm.auditlog.writer import configure
 from realtime_fsm.cli.arguments import host_and_port, number
 from realtime_fsm.cli.describe import describe_change, describe_failure
+from realtime_fsm.cli.identity import add_as_user, identity
 from realtime_fsm.cli.loop import run_until_interrupted
 from realtime_fsm.cli.output import print_problem, write_line
 from realtime_fsm.client.realtime import Realtime
 from realtime_fsm.errors import BadOption, Misuse, RealtimeError
 from realtime_fsm.fsm.policies import RetryPolicy
-from realtime_fsm.identity import as_user
-from realtime_fsm.protocol.options import realtime_url
 
 if TYPE_CHECKING:
     import argparse
@@ -62,10 +59,7 @@ def add_connection_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("endpoint", metavar="ENDPOINT", help="the Appwrite endpoint, such as https://cloud.appwrite.io/v1")
     parser.add_argument("--project", required=True, metavar="ID", help="the project's id")
     parser.add_argument("channels", metavar="CHANNEL", nargs="+", help="a channel, such as rows or account")
-    parser.add_argument(
-        "--as-user", metavar="USER",
-        help="connect as the user with this id, by tokens that the API key in APPWRITE_API_KEY issues (scope users.write)",
-    )  # fmt: skip
+    add_as_user(parser)
     parser.add_argument("--log", metavar="FILE", help="append the audit log to this file, as JSON lines")
     parser.add_argument(
         "--attempts", metavar="N", type=_attempts, default=RetryPolicy().attempts,
@@ -124,7 +118,7 @@ async def open_connection(options: argparse.Namespace, stack: AsyncExitStack) ->
         Realtime(
             options.endpoint,
             options.project,
-            **_identity(options),
+            **identity(options),
             retry=RetryPolicy(attempts=options.attempts, reconnect_attempts=options.reconnect_attempts),
             trust_env=True,
         )
@@ -162,31 +156,6 @@ async def _serve_health(stack: AsyncExitStack, realtime: Realtime, host: str, po
         failure.filename = f"--health {host}:{port}"
         raise
     print_problem(f"{server.url}/livez and /readyz tell the health")
-
-
-def _identity(options: argparse.Namespace) -> dict[str, Any]:
-    if options.as_user is None:
-        return {name: os.environ.get(f"APPWRITE_{name.upper()}") or None for name in ("session", "jwt")}
-    client = appwrite_client(options, "--as-user", "an API key must issue the tokens of the user")
-    return {"jwt": as_user(client, options.as_user)}
-
-
-def appwrite_client(options: argparse.Namespace, option: str, need: str) -> Any:
-    """Make a client of the official SDK with the API key of the environment.
-
-    Raises:
-        BadOption: for ``option``, without a key (``need`` says why) or without the SDK.
-    """
-    realtime_url(options.endpoint, options.project)  # its errors come before those of the SDK
-    key = os.environ.get("APPWRITE_API_KEY")
-    if not key:
-        raise BadOption(option, f"{need}; put it into APPWRITE_API_KEY")
-    try:
-        from appwrite.client import Client
-    except ImportError:
-        raise BadOption(option, "the official SDK is missing; install realtime-fsm[appwrite]") from None
-    endpoint = re.sub("^ws(?=s?:)", "http", options.endpoint.rstrip("/"), flags=re.IGNORECASE)
-    return Client().set_endpoint(endpoint).set_project(options.project).set_key(key)
 
 
 def _print_warning(message: Warning | str, *_: object, **__: object) -> None:

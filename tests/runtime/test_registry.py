@@ -57,16 +57,17 @@ class Registered:
 
 
 async def test_an_id_is_known_from_its_acknowledgement_to_its_removal_and_delivered_until_an_update_replaces_it() -> None:
-    one = Registered()
-    assert one.subscriber.established
-    one.registry.begin_update(one.subscriber, SubscriptionSpec("s2", ("rows",)), asyncio.get_running_loop(), 0.0)
-    assert (one.delivered("s1"), one.delivered("s2"), one.strays) == (1, 0, [1])
-    assert one.acknowledge("s2") is one.subscriber
-    assert (one.delivered("s1"), one.delivered("s2"), one.strays) == (0, 1, [1])
-    assert one.acknowledge("s1") is None, "another link serves what is replaced"
-    one.registry.remove("s1")
-    assert (one.delivered("s1"), one.delivered("s2"), one.strays) == (0, 1, [1, 1])
-    one.subscriber.end()
+    with collected():  # an audit would miss the step to the other link
+        one = Registered()
+        assert one.subscriber.established
+        one.registry.begin_update(one.subscriber, SubscriptionSpec("s2", ("rows",)), asyncio.get_running_loop(), 0.0)
+        assert (one.delivered("s1"), one.delivered("s2"), one.strays) == (1, 0, [1])
+        assert one.acknowledge("s2") is one.subscriber
+        assert (one.delivered("s1"), one.delivered("s2"), one.strays) == (0, 1, [1])
+        assert one.acknowledge("s1") is None, "another link serves what is replaced"
+        one.registry.remove("s1")
+        assert (one.delivered("s1"), one.delivered("s2"), one.strays) == (0, 1, [1, 1])
+        one.subscriber.end()
 
 
 async def test_an_id_is_given_up_once_and_delivered_until_it_is_removed() -> None:
