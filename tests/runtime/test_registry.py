@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from realtime_fsm.auditlog.writer import AuditWriter
+from realtime_fsm.errors import SubscriptionRejected
 from realtime_fsm.events import Event
 from realtime_fsm.protocol.spec import SubscriptionSpec
 from realtime_fsm.runtime.delivery import DeliveryOptions, SubscriptionDelivery
@@ -79,3 +80,18 @@ async def test_an_id_is_given_up_once_and_delivered_until_it_is_removed() -> Non
         assert not one.registry.give_up("s1", 0.0)
     assert [record["change"] for record in records] == ["desired", "acknowledged", "withdrawn", "removed"]
     assert (one.subscriber.removed.done(), one.delivered("s1"), one.strays) == (True, 0, [1])
+
+
+async def test_an_update_revives_a_subscription_whose_present_id_was_refused_meanwhile() -> None:
+    one = Registered()
+    one.registry.begin_update(one.subscriber, SubscriptionSpec("s2", ("rows",)), asyncio.get_running_loop(), 0.0)
+    one.registry.reject("s1", 1008, "no", guest=False)
+    with pytest.raises(SubscriptionRejected):
+        await anext(one.subscriber.buffer)
+    one.acknowledge("s2")
+    waiting = asyncio.ensure_future(anext(one.subscriber.buffer))
+    await asyncio.sleep(0)
+    event = Event(msgspec.Raw(b"{}"), (), ("rows",), None, ["s2"])
+    one.registry.route(event)
+    assert await waiting is event
+    one.subscriber.end()
