@@ -142,7 +142,8 @@ async def test_two_relays_need_no_leader_and_three_workers_share_the_work(scene:
             while len(done) < COUNT:
                 with suppress(TimeoutError):
                     for message in await jobs.fetch(5, timeout=0.5):
-                        done.append((number, name(message)))
+                        if is_row(message):  # the second relay tells of a gap where the first one was quicker
+                            done.append((number, name(message)))
                         await message.ack()
 
     with running(*words) as first, running(*words) as second:
