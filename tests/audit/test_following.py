@@ -78,3 +78,14 @@ def test_a_span_of_a_growing_log_counts_from_now(
 def test_a_directory_is_not_followed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--follow", str(tmp_path)]) == 2
     assert capsys.readouterr().err == f"realtime-fsm audit: {tmp_path}: it is a directory; name the files in it\n"
+
+
+def test_the_first_violation_is_told_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = [
+        [{**record, "row": "none"} if "row" in record else record for record in WALKS[name]] for name in ("healthy", "faulty")
+    ]
+    assert follow(tmp_path / "log", parts, monkeypatch) == 1
+    (told,) = [line for line in capsys.readouterr().err.splitlines() if "log:" in line]
+    assert told.endswith("log:2: row: no transition rule of the table has this id")
