@@ -199,6 +199,8 @@ def _check_change(tracked: TrackedConnection, line: FlatRecord) -> RuleBreach | 
     """Check that a subscription is desired once, withdrawn once, and removed where it was withdrawn."""
     who, change = line.subscription, line.change
     if change in ("desired", "withdrawn"):
+        if tracked.next_triggers is not None:
+            return RuleBreach("request", "a call comes between the records of a step")
         breach = _note_moment(tracked, line)
         if breach is not None:
             return breach
@@ -212,8 +214,10 @@ def _check_change(tracked: TrackedConnection, line: FlatRecord) -> RuleBreach | 
             allowed = desired and who not in tracked.acknowledged
         case "removed":  # without a withdrawal, where a call ends that no server has answered
             allowed = withdrawn or (desired and who not in tracked.established)
-        case _:
+        case "withdrawn" | "rejected":
             allowed = desired
+        case _:
+            return _MISSING_FIELD
     if allowed:
         return None
     desire = "acknowledged" if who in tracked.acknowledged else "desired" if desired else "not desired"

@@ -25,6 +25,7 @@ from support.wholelog import (
     PONG,
     RECORDS,
     at,
+    clockless,
     edited,
     kind,
     renumbered,
@@ -65,7 +66,7 @@ def crowded() -> list[bytes]:
     for n in range(1, 34):
         step = {**model, "source": "subscribed", "dest": "subscribed", "dwell": n / 100, "sends": sends + n}
         extra += [{**step, "row": "sub4", "trigger": "subscribe"}, {**step, "row": "sub41", "trigger": "acknowledged"}]
-    return renumbered([*before, *extra, *after])
+    return renumbered(clockless([*before, *extra, *after]))
 
 
 BROKEN: dict[str, tuple[Callable[[], list[bytes]], str, str, int]] = {
@@ -165,7 +166,7 @@ BROKEN: dict[str, tuple[Callable[[], list[bytes]], str, str, int]] = {
     "a server fault without a link": (lambda: inserted(DIAL, {**FAULT, "link": 1}), "violated", "recovery", DIAL + 1),
     "the end of no server fault": (lambda: inserted(LOSS, {**FAULT, "change": "closed"}), "violated", "recovery", LOSS + 1),
     "a recovery from no server fault": (
-        lambda: inserted(LOSS, {**RECORDS[PONG], "row": "sub114", "trigger": "recovered", "source": "subscribed", "dwell": 0.5}),
+        lambda: inserted(LOSS, {**RECORDS[PONG], "row": "sub114", "trigger": "recovered", "source": "subscribed", "dwell": 0.5, "at": None}),
         "violated", "recovery", LOSS + 1,
     ),
     "a server fault that ends what was acknowledged": (
