@@ -41,6 +41,7 @@ DROPPED = {"event": "realtime.dropped", "subscription": "s1", "count": 3}
 PAUSE = {"event": "realtime.pause", "change": "opened", "paused": 1, "seconds": 0.0, "dwell": 0.0}
 RETIRED = {"event": "realtime.retired", "dwell": 0.5}
 FAULT = {"event": "realtime.fault", "change": "opened", "since": "2026-11-24T05:00:00Z", "until": None, "seconds": 0.5}
+RECOVERED = {**RECORDS[PONG], "row": "sub114", "trigger": "recovered", "source": "subscribed", "dwell": 0.5, "at": None}
 REJECTED = {"event": "realtime.subscription", "subscription": "s1", "change": "rejected", "dwell": 0.0, "size": 0}
 CLOSED = {"event": "realtime.outage", "change": "closed", "planned": False, "seconds": 1.0, "dials": 1}
 COMMON = {name: OPEN[name] for name in ("schema", "machine", "connection_id", "timestamp", "level")}
@@ -166,7 +167,7 @@ BROKEN: dict[str, tuple[Callable[[], list[bytes]], str, str, int]] = {
     "a server fault without a link": (lambda: inserted(DIAL, {**FAULT, "link": 1}), "violated", "recovery", DIAL + 1),
     "the end of no server fault": (lambda: inserted(LOSS, {**FAULT, "change": "closed"}), "violated", "recovery", LOSS + 1),
     "a recovery from no server fault": (
-        lambda: inserted(LOSS, {**RECORDS[PONG], "row": "sub114", "trigger": "recovered", "source": "subscribed", "dwell": 0.5, "at": None}),
+        lambda: inserted(LOSS, RECOVERED),
         "violated", "recovery", LOSS + 1,
     ),
     "a server fault that ends what was acknowledged": (

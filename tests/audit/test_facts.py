@@ -356,3 +356,8 @@ def test_a_gap_is_told_until_a_withdrawn_subscription_is_removed(whose: str, ver
     }  # fmt: skip
     gap = {name: value for name, value in gap.items() if name not in ("change", "error_code", "dwell", "size")}
     assert audited(renumbered([*RECORDS[: withdrawn + 1], gap, *RECORDS[withdrawn + 1 :]])).verdict == verdict
+
+
+def test_a_store_with_columns_makes_nulls_of_absent_fields() -> None:
+    absent = dict.fromkeys(("at", "draw", "enabled", "heard", "dial_slot", "delay", "sentence"))
+    assert found(audited(lines_of([absent | record for record in RECORDS]))) == ("conformant", None)
