@@ -149,12 +149,12 @@ def _resume_rows(
         for offset, dest, guards, how in (
             (0, S, (If.OLD_LINK_COMPLETE,), "serves everything desired"),
             (1, U, (If.OLD_LINK_EMPTY,), "has no subscription left"),
-            (2, C, (), "serves a part of what is desired, or nothing is"),
+            (2, C, (), "serves a part of what is desired, if anything"),
         )
         if source is R or dest is not U
         for row in _rule(
             number + offset, (source,), trigger, None if dest is source else dest,
-            f"{what}, for good: back to the old link, which {how}.",
+            f"{what}, and no other attempt follows: back to the old link, which {how}.",
             when=(*when, If.CAN_RESUME, *guards), do=(Do.ABORT_LINK, Do.RESUME_LINK, Do.SEND_REQUEST),
         )
     )  # fmt: skip
@@ -225,14 +225,14 @@ _ROWS = (
     *_rule(153, (R,), _T.CLOSED, None, "The old link is closed, and the next dial waited for that.",
            when=(If.ALL_CLOSED,), do=(Do.DIAL,)),
     *_rule(154, (R,), _T.CLOSED, None, "An old link is closed; the next dial waits for another one."),
-    *_resume_rows(173, (R,), _T.GREETED, (), "The new identity is worth nothing"),
-    *_rule(155, (R,), _T.GREETED, None, "The new identity is worth nothing: the old one is restored and dialed at once.",
+    *_resume_rows(173, (R,), _T.GREETED, (), "The server does not know the new identity"),
+    *_rule(155, (R,), _T.GREETED, None, "The server does not know the new identity: the old one is dialed at once.",
            when=(If.TRIAL_FAILED,), do=(Do.ABORT_LINK, Do.RESTORE_IDENTITY, Do.RESET_ATTEMPTS, Do.DIAL)),
     *_rule(35, (R,), _T.GREETED, E, "The server greets a guest where a user was expected.",
            when=(If.IS_FATAL,), do=(Do.ABORT_LINK, Do.FAIL_PERMANENTLY)),
     *_rule(170, (R,), _T.GREETED, C, "The server greets another user: the old link closes, and its late events are dropped.",
            when=(If.USER_CHANGED,), do=(Do.CLOSE_DRAINING, Do.START_LIVE_LINK, Do.SEND_REQUEST)),
-    *_rule(22, (R,), _T.GREETED, C, "The link is up: everything desired is subscribed on it.",
+    *_rule(22, (R,), _T.GREETED, C, "The link is up: everything desired is requested on it.",
            do=(Do.START_LIVE_LINK, Do.SEND_REQUEST)),
     *_rule(94, (R,), _T.SERVER_ERROR, None, "The server refuses a dial without channels: an older one wants them in the URL.",
            when=(If.SERVER_NEEDS_URL_CHANNELS,), do=(Do.ABORT_LINK, Do.USE_URL_SUBSCRIPTIONS, Do.DIAL)),
