@@ -116,7 +116,10 @@ OTHERS: list[tuple[str, Any]] = [
     ("the canary did not come back within 10.2 s", lambda log: log.canary("missed", seconds=10.25)),
     ("the server refused the canary (code 401)", lambda log: log.canary("refused", 401)),
     ("the callable that writes the canary raised an exception", lambda log: log.canary("failed")),
-    ("subscription s1 may have missed events for 1.5 s, with 2 dials meanwhile", lambda log: log.gap("s1", Gap(None, AT, 1.5, 2))),
+    (
+        "subscription s1 may have missed events for 1.5 s, with 2 dials meanwhile",
+        lambda log: log.gap("s1", Gap(None, AT, 1.5, 2)),
+    ),
     ("the server sent a message that cannot be used: not_json", lambda log: log.malformed("not_json")),
     ("the connection is disposed of, and its socket is closed", lambda log: log.closed()),
 ]
