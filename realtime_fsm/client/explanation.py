@@ -170,7 +170,7 @@ def explanation_of(driver: Driver, state: State, connection_id: str) -> Explanat
     failure, due, user = driver.failures.last, context.deadline, None if driver.user is None else driver.user.get("$id")
     entered, entered_by, served = context.state_entered_at, driver.entered_by, delivering(driver, state)
     causes = None if failure is None else failure.error, driver.error
-    deliveries = [one for one in (*driver._registry.subscribers.values(),) if one.spec.id in context.subscriptions.desired]
+    deliveries = [one for one in (*driver._registry.deliveries.values(),) if one.spec.id in context.subscriptions.desired]
     return Explanation(
         connection_id=connection_id,
         at=at,
