@@ -121,6 +121,10 @@ OTHERS: list[tuple[str, Any]] = [
         lambda log: log.gap("s1", Gap(None, AT, 1.5, 2)),
     ),
     ("the server sent a message that cannot be used: not_json", lambda log: log.malformed("not_json")),
+    (
+        "the broker stored messages of the relay: 1, the newest 0.2 s after its event",
+        lambda log: log.relayed(1, 0, lag=0.25),
+    ),
     ("the connection is disposed of, and its socket is closed", lambda log: log.closed()),
 ]
 

@@ -365,7 +365,7 @@ async def test_an_opentelemetry_that_raises_hurts_neither_link_nor_handler() -> 
     loop = asyncio.get_running_loop()
     assert isinstance(loop, VirtualLoop)
     assert [context["message"] for context in loop.reported] == [
-        "realtime_fsm: the audit log failed", "realtime_fsm: the telemetry of handlers failed",
+        "realtime_fsm: a log processor, a log handler or a hook failed", "realtime_fsm: the telemetry of handlers failed",
     ]  # fmt: skip
 
 
