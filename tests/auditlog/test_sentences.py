@@ -66,11 +66,11 @@ def step(row: str, cause: LinkFailure | None = None, **facts: Any) -> str:
         ("dis2", None, {"delay": 0.45}, "disconnected -> reconnecting: the program called subscribe(); dial 3 in 0.5 s"),
         ("sub152", None, {}, "subscribed -> reconnecting: the program called authenticate()"),
         ("con40", None, {}, "connected -> subscribed: everything desired is acknowledged on this link"),
-        ("sub73", None, {}, "subscribed -> reconnecting: the link is as old as the user lets one grow: a new one, at once,"
+        ("sub73", None, {}, "subscribed -> reconnecting: the link has reached its greatest age: a new one is dialed"
          " while this one delivers"),
         ("sub65", None, {}, "subscribed: link 3 has proven itself: earlier failures are forgiven"),
         ("sub160", None, {}, "subscribed: canary due: it goes out as soon as no other request is in flight"),
-        ("con48", ServerError(1003, "x"), {}, "connected: the request in flight is to blame, not the link;"
+        ("con48", ServerError(1003, "x"), {}, "connected: the server refuses the request in flight, and the link stays;"
          " the server sent an error (code 1003)"),
         ("sub64", None, {}, "subscribed -> ping: the next heartbeat is due"),
     ],
