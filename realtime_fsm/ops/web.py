@@ -66,7 +66,10 @@ class WebServer:
         app = web.Application()
         for path, page in pages.items():
             app.router.add_get(path, _adapted(page))
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_CLOSE)
+        self._runner = web.AppRunner(
+            app, access_log=None, handle_signals=False, shutdown_timeout=_CLOSE,
+            handler_cancellation=True,  # a stream ends as soon as its reader has gone
+        )  # fmt: skip
 
     @property
     def url(self) -> str:
@@ -122,6 +125,8 @@ def _adapted(page: Callable[[Request], Awaitable[Response]]) -> Callable[[web.Re
         stream = web.StreamResponse(status=response.status, headers=headers)
         async with aclosing(response.body) as items:
             await stream.prepare(request)
+            if request.method == "HEAD":
+                return stream
             with suppress(ConnectionError):  # the reader has gone
                 async for item in items:
                     await stream.write(item)
