@@ -18,8 +18,8 @@ from realtime_fsm.fsm.change import Failure  # noqa: TC001
 from realtime_fsm.fsm.deadlines import awaited
 from realtime_fsm.fsm.descriptions import DEADLINES, STATES
 from realtime_fsm.fsm.table import State  # noqa: TC001
-from realtime_fsm.protocol.channel_checks import doubt_about, is_of_users
-from realtime_fsm.protocol.eras import Era  # noqa: TC001
+from realtime_fsm.protocol.channel_checks import doubt_about, is_of_users, needs_e4
+from realtime_fsm.protocol.eras import Era
 from realtime_fsm.remedies import remedy_of
 from realtime_fsm.runtime.timestamps import parse_or_none
 
@@ -238,6 +238,8 @@ def _silence(driver: Driver, served: list[SubscriptionDelivery]) -> Iterator[str
             yield f"{doubt[0].upper()}{doubt[1:]}."
         elif driver.user is None and is_of_users(channel):
             yield f"A guest receives no event on channel {channel!r}."
+        elif driver.era not in (None, Era.E4) and needs_e4(channel):
+            yield f"A server of era {driver.era} publishes nothing on channel {channel!r}."
     if silent := [one.spec.id for one in served if not one.received]:
         yield (
             f"No event has come for {_named(silent)}. Check the channels, the queries, and who may read the rows;"

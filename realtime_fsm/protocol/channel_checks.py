@@ -97,6 +97,11 @@ def is_of_users(channel: str) -> bool:
     return channel.partition(".")[0] in _OF_USERS
 
 
+def needs_e4(channel: str) -> bool:
+    """Tell whether servers before era E4 publish nothing on a channel."""
+    return channel.rpartition(".")[2] in ACTIONS or channel.partition(".")[0] == "presences"
+
+
 def _nearest(channel: str) -> str:
     """Return the nearest known channel, or the channel itself if it is plausible."""
     parts = channel.split(".")

@@ -101,6 +101,10 @@ async def test_channels_that_can_bring_no_event_are_notes() -> None:
         ]
         await realtime.authenticate(session=network.backend.add_user("alice"))
         assert not any("guest" in note for note in realtime.explain().notes)
+    old = Network(era="E2")
+    async with old.realtime() as realtime:
+        await realtime.subscribe("rows.create")
+        assert realtime.explain().notes[0] == "A server of era E2 publishes nothing on channel 'rows.create'."
 
 
 async def test_an_outage() -> None:

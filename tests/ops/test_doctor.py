@@ -590,6 +590,21 @@ async def test_subscribe_without_a_reply() -> None:
     assert "no reply within 1 s" in found.text
 
 
+async def test_subscribe_on_a_link_that_ends_with_its_server() -> None:
+    async with serving() as (server, session):
+
+        def end() -> None:
+            server.refuse_dials()
+            server.drop()
+
+        report = await report_of(server.endpoint, "rows", "files", session=session, on_check=when("era", end))
+    lost, refused = [check for check in report.checks if check.name == "subscribe"]
+    assert lost.text == "rows: the stream ended (close code 1006)"
+    assert "look for a proxy that ends idle connections" in lost.remedy
+    assert refused.text.endswith("HTTP 503 instead of an upgrade to WebSocket")
+    assert refused.remedy.startswith("Wait: ")
+
+
 @pytest.mark.usefixtures("impatient")
 async def test_a_silent_server_is_asked_for_one_channel_of_several() -> None:
     async with serving() as (server, session):

@@ -26,8 +26,7 @@ from realtime_fsm.errors import (
 from realtime_fsm.fsm.budget import MESSAGES_PER_MINUTE
 from realtime_fsm.fsm.canary import CANARY_STATUS
 from realtime_fsm.fsm.policies import SLOW_PING, PingPolicy
-from realtime_fsm.protocol.channel_checks import doubt_about, is_of_users
-from realtime_fsm.protocol.channels import ACTIONS
+from realtime_fsm.protocol.channel_checks import doubt_about, is_of_users, needs_e4
 from realtime_fsm.protocol.eras import Era
 from realtime_fsm.protocol.faults import is_server_fault, is_throttle
 
@@ -162,7 +161,7 @@ class LinkExaminer:
         era = self._realtime.era
         assert era is not None  # the greeting tells it
         text = f"{era}: Appwrite {era.releases}"
-        lacking = [each for each in channels if each.rpartition(".")[2] in ACTIONS or each.partition(".")[0] == "presences"]
+        lacking = [each for each in channels if needs_e4(each)]
         if lacking and era is not Era.E4:
             self._checks.warn("era", f"{text}, which publishes nothing on {', '.join(lacking)}", "era")
         else:
@@ -185,18 +184,21 @@ class LinkExaminer:
             async with asyncio.timeout(_SUBSCRIBED_WITHIN):
                 subscription = await self._subscribe(channel)
         except SubscriptionRejected as rejected:
-            remedy = "subscribe_as_guest" if rejected.guest and rejected.code in (401, 403) else _refusal(rejected.code)
+            remedy: str | Exception = (
+                "subscribe_as_guest" if rejected.guest and rejected.code in (401, 403) else _refusal(rejected.code)
+            )
             self._checks.fail("subscribe", f"{channel}: error {rejected.code}: {rejected.message}", remedy)
             return True
         except (RealtimeError, TimeoutError) as failure:
             self._end_if_throttled()
-            silent = isinstance(failure, TimeoutError)
-            text = f"no reply within {_SUBSCRIBED_WITHIN:g} s" if silent else str(failure)
-            left = f"; not checked: {', '.join(others)}" if silent and others else ""
-            cause = getattr(failure, "cause", None)
-            remedy = _refusal(cause.code) if isinstance(cause, ServerError) else "reply"
-            self._checks.fail("subscribe", f"{channel}: {text}{left}", remedy)
-            return not silent
+            cause = getattr(failure, "cause", failure)
+            if not isinstance(cause, TimeoutError):
+                remedy = _refusal(cause.code) if isinstance(cause, ServerError) else cause
+                self._checks.fail("subscribe", f"{channel}: {cause}", remedy)
+                return True
+            left = f"; not checked: {', '.join(others)}" if others else ""
+            self._checks.fail("subscribe", f"{channel}: no reply within {_SUBSCRIBED_WITHIN:g} s{left}", "reply")
+            return False
         doubt = doubt_about(channel)
         if doubt is not None:
             self._checks.warn("subscribe", doubt, "channel")
