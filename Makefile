@@ -9,7 +9,7 @@ LOCK := .ci/requirements.txt
 VERSION := $(shell $(PYTHON) -c 'import sys; print("{}.{}".format(*sys.version_info))' 2> /dev/null)
 READY := $(VENV)/.ready-$(VERSION)
 
-.PHONY: help setup demo test test-peers node verifytypes dist lint types check docs format diagrams drift simulate fuzz fleet mutants bench bench-audit lock clean
+.PHONY: help setup demo test test-peers node verifytypes dist lint types check docs format diagrams drift simulate fuzz fleet mutants bench bench-audit bench-relay soak-relay lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -116,6 +116,13 @@ mutants: $(READY) ## make COUNT (150) small changes, chosen by SEED (1), and sho
 	@echo "== mutants: judge $(COUNT) small changes, each by the tests that execute it, and reuse stored verdicts (the first run learns them for 20 minutes)"
 	@cd tests && ../$(BIN)/python -m mutants.run --count $(COUNT) --seed $(SEED) $(if $(ONLY),--only $(ONLY)) $(if $(JOBS),--jobs $(JOBS)) \
 		$(if $(BUDGET),--budget $(BUDGET)) $(if $(LEAST),--least $(LEAST))
+
+bench-relay: $(READY) ## measure the relay beside a bare publish of nats-py; needs nats-server
+	@cd tests && ../$(BIN)/python -m bench.relay
+
+MINUTES ?= 10
+soak-relay: $(READY) ## relay events for MINUTES (10), and kill relay, broker and server meanwhile; needs nats-server
+	@cd tests && ../$(BIN)/python -m support.relaysoak --minutes $(MINUTES) --rate 300
 
 BENCH_READY := $(VENV)/.bench-ready
 bench: $(READY) $(BENCH_READY) $(if $(shell command -v npm),$(PEERS_READY)) ## measure the client beside other clients; QUICK=1 for a look, ONLY="events dial" for some

@@ -107,6 +107,12 @@ def test_older_sdks_answer_with_dictionaries() -> None:
     assert caught_up(rows(Older(), "main", "orders")) == [{"$id": "row0", "title": "x"}]
 
 
+def test_a_page_may_have_one_row() -> None:
+    with listing("rows", 2) as (client, asked):
+        assert [row["$id"] for row in caught_up(rows(TablesDB(client), "main", "orders", page=1))] == ["row0", "row1"]
+    assert len(asked) == 3, "a full page may be the last one, and only the next one tells"
+
+
 @pytest.mark.parametrize(
     ("arguments", "more", "sentence"),
     [

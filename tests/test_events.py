@@ -152,6 +152,20 @@ def test_a_list_payload_stays_a_list_without_an_id(wire: bytes, payload: list[ob
     assert (input_.id, input_.version) == (None, None)
 
 
+@pytest.mark.parametrize(
+    ("wire", "version"),
+    [
+        (b'{"$id":"r1","$updatedAt":"2026"}', ("r1", "2026")),
+        (b'{"$id":"r2","$updatedAt":"2026"}', ("r2", "2026")),
+        (b'{"$id":"r1"}', None),
+        (b'{"$updatedAt":"2026"}', None),
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_a_version_is_an_id_with_its_update(wire: bytes, version: tuple[str, str] | None) -> None:
+    assert event(wire).version == version
+
+
 def test_a_number_beyond_a_float_is_infinite() -> None:
     payload = received(b'{"a":1e999,"b":-1e999,"c":"\\ud83d\\ude00","d":[1,2.5]}').payload
     assert payload == {"a": math.inf, "b": -math.inf, "c": "\U0001f600", "d": [1, 2.5]}

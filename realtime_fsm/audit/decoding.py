@@ -70,6 +70,7 @@ class FlatRecord(msgspec.Struct, kw_only=True, gc=False):
     planned: bool = False
     dials: int = -1
     count: int = 0
+    stored: int = 0
     kind: str = ""
     paused: int = 0
     retired: int = 0

@@ -38,8 +38,8 @@ class Merged(NamedTuple):
     """Stays, the number of those that count as part of others, and the length of the longest of these, in seconds."""
 
     stays: list[Stay]
-    absorbed: int = 0
-    longest: float = 0.0
+    absorbed: int
+    longest: float
 
 
 def merge(stays: list[Stay], most: int) -> Merged:

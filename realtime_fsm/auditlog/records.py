@@ -277,6 +277,20 @@ class MalformedRecord(Record, frozen=True, kw_only=True, tag="realtime.malformed
     kind: str
 
 
+class RelayedRecord(Record, frozen=True, kw_only=True, tag="realtime.relayed"):
+    """A relay handed events to a broker since its last record: at most one record in ten seconds, and one at its end.
+
+    Attributes:
+        stored: how many messages the broker has stored, gaps included.
+        duplicates: how many messages the broker had stored before, from another relay or before a loss.
+        lag: seconds between the server's time of the newest event and its storing, by the clock of this machine.
+    """
+
+    stored: int
+    duplicates: int
+    lag: float
+
+
 class CloseRecord(Record, frozen=True, kw_only=True, tag="realtime.close"):
     """The user disposed of a connection object, and its socket is closed."""
 
@@ -295,6 +309,7 @@ AnyRecord = (
     | CanaryRecord
     | GapRecord
     | MalformedRecord
+    | RelayedRecord
     | CloseRecord
 )
 """A line of the audit log."""

@@ -141,6 +141,7 @@ _TEMPLATES: dict[tuple[type[Record], str], str] = {
     (records.CanaryRecord, "failed"): "the callable that writes the canary raised an exception",
     (records.GapRecord, ""): f"subscription {_ID} may have missed events of {{0.seconds:.1f}} s, with {{3}} meanwhile",
     (records.MalformedRecord, ""): "the server sent a message that cannot be used: {0.kind}",
+    (records.RelayedRecord, ""): "the broker stored {0.stored} messages of the relay, {0.lag:.1f} s after their events",
     (records.CloseRecord, ""): "the connection is disposed of, and its socket is closed",
 }
 """The words by the type of a record and its change: 0 is the record, 1 its codes, 2 the cause, and 3 its dials."""

@@ -224,6 +224,10 @@ class AuditWriter:
         """Write what was wrong with a message of the server that could not be used, and nothing of the message."""
         self._write(records.MalformedRecord, "warning", kind=kind)
 
+    def relayed(self, stored: int, duplicates: int, *, lag: float) -> None:
+        """Write how many messages a relay has handed to a broker since its last record."""
+        self._write(records.RelayedRecord, stored=stored, duplicates=duplicates, lag=round(lag, 6))
+
     def closed(self) -> None:
         """Write the end of the connection object."""
         self._write(records.CloseRecord)

@@ -30,14 +30,23 @@ def identity(options: argparse.Namespace) -> dict[str, Any]:
     """
     if options.as_user is None:
         return {name: os.environ.get(f"APPWRITE_{name.upper()}") or None for name in ("session", "jwt")}
+    client = appwrite_client(options, "--as-user", "an API key must issue the tokens of the user")
+    return {"jwt": as_user(client, options.as_user)}
+
+
+def appwrite_client(options: argparse.Namespace, option: str, need: str) -> Any:
+    """Make a client of the official SDK with the API key of the environment.
+
+    Raises:
+        BadOption: for ``option``, without an API key (``need`` tells its use), or without the official SDK.
+    """
     realtime_url(options.endpoint, options.project)  # its errors come before those of the SDK
     key = os.environ.get("APPWRITE_API_KEY")
     if not key:
-        raise BadOption("--as-user", "an API key must issue the tokens of the user; put it into APPWRITE_API_KEY")
+        raise BadOption(option, f"{need}; put it into APPWRITE_API_KEY")
     try:
         from appwrite.client import Client
     except ImportError:
-        raise BadOption("--as-user", "the official SDK is missing; install realtime-fsm[appwrite]") from None
+        raise BadOption(option, "the official SDK is missing; install realtime-fsm[appwrite]") from None
     endpoint = re.sub("^ws(?=s?:)", "http", options.endpoint.rstrip("/"), flags=re.IGNORECASE)
-    client = Client().set_endpoint(endpoint).set_project(options.project).set_key(key)
-    return {"jwt": as_user(client, options.as_user)}
+    return Client().set_endpoint(endpoint).set_project(options.project).set_key(key)

@@ -24,7 +24,7 @@ from realtime_fsm.fsm.policies import RetryPolicy
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Coroutine
 
     from realtime_fsm.cli.screen import Screen
     from realtime_fsm.client.subscription import Subscription
@@ -46,6 +46,16 @@ def add_parser(commands: Any) -> None:
         " APPWRITE_API_KEY alone. So no list of processes shows it. The proxy comes from there, too: HTTPS_PROXY, ALL_PROXY and"
         " NO_PROXY.",
     )
+    add_connection_arguments(parser)
+    parser.add_argument(
+        "--tui", action="store_true",
+        help="draw the state, the counts of each channel, and the last events, changes and failed dials (extra tui)",
+    )  # fmt: skip
+    parser.set_defaults(run=run)
+
+
+def add_connection_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of a command that listens to channels."""
     parser.add_argument("endpoint", metavar="ENDPOINT", help="the Appwrite endpoint, such as https://cloud.appwrite.io/v1")
     parser.add_argument("--project", required=True, metavar="ID", help="the project's id")
     parser.add_argument("channels", metavar="CHANNEL", nargs="+", help="a channel, such as rows or account")
@@ -53,7 +63,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--log", metavar="FILE", help="append the audit log to this file, as JSON lines")
     parser.add_argument(
         "--attempts", metavar="N", type=_attempts, default=RetryPolicy().attempts,
-        help="failed dials in a row before listen gives up on the first link: a number or 'forever' (%(default)s)",
+        help="failed dials in a row before giving up on the first link: a number or 'forever' (%(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--reconnect-attempts", metavar="N", type=_attempts, default=RetryPolicy().reconnect_attempts,
@@ -63,11 +73,6 @@ def add_parser(commands: Any) -> None:
         "--health", metavar="HOST:PORT", type=host_and_port,
         help="answer the probes /livez and /readyz of an orchestrator there, over HTTP; port 0 lets the system choose",
     )  # fmt: skip
-    parser.add_argument(
-        "--tui", action="store_true",
-        help="draw the state, the counts of each channel, and the last events, changes and failed dials (extra tui)",
-    )  # fmt: skip
-    parser.set_defaults(run=run)
 
 
 def _attempts(word: str) -> int | None:
@@ -76,10 +81,15 @@ def _attempts(word: str) -> int | None:
 
 def run(options: argparse.Namespace) -> int:
     """Listen until Ctrl-C; return the exit code."""
+    return run_connection(options, _listen(options))
+
+
+def run_connection(options: argparse.Namespace, work: Coroutine[None, None, None]) -> int:
+    """Run the work of a command that listens until Ctrl-C, and print its warnings and its failure; return the exit code."""
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _print_warning
-            return run_until_interrupted(_listen(options))
+            return run_until_interrupted(work)
     except Misuse:
         raise
     except RealtimeError as failure:
@@ -92,28 +102,39 @@ def run(options: argparse.Namespace) -> int:
 async def _listen(options: argparse.Namespace) -> None:
     screen_type = _screen_type() if options.tui else None
     async with AsyncExitStack() as stack:
-        if options.log is not None:
-            stack.enter_context(configure(options.log))
-        realtime = await stack.enter_async_context(
-            Realtime(
-                options.endpoint,
-                options.project,
-                **identity(options),
-                retry=RetryPolicy(attempts=options.attempts, reconnect_attempts=options.reconnect_attempts),
-                trust_env=True,
-            )
-        )
-        if options.health is not None:
-            await _serve_health(stack, realtime, *options.health)
+        realtime = await open_connection(options, stack)
         if screen_type is not None:
             await screen_type(realtime, options.channels).run()
             return
-        realtime._driver.failures.on_failure = _print_failure  # noqa: SLF001  (no state tells of each attempt)
-        if sys.stderr.isatty():
-            printer = asyncio.ensure_future(_print_changes(realtime.states(), sys.stderr))
-            stack.push_async_callback(asyncio.wait, (printer,))  # the last change comes with the disposal
-            stack.push_async_callback(realtime.dispose)
+        print_news(realtime, stack)
         await _print_events(await realtime.subscribe(*options.channels, buffer=_BUFFER, overflow="pause"))
+
+
+async def open_connection(options: argparse.Namespace, stack: AsyncExitStack) -> Realtime:
+    """Make the connection of the arguments, with its log and its probes; the stack disposes of it."""
+    if options.log is not None:
+        stack.enter_context(configure(options.log))
+    realtime = await stack.enter_async_context(
+        Realtime(
+            options.endpoint,
+            options.project,
+            **identity(options),
+            retry=RetryPolicy(attempts=options.attempts, reconnect_attempts=options.reconnect_attempts),
+            trust_env=True,
+        )
+    )
+    if options.health is not None:
+        await _serve_health(stack, realtime, *options.health)
+    return realtime
+
+
+def print_news(realtime: Realtime, stack: AsyncExitStack) -> None:
+    """Print each failed dial to stderr, and on a terminal each change of state."""
+    realtime._driver.failures.on_failure = _print_failure  # noqa: SLF001  (no state tells of each attempt)
+    if sys.stderr.isatty():
+        printer = asyncio.ensure_future(_print_changes(realtime.states(), sys.stderr))
+        stack.push_async_callback(asyncio.wait, (printer,))  # the last change comes with the disposal
+        stack.push_async_callback(realtime.dispose)
 
 
 def _screen_type() -> type[Screen]:

@@ -7,7 +7,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from realtime_fsm import __version__
-from realtime_fsm.cli import audit, completion, demo, diagram, doctor, explain, inspect, listen, replay, serve
+from realtime_fsm.cli import audit, completion, demo, diagram, doctor, explain, inspect, listen, relay, replay, serve
 from realtime_fsm.cli.output import discard_stdout, discard_unwritable, print_problem, reopen_standard_streams
 from realtime_fsm.errors import Misuse, RealtimeError
 
@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"realtime-fsm {__version__}")
     completion.add_argument(parser)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (listen, doctor, serve, diagram, audit, inspect, explain, replay, demo):
+    for command in (listen, relay, doctor, serve, diagram, audit, inspect, explain, replay, demo):
         command.add_parser(commands)
     return parser
 

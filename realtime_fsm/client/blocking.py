@@ -89,11 +89,11 @@ class Subscription(SubscriptionInfo, Generic[T_co]):
     __slots__ = ("_inner", "_owner", "_portal", "_stream")
 
     def __init__(self, owner: Realtime, portal: Portal, inner: subscription.Subscription[T_co]) -> None:
-        super().__init__(inner._driver, inner._subscriber)  # noqa: SLF001  (the same subscription)
+        super().__init__(inner._driver, inner._delivery)  # noqa: SLF001  (the same subscription)
         self._owner = owner
         self._portal = portal
         self._inner = inner
-        self._stream: BlockingStream[Event[T_co]] = BlockingStream(owner, portal, inner, self._subscriber.buffer)
+        self._stream: BlockingStream[Event[T_co]] = BlockingStream(owner, portal, inner, self._delivery.buffer)
 
     def __iter__(self) -> Self:
         return self
@@ -128,7 +128,7 @@ class Subscription(SubscriptionInfo, Generic[T_co]):
         Raises:
             BadOption: for a maximum that is not a whole number above 0.
         """
-        return _iterate(BlockingStream(self._owner, self._portal, self._inner.batches(max), self._subscriber.buffer))
+        return _iterate(BlockingStream(self._owner, self._portal, self._inner.batches(max), self._delivery.buffer))
 
     if TYPE_CHECKING:  # as a checker shall see them
 
@@ -153,7 +153,7 @@ class Listener(SubscriptionInfo):
     _kind = "Listener"
 
     def __init__(self, owner: Realtime, portal: Portal, inner: listener.Listener, mark: object) -> None:
-        super().__init__(inner._driver, inner._subscriber)  # noqa: SLF001  (the same subscription)
+        super().__init__(inner._driver, inner._delivery)  # noqa: SLF001  (the same subscription)
         self._owner = owner
         self._portal = portal
         self._inner = inner

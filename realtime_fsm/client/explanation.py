@@ -173,7 +173,7 @@ def explanation_of(driver: Driver, state: State, connection_id: str) -> Explanat
     last = None if failure is None else failure.error
     is_told = driver.error is None or getattr(driver.error, "cause", None) is last  # else the error alone tells more
     causes = last if is_told else None, driver.error
-    deliveries = [one for one in (*driver._registry.subscribers.values(),) if one.spec.id in context.subscriptions.desired]
+    deliveries = [one for one in (*driver._registry.deliveries.values(),) if one.spec.id in context.subscriptions.desired]
     return Explanation(
         connection_id=connection_id,
         at=at,

@@ -49,9 +49,9 @@ class Listener(SubscriptionInfo):
     _kind = "Listener"
 
     def __init__(
-        self, driver: Driver, subscriber: SubscriptionDelivery, subscription: Subscription[Any], handler: Callback
+        self, driver: Driver, delivery: SubscriptionDelivery, subscription: Subscription[Any], handler: Callback
     ) -> None:
-        super().__init__(driver, subscriber)
+        super().__init__(driver, delivery)
         self._subscription = subscription
         self._handler = handler
         self._handler_running = self._stopping = False
@@ -102,15 +102,15 @@ class Listener(SubscriptionInfo):
                     if self._stopping:  # by `on_misfit`
                         break
                     self._handler_running = True
-                    await self._subscriber.call_user(self._handler, event)
+                    await self._delivery.call_user(self._handler, event)
                     self._handler_running = False
                     if self._stopping:
                         break
             except (PayloadMisfit, ConsumerTooSlow) as failure:
-                self._subscriber.record_failure(self._handler, failure)
+                self._delivery.record_failure(self._handler, failure)
             except KeyboardInterrupt as interrupt:  # from a check of the payload's type
                 contain(interrupt)
-                self._subscriber.record_failure(self._handler, interrupt)
+                self._delivery.record_failure(self._handler, interrupt)
             except RealtimeError as error:
                 self._set_error(error)
                 if isinstance(error, SubscriptionRejected | UnsupportedByServer):
@@ -131,7 +131,7 @@ class Listener(SubscriptionInfo):
         if failure is not None:
             self._driver.report(failure)
         if self._driver.state is not State.DISPOSING:
-            self._driver.unsubscribe(self._subscriber)
+            self._driver.unsubscribe(self._delivery)
 
     async def _wait_until_live(self) -> None:
         async for change in self._driver.watch_states():

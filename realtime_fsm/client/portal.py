@@ -23,6 +23,7 @@ from realtime_fsm import hooks
 from realtime_fsm.callers import on_behalf
 from realtime_fsm.client.threads import DaemonThreads
 from realtime_fsm.errors import Disposed, Forked, WrongLoop
+from realtime_fsm.protocol.options import Timeouts
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -51,7 +52,7 @@ class Portal:
     def __init__(self, owner: str) -> None:
         self._owner = owner
         self.last: Callable[[], Awaitable[object]] | None = None
-        self.patience: float = 5.0
+        self.patience: float = Timeouts().close
         self._process = os.getpid()
         self._starting = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None

@@ -101,8 +101,8 @@ class SubscribingMixin(ConnectionInfo):
             Disconnected: when ``disconnect()`` is called during the call.
             Disposed: after ``dispose()``.
         """
-        delivery = DeliveryOptions(buffer, on_gap, catch_up, overflow, buffer_bytes)
-        call = self._subscribe(channels, queries, delivery, payload, on_misfit, lambda _, subscription: subscription)
+        options = DeliveryOptions(buffer, on_gap, catch_up, overflow, buffer_bytes)
+        call = self._subscribe(channels, queries, options, payload, on_misfit, lambda _, subscription: subscription)
         return AwaitableContext(call, Subscription.unsubscribe)
 
     @overload
@@ -155,20 +155,20 @@ class SubscribingMixin(ConnectionInfo):
         if not callable(handler):
             raise BadOption("handler", f"{type(handler).__name__} cannot be called; give a function that takes an event")
         names = channels if isinstance(channels, Iterable) and not isinstance(channels, str) else (channels,)
-        delivery = DeliveryOptions(buffer, on_gap, catch_up, overflow, buffer_bytes)
+        options = DeliveryOptions(buffer, on_gap, catch_up, overflow, buffer_bytes)
 
-        def listen(subscriber: SubscriptionDelivery, subscription: Subscription[Any]) -> Listener:
+        def listen(delivery: SubscriptionDelivery, subscription: Subscription[Any]) -> Listener:
             self._check_not_disposed()  # a disposal may have come between the acknowledgement and this step
-            listener = Listener(self._driver, subscriber, subscription, Callback("handler", handler, delivery.context))
+            listener = Listener(self._driver, delivery, subscription, Callback("handler", handler, options.context))
             self._listener_tasks.append(listener.task)
             listener.task.add_done_callback(self._listener_tasks.remove)
             return listener
 
-        return AwaitableContext(self._subscribe(names, queries, delivery, payload, on_misfit, listen), Listener.stop)
+        return AwaitableContext(self._subscribe(names, queries, options, payload, on_misfit, listen), Listener.stop)
 
     @sealed
     async def _subscribe(
-        self, channels: Iterable[str], queries: Iterable[str], delivery: DeliveryOptions, payload: Any,
+        self, channels: Iterable[str], queries: Iterable[str], options: DeliveryOptions, payload: Any,
         on_misfit: OnMisfit | None, make_result: Callable[[SubscriptionDelivery, Subscription[Any]], R],
     ) -> R:  # fmt: skip
         spec = subscription_spec(self._driver.next_id(), channels, queries, self._driver.project)
@@ -179,15 +179,15 @@ class SubscribingMixin(ConnectionInfo):
         if spec.queries:
             self._driver.require_feature("queries")
         warn_of(spec.channels)  # before the registration: a filter may make an exception of it
-        subscriber = self._driver.subscribe(spec, delivery)
+        delivery = self._driver.subscribe(spec, options)
         try:
-            await self._driver.answer(subscriber.granted)
-            misfit = None if on_misfit is None else Callback("on_misfit", on_misfit, delivery.context)
-            subscription = make_subscription(self._driver, subscriber, decoder, misfit)
+            await self._driver.answer(delivery.granted)
+            misfit = None if on_misfit is None else Callback("on_misfit", on_misfit, options.context)
+            subscription = make_subscription(self._driver, delivery, decoder, misfit)
             subscription._owner = self  # noqa: SLF001  (a subscription that is held keeps its connection alive)
             if missing := subscription.missing_channels:
                 warn(f"the server acknowledged the subscription without {', '.join(missing)}", MissingChannelWarning)
-            return make_result(subscriber, subscription)
+            return make_result(delivery, subscription)
         except BaseException:  # a cancellation, or a warning as an exception: the caller gets nothing to unsubscribe with
-            self._driver.unsubscribe(subscriber)
+            self._driver.unsubscribe(delivery)
             raise

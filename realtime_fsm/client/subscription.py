@@ -76,32 +76,32 @@ class OwningIterator(Generic[T]):
 class SubscriptionInfo:
     """The readable facts of a subscription, for iterators and listeners."""
 
-    __slots__ = ("_driver", "_subscriber")
+    __slots__ = ("_delivery", "_driver")
     _kind: ClassVar[str] = "Subscription"
 
-    def __init__(self, driver: Driver, subscriber: SubscriptionDelivery) -> None:
+    def __init__(self, driver: Driver, delivery: SubscriptionDelivery) -> None:
         self._driver = driver
-        self._subscriber = subscriber
+        self._delivery = delivery
 
     @property
     def id(self) -> str:
         """The id under which the server knows the subscription."""
-        return self._subscriber.spec.id
+        return self._delivery.spec.id
 
     @property
     def channels(self) -> tuple[str, ...]:
         """The channels of the subscription."""
-        return self._subscriber.spec.channels
+        return self._delivery.spec.channels
 
     @property
     def queries(self) -> tuple[str, ...]:
         """The queries of the subscription."""
-        return self._subscriber.spec.queries
+        return self._delivery.spec.queries
 
     @property
     def acknowledged_channels(self) -> tuple[str, ...]:
         """The channels that the server acknowledged; ``account`` comes back with ``account.{user}`` beside it."""
-        return self._subscriber.acknowledged
+        return self._delivery.acknowledged
 
     @property
     def missing_channels(self) -> tuple[str, ...]:
@@ -111,12 +111,12 @@ class SubscriptionInfo:
     @property
     def dropped(self) -> int:
         """How many events were dropped because the consumer was too slow; ``overflow="latest"`` counts replaced events."""
-        return self._subscriber.dropped
+        return self._delivery.dropped
 
     @property
     def gaps(self) -> tuple[Gap, ...]:
         """The spans whose events may have been missed, oldest first; the newest 100 are kept."""
-        return tuple(self._subscriber.gaps)
+        return tuple(self._delivery.gaps)
 
     @property
     def failures(self) -> int:
@@ -125,12 +125,12 @@ class SubscriptionInfo:
         The event loop's exception handler gets each failure with the name of the callable: five at once, later ones together
         every ten seconds.
         """
-        return self._subscriber.failures
+        return self._delivery.failures
 
     @property
     def misfits(self) -> int:
         """How many events did not fit the ``payload=`` type."""
-        return self._subscriber.misfits
+        return self._delivery.misfits
 
     def __repr__(self) -> str:
         return f"<{self._kind} {self.id} to {', '.join(self.channels)}>"
@@ -161,10 +161,10 @@ class Subscription(SubscriptionInfo, Generic[T_co]):
     _owner: object
 
     def __aiter__(self) -> AsyncIterator[Event[T_co]]:
-        return OwningIterator(self._subscriber.buffer, self)  # type: ignore[arg-type]  # untyped, T_co is the dict
+        return OwningIterator(self._delivery.buffer, self)  # type: ignore[arg-type]  # untyped, T_co is the dict
 
     def __anext__(self) -> Awaitable[Event[T_co]]:
-        return self._subscriber.buffer.__aiter__().__anext__()  # type: ignore[return-value]  # untyped, T_co is the dict
+        return self._delivery.buffer.__aiter__().__anext__()  # type: ignore[return-value]  # untyped, T_co is the dict
 
     def batches(self, max: int | None = None) -> AsyncIterator[list[Event[T_co]]]:  # noqa: A002  (the public signature)
         """Iterate over the same events in lists: each step takes all buffered events, and waits where the buffer is empty.
@@ -184,7 +184,7 @@ class Subscription(SubscriptionInfo, Generic[T_co]):
 
     async def _take_batch(self, most: int | None) -> list[Event[T_co]]:
         first = await self.__anext__()
-        return [first, *self._subscriber.buffer.take_nowait(most and most - 1)]  # type: ignore[list-item]  # untyped, T_co is the dict
+        return [first, *self._delivery.buffer.take_nowait(most and most - 1)]  # type: ignore[list-item]  # untyped, T_co is the dict
 
     @sealed
     async def update(self, *, channels: Iterable[str] | None = None, queries: Iterable[str] | None = None) -> None:
@@ -212,8 +212,8 @@ class Subscription(SubscriptionInfo, Generic[T_co]):
         spec = subscription_spec(self._driver.next_id(), *channels_and_queries, self._driver.project)
         if channels is not None:
             warn_of(spec.channels)
-        async with self._subscriber.updating:
-            await self._driver.update_subscription(self._subscriber, spec)
+        async with self._delivery.updating:
+            await self._driver.update_subscription(self._delivery, spec)
 
     async def unsubscribe(self) -> None:
         """End the subscription. Returns when the server has confirmed, or the link is gone; a second call is harmless.
@@ -227,17 +227,17 @@ class Subscription(SubscriptionInfo, Generic[T_co]):
         """
         if self._driver.state is State.DISPOSING:
             raise Disposed
-        self._subscriber.spare(calling_task())
-        self._subscriber.buffer.close()
-        self._driver.unsubscribe(self._subscriber)
-        await self._driver.answer(self._subscriber.removed, shared=True)
+        self._delivery.spare(calling_task())
+        self._delivery.buffer.close()
+        self._driver.unsubscribe(self._delivery)
+        await self._driver.answer(self._delivery.removed, shared=True)
 
 
 def make_subscription(
-    driver: Driver, subscriber: SubscriptionDelivery, decoder: PayloadDecoder[Any] | None, on_misfit: Callback | None
+    driver: Driver, delivery: SubscriptionDelivery, decoder: PayloadDecoder[Any] | None, on_misfit: Callback | None
 ) -> Subscription[Any]:
     """Make a subscription, with a decoder of payloads or without."""
-    return Subscription(driver, subscriber) if decoder is None else _TypedSubscription(driver, subscriber, decoder, on_misfit)
+    return Subscription(driver, delivery) if decoder is None else _TypedSubscription(driver, delivery, decoder, on_misfit)
 
 
 class _Batches(Generic[T_co]):
@@ -260,9 +260,9 @@ class _TypedSubscription(Subscription[T_co]):
     __slots__ = ("_decoder", "_on_misfit")
 
     def __init__(
-        self, driver: Driver, subscriber: SubscriptionDelivery, decoder: PayloadDecoder[T_co], on_misfit: Callback | None
+        self, driver: Driver, delivery: SubscriptionDelivery, decoder: PayloadDecoder[T_co], on_misfit: Callback | None
     ) -> None:
-        super().__init__(driver, subscriber)
+        super().__init__(driver, delivery)
         self._decoder = decoder
         self._on_misfit = on_misfit
 
@@ -270,20 +270,20 @@ class _TypedSubscription(Subscription[T_co]):
         return self
 
     async def __anext__(self) -> Event[T_co]:
-        buffer = self._subscriber.buffer
+        buffer = self._delivery.buffer
         while True:
             event = await buffer.__aiter__().__anext__()
             try:
                 return typed_event(event, self._decoder)
             except PayloadMisfit as found:
-                self._subscriber.misfits += 1
+                self._delivery.misfits += 1
                 if self._on_misfit is None:
                     raise
                 misfit = found
-            await self._subscriber.call_user(self._on_misfit, misfit)
+            await self._delivery.call_user(self._on_misfit, misfit)
 
     async def _take_batch(self, most: int | None) -> list[Event[T_co]]:
-        buffer = self._subscriber.buffer
+        buffer = self._delivery.buffer
         batch = [await self.__anext__()]
         with suppress(PayloadMisfit):  # the misfit stays in the buffer, for the next step
             while buffer and len(batch) != most:

@@ -111,6 +111,11 @@ ATTRIBUTES: dict[str, dict[str, str]] = {
         "dials": "realtime_fsm.gap.dials",
     },
     "realtime.malformed": {"kind": "realtime_fsm.malformed.kind"},
+    "realtime.relayed": {
+        "stored": "realtime_fsm.relayed.stored",
+        "duplicates": "realtime_fsm.relayed.duplicates",
+        "lag": "realtime_fsm.relayed.lag",
+    },
     "realtime.close": {},
 }
 """The attributes of the other fields, by kind of record."""
@@ -234,6 +239,10 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "realtime_fsm.malformed.messages", "Counter", "{message}", "Messages of the server that could not be used.",
         "realtime.malformed", by=("kind",),
+    ),
+    Metric(
+        "realtime_fsm.relayed.messages", "Counter", "{message}", "Messages that a broker stored for a relay.", "realtime.relayed",
+        value="stored",
     ),
 )  # fmt: skip
 """All metrics. A program without `realtime_fsm.telemetry` derives those with an `event` from its log."""

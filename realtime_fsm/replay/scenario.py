@@ -98,7 +98,7 @@ class _FaultFinder:
             self._end_link(at, None if transition.cause is None else transition.cause.kind)
         elif transition.cause is not None and not step.state.is_live and not isinstance(transition.cause, _CLIENT_FAILURES):
             self._fail(at, "freeze" if isinstance(transition.cause, Overdue) else "refuse")
-        elif step.state.is_live and not step.source.is_live:
+        elif step.state.is_live:
             self._end_absence(self._opened)
         if isinstance(given, FRAMES):
             self._heard = at

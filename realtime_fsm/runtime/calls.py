@@ -106,37 +106,37 @@ class Calls(ABC):
 
     def subscribe(self, spec: SubscriptionSpec, options: DeliveryOptions) -> SubscriptionDelivery:
         """Prepare the delivery of a subscription's events, and ask for the subscription."""
-        subscriber = self._registry.register(spec, options, self.loop, self.time_in_state())
+        delivery = self._registry.register(spec, options, self.loop, self.time_in_state())
         self.feed(Subscribe(spec))
-        return subscriber
+        return delivery
 
     def next_id(self) -> str:
         """Make an id for a subscription, new on this connection."""
         return f"s{next(self._numbers)}"
 
-    def unsubscribe(self, subscriber: SubscriptionDelivery) -> None:
+    def unsubscribe(self, delivery: SubscriptionDelivery) -> None:
         """Give a subscription up, with what is to take its place."""
-        successor = self._registry.pending_update_of(subscriber)
-        for identifier in (subscriber.spec.id, successor):
+        successor = self._registry.pending_update_of(delivery)
+        for identifier in (delivery.spec.id, successor):
             if identifier is not None and self._registry.give_up(identifier, self.time_in_state()):
                 self.feed(Unsubscribe(identifier))
 
-    async def update_subscription(self, subscriber: SubscriptionDelivery, spec: SubscriptionSpec) -> None:
-        """Give a subscriber another subscription. Its present subscription delivers until the server acknowledges the new one.
+    async def update_subscription(self, delivery: SubscriptionDelivery, spec: SubscriptionSpec) -> None:
+        """Give a delivery another subscription. Its present subscription delivers until the server acknowledges the new one.
 
         Raises:
             SubscriptionRejected, SubscriptionEnded: when the new subscription fails.
             RealtimeError: when there will be no link for now.
         """
-        old = subscriber.spec.id
+        old = delivery.spec.id
         if not self._registry.is_active(old):
             raise SubscriptionEnded
-        granted = self._registry.begin_update(subscriber, spec, self.loop, self.time_in_state())
+        granted = self._registry.begin_update(delivery, spec, self.loop, self.time_in_state())
         self.feed(Subscribe(spec))
         try:
             await self.answer(granted)
         finally:
-            superseded = old if subscriber.spec is spec else spec.id
+            superseded = old if delivery.spec is spec else spec.id
             if self._registry.give_up(superseded, self.time_in_state()):
                 self.feed(Unsubscribe(superseded))
 

@@ -86,7 +86,7 @@ class Dispatcher:
 
     def message_handler(self, link: LinkIO) -> MessageHandler:
         """Make what takes the messages of a link, one by one. Its answer, if it gives one, is to be awaited before the next."""
-        links, state, delivery_of, route = self._links, link.state, self._registry.subscribers.get, self._registry.route
+        links, state, delivery_of, route = self._links, link.state, self._registry.deliveries.get, self._registry.route
         in_url = link.plan is not None
 
         def on_message(data: bytes) -> Awaitable[None] | None:
@@ -198,7 +198,7 @@ class Dispatcher:
         if link.plan is None:
             known = self._registry.resolve(event, from_old)
         else:
-            known = [self._registry.subscribers[identifier] for identifier in event._subscriptions]  # noqa: SLF001
+            known = [self._registry.deliveries[identifier] for identifier in event._subscriptions]  # noqa: SLF001
         new = self._links.filter_new(link, event, known)
         event._subscriptions = [one.spec.id for one in new]  # noqa: SLF001
         should_yield = self._registry.route_out_of_order(event, from_old)

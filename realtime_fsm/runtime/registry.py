@@ -4,7 +4,7 @@ Invariant: an id has a handle from the user's call until the machine tells of it
 desired, and which the server has acknowledged on which link (`fsm.subscriptions`); the registry keeps none of that.
 
 Design: A subscription has one id, and another one after each update. So an id needs a handle, and a delivery outlives its ids.
-`subscribers` holds the ids whose events are delivered, because a route is one look-up.
+`deliveries` holds the ids whose events are delivered, because a route is one look-up.
 """
 
 from __future__ import annotations
@@ -39,17 +39,17 @@ if TYPE_CHECKING:
 
 
 class _Handle(Struct, eq=False):
-    """One id of a subscriber.
+    """One id of a delivery.
 
     Attributes:
         spec: the subscription under this id.
-        subscriber: the subscriber.
+        delivery: the delivery.
         granted: completes when the server acknowledges the id.
         is_given_up: whether the user has given the id up; the input that says so may still wait.
     """
 
     spec: SubscriptionSpec
-    subscriber: SubscriptionDelivery
+    delivery: SubscriptionDelivery
     granted: asyncio.Future[None]
     is_given_up: bool = False
 
@@ -62,7 +62,7 @@ class DeliveryRegistry:
     """The deliveries of one connection.
 
     Attributes:
-        subscribers: the subscribers, by the ids whose events they get.
+        deliveries: the deliveries, by the ids whose events they get.
         on_canary: gets the events of the hidden subscription.
         on_strays: told how many ids of an event belong to no subscription.
         gate: shut while one of them, who must lose nothing, is full.
@@ -71,7 +71,7 @@ class DeliveryRegistry:
     def __init__(self, report: Report, audit: AuditWriter, outages: OutageTracker) -> None:
         self._report = report
         self._audit = audit
-        self.subscribers: dict[str, SubscriptionDelivery] = {}
+        self.deliveries: dict[str, SubscriptionDelivery] = {}
         self._handles: dict[str, _Handle] = {}  # the ids above, those of updates, and those that an update has replaced
         self._updates: dict[str, _Handle] = {}  # those of them that take the place of others when they are acknowledged
         self._cancelled_tasks: list[asyncio.Task[None]] = []
@@ -86,15 +86,15 @@ class DeliveryRegistry:
         self, spec: SubscriptionSpec, options: DeliveryOptions, loop: asyncio.AbstractEventLoop, dwell: float
     ) -> SubscriptionDelivery:
         """Prepare the delivery of a subscription's events, before the machine asks for it."""
-        subscriber = self.subscribers[spec.id] = SubscriptionDelivery(spec, options, loop, self._report, self._audit, self.gate)
-        self._add(_Handle(spec, subscriber, subscriber.granted), dwell)
-        return subscriber
+        delivery = self.deliveries[spec.id] = SubscriptionDelivery(spec, options, loop, self._report, self._audit, self.gate)
+        self._add(_Handle(spec, delivery, delivery.granted), dwell)
+        return delivery
 
     def begin_update(
-        self, subscriber: SubscriptionDelivery, spec: SubscriptionSpec, loop: asyncio.AbstractEventLoop, dwell: float
+        self, delivery: SubscriptionDelivery, spec: SubscriptionSpec, loop: asyncio.AbstractEventLoop, dwell: float
     ) -> asyncio.Future[None]:
-        """Prepare to let a subscriber listen to something else, as soon as that is acknowledged; the answer tells when."""
-        handle = self._updates[spec.id] = _Handle(spec, subscriber, loop.create_future())
+        """Prepare to let a delivery listen to something else, as soon as that is acknowledged; the answer tells when."""
+        handle = self._updates[spec.id] = _Handle(spec, delivery, loop.create_future())
         self._add(handle, dwell)
         return handle.granted
 
@@ -103,23 +103,23 @@ class DeliveryRegistry:
         self._audit.subscription(handle.spec.id, "desired", dwell=dwell, size=len(handle.spec.item))
 
     def route(self, event: Event) -> bool:
-        """Give an event to each subscriber that it is for, once.
+        """Give an event to each delivery that it is for, once.
 
         Returns:
             Whether a consumer should be let run.
         """
-        should_yield, strays, subscriber_of = False, 0, self.subscribers.get
+        should_yield, strays, subscriber_of = False, 0, self.deliveries.get
         identifiers, timestamp = event._subscriptions, event._timestamp  # noqa: SLF001  (as they came: most are never asked for)
         if not identifiers:
             identifiers = event._subscriptions = self._listening_on(event)  # noqa: SLF001
         elif len(set(identifiers)) < len(identifiers):
             identifiers = list(dict.fromkeys(identifiers))
         for identifier in identifiers:
-            if (subscriber := subscriber_of(identifier)) is not None:
+            if (delivery := subscriber_of(identifier)) is not None:
                 if timestamp is not None:
-                    subscriber.last_timestamp = timestamp
-                subscriber.received += 1
-                if subscriber.put(event):
+                    delivery.last_timestamp = timestamp
+                delivery.received += 1
+                if delivery.put(event):
                     should_yield = True
             elif identifier == CANARY:
                 event._subscriptions = [other for other in identifiers if other != CANARY]  # noqa: SLF001  (it is hidden)
@@ -138,9 +138,9 @@ class DeliveryRegistry:
         return [identifier for identifier, one in self.established.items() if self._is_on_channels(one, event)]
 
     @staticmethod
-    def _is_on_channels(subscriber: SubscriptionDelivery, event: Event) -> bool:
+    def _is_on_channels(delivery: SubscriptionDelivery, event: Event) -> bool:
         with suppress(MalformedEvent):
-            return not {*subscriber.spec.channels, *subscriber.acknowledged}.isdisjoint(event.channels)
+            return not {*delivery.spec.channels, *delivery.acknowledged}.isdisjoint(event.channels)
         return False
 
     def resolve(self, event: Event, handover: Handover | None) -> list[SubscriptionDelivery]:
@@ -156,17 +156,17 @@ class DeliveryRegistry:
             self.on_canary(event)
         if strays := sum(self._is_stray(identifier) for identifier in identifiers):
             self.on_strays(strays)
-        return [self.subscribers[identifier] for identifier in self.filter_known(identifiers)]
+        return [self.deliveries[identifier] for identifier in self.filter_known(identifiers)]
 
     def _find_on_old_link(self, identifier: str, event: Event, handover: Handover) -> SubscriptionDelivery | None:
         """Find the subscription that had an id when the link began to drain, if it still listens to the event.
 
         The queries of an update are the server's to ask: where there are some, the event is dropped, and a gap tells of it.
         """
-        if (known := self.subscribers.get(identifier)) is not None:
+        if (known := self.deliveries.get(identifier)) is not None:
             return known
         one = handover.served.get(identifier)
-        if one is None or self.subscribers.get(one.spec.id) is not one or not self._is_on_channels(one, event):
+        if one is None or self.deliveries.get(one.spec.id) is not one or not self._is_on_channels(one, event):
             return None
         if one.spec.queries:
             handover.disordered.add(one)
@@ -182,16 +182,16 @@ class DeliveryRegistry:
         If the old link of a handover brings the event, the handover notes each subscription that loses its order.
         """
         should_yield = False
-        for subscriber in [self.subscribers[identifier] for identifier in event._subscriptions]:  # noqa: SLF001
-            if subscriber.note_out_of_order(event) and handover is not None:
-                handover.disordered.add(subscriber)
-            subscriber.received += 1
-            should_yield = subscriber.put(event) or should_yield
+        for delivery in [self.deliveries[identifier] for identifier in event._subscriptions]:  # noqa: SLF001
+            if delivery.note_out_of_order(event) and handover is not None:
+                handover.disordered.add(delivery)
+            delivery.received += 1
+            should_yield = delivery.put(event) or should_yield
         return should_yield
 
     def filter_known(self, identifiers: Iterable[str]) -> list[str]:
         """Those of them that are still wanted."""
-        return [identifier for identifier in identifiers if identifier in self.subscribers]
+        return [identifier for identifier in identifiers if identifier in self.deliveries]
 
     def acknowledge(self, identifier: str, channels: tuple[str, ...], now: float) -> SubscriptionDelivery | None:
         """Note that the link that is up serves a subscription.
@@ -203,35 +203,35 @@ class DeliveryRegistry:
         handle = self._handles[identifier]
         if self._updates.pop(identifier, None) is not None:
             self._switch_id(handle)
-        elif identifier not in self.subscribers:
+        elif identifier not in self.deliveries:
             return None
-        handle.subscriber.acknowledged = channels
-        self._report_gap_after_outage(handle.subscriber, now)
+        handle.delivery.acknowledged = channels
+        self._report_gap_after_outage(handle.delivery, now)
         resolve(handle.granted)
-        return handle.subscriber
+        return handle.delivery
 
     def _switch_id(self, handle: _Handle) -> None:
         """From now on what the link brings for the old id is dropped: both would deliver it, or it is not wanted any more."""
-        subscriber = handle.subscriber
-        self.subscribers.pop(subscriber.spec.id, None)
-        subscriber.spec = handle.spec
-        subscriber.buffer.clear_error()
-        self.subscribers[subscriber.spec.id] = subscriber
+        delivery = handle.delivery
+        self.deliveries.pop(delivery.spec.id, None)
+        delivery.spec = handle.spec
+        delivery.buffer.clear_error()
+        self.deliveries[delivery.spec.id] = delivery
 
-    def _report_gap_after_outage(self, subscriber: SubscriptionDelivery, now: float) -> None:
+    def _report_gap_after_outage(self, delivery: SubscriptionDelivery, now: float) -> None:
         """After a loss it may have missed something: it gets one gap, under whichever id comes first.
 
         After a deaf link the next one may be deaf, too: it gets the gap when an echo has come.
         """
-        if self._deafness is not None and subscriber in self._deafness:
-            subscriber.expect_gap()
+        if self._deafness is not None and delivery in self._deafness:
+            delivery.expect_gap()
             return
         outage = self._outages.current
-        if outage is None or subscriber.last_reported_outage == (outage, outage.losses):
+        if outage is None or delivery.last_reported_outage == (outage, outage.losses):
             return
-        subscriber.last_reported_outage = outage, outage.losses
-        if subscriber.established:
-            subscriber.record_gap(datetime.now(UTC), now - outage.missing_since, outage.dials, subscriber.last_timestamp)
+        delivery.last_reported_outage = outage, outage.losses
+        if delivery.established:
+            delivery.record_gap(datetime.now(UTC), now - outage.missing_since, outage.dials, delivery.last_timestamp)
 
     def recover(self, seconds: float, handover: Handover | None = None) -> None:
         """Tell those that the link serves of a gap: a server fault is over. Others are told when the link serves them.
@@ -241,11 +241,11 @@ class DeliveryRegistry:
             handover: the handover whose old link is meant; None for the current link.
         """
         outage, until = self._outages.current, datetime.now(UTC)
-        for identifier, subscriber in self.established.items():
-            served = outage is None or subscriber.last_reported_outage == (outage, outage.losses)
-            served = served and (handover is None or handover.depends_on_old_link(subscriber))
+        for identifier, delivery in self.established.items():
+            served = outage is None or delivery.last_reported_outage == (outage, outage.losses)
+            served = served and (handover is None or handover.depends_on_old_link(delivery))
             if served and self.is_active(identifier):
-                subscriber.record_gap(until, seconds, 0, subscriber.last_timestamp)
+                delivery.record_gap(until, seconds, 0, delivery.last_timestamp)
 
     def note_deaf_link(self) -> None:
         """Note that the link was deaf: the subscriptions that it served may have missed events, since the first such link."""
@@ -257,26 +257,26 @@ class DeliveryRegistry:
         The seconds and dials are those since the last proof; `proof` is the server's time of it, as it came.
         """
         deafness, self._deafness = self._deafness or {}, None
-        for subscriber in dict.fromkeys(self.subscribers.values()):
-            if subscriber in deafness:
-                subscriber.record_gap(until, seconds, dials, deafness[subscriber], subscriber.met_gap(), proof)
+        for delivery in dict.fromkeys(self.deliveries.values()):
+            if delivery in deafness:
+                delivery.record_gap(until, seconds, dials, deafness[delivery], delivery.met_gap(), proof)
 
     @property
     def established(self) -> dict[str, SubscriptionDelivery]:
         """The subscriptions that were ever acknowledged, by id."""
-        return {identifier: one for identifier, one in self.subscribers.items() if one.established}
+        return {identifier: one for identifier, one in self.deliveries.items() if one.established}
 
     def report_possible_loss(self, handover: Handover) -> None:
         """Tell those of a gap that may have missed something on the old link of a handover, or got it out of order.
 
         Where no new link serves a subscription, an outage begins. Its gap reaches back as far if nothing has come since.
         """
-        for subscriber, overlap in handover.overlaps.items():
-            known = self.subscribers.get(subscriber.spec.id) is subscriber
+        for delivery, overlap in handover.overlaps.items():
+            known = self.deliveries.get(delivery.spec.id) is delivery
             served = overlap.link is not None and overlap.link == handover.newer
-            if known and (served or parse_or_none(subscriber.last_timestamp) != parse_or_none(overlap.since)):
-                had = () if subscriber in handover.disordered else (version for _, version in overlap.ahead)
-                subscriber.record_gap(overlap.until, overlap.seconds, 1, overlap.since, had)
+            if known and (served or parse_or_none(delivery.last_timestamp) != parse_or_none(overlap.since)):
+                had = () if delivery in handover.disordered else (version for _, version in overlap.ahead)
+                delivery.record_gap(overlap.until, overlap.seconds, 1, overlap.since, had)
 
     def give_up(self, identifier: str, dwell: float) -> bool:
         """Note that the user gives an id up; until it is removed, its events are still known.
@@ -291,14 +291,14 @@ class DeliveryRegistry:
         self._audit.subscription(identifier, "withdrawn", dwell=dwell)
         return True
 
-    def pending_update_of(self, subscriber: SubscriptionDelivery) -> str | None:
+    def pending_update_of(self, delivery: SubscriptionDelivery) -> str | None:
         """Return the id that is to take the place of the present one; not one that was given up, and is not removed yet."""
-        mine = (one for one in self._updates.values() if one.subscriber is subscriber and not one.is_given_up)
+        mine = (one for one in self._updates.values() if one.delivery is delivery and not one.is_given_up)
         return next((one.spec.id for one in mine), None)
 
     def is_active(self, identifier: str) -> bool:
-        """Whether the id has a subscriber, and the user has not given it up."""
-        return identifier in self.subscribers and not self._handles[identifier].is_given_up
+        """Whether the id has a delivery, and the user has not given it up."""
+        return identifier in self.deliveries and not self._handles[identifier].is_given_up
 
     def reject(self, identifier: str, code: Code, message: str, *, guest: bool) -> None:
         """Tell that the server refused a subscription, perhaps because a guest asked."""
@@ -311,68 +311,68 @@ class DeliveryRegistry:
 
     def _reject(self, identifier: str, error: RealtimeError, code: Code | None = None) -> None:
         self._audit.subscription(identifier, "rejected", code)
-        subscriber = self._remove_id(identifier, error)
-        if subscriber is not None:
-            reject(subscriber.granted, error)
-            subscriber.buffer.fail(error)
-            resolve(subscriber.removed)
+        delivery = self._remove_id(identifier, error)
+        if delivery is not None:
+            reject(delivery.granted, error)
+            delivery.buffer.fail(error)
+            resolve(delivery.removed)
 
     def remove(self, identifier: str) -> None:
         """Tell that a subscription is gone."""
         self._audit.subscription(identifier, "removed")
-        subscriber = self._remove_id(identifier, SubscriptionEnded())
-        if subscriber is not None:
-            subscriber.end()
-            resolve(subscriber.removed)
+        delivery = self._remove_id(identifier, SubscriptionEnded())
+        if delivery is not None:
+            delivery.end()
+            resolve(delivery.removed)
 
     def fail(self, error: RealtimeError, withdrawn: tuple[str, ...], *, streams: bool) -> None:
         """There will be no link for now."""
         for identifier in withdrawn:
             self._audit.subscription(identifier, "removed")
-            subscriber = self._remove_id(identifier, error)
-            if subscriber is not None:
-                reject(subscriber.granted, error)
+            delivery = self._remove_id(identifier, error)
+            if delivery is not None:
+                reject(delivery.granted, error)
         if streams:
-            for subscriber in self.subscribers.values():
-                subscriber.buffer.fail(error)
+            for delivery in self.deliveries.values():
+                delivery.buffer.fail(error)
 
     def _remove_id(self, identifier: str, error: RealtimeError) -> SubscriptionDelivery | None:
-        """Remove an id. If it belongs to an update, fail its waiter; otherwise return its subscriber."""
+        """Remove an id. If it belongs to an update, fail its waiter; otherwise return its delivery."""
         self._handles.pop(identifier, None)
         if (update := self._updates.pop(identifier, None)) is not None:
             reject(update.granted, error)
-        subscriber = self.subscribers.pop(identifier, None)
-        if subscriber is not None:
+        delivery = self.deliveries.pop(identifier, None)
+        if delivery is not None:
             received, dropped = self._ended_counts
-            self._ended_counts = received + subscriber.received, dropped + subscriber.dropped
-            for task in subscriber.tasks:
+            self._ended_counts = received + delivery.received, dropped + delivery.dropped
+            for task in delivery.tasks:
                 self._cancelled_tasks.append(task)
                 task.add_done_callback(self._cancelled_tasks.remove)
-        return subscriber
+        return delivery
 
     @property
     def counts(self) -> tuple[int, int]:
         """How many events subscriptions got, and how many of them were dropped because consumers were too slow."""
         received, dropped = self._ended_counts  # first: a subscription that ends meanwhile must not count twice
-        present = list(self.subscribers.values())
+        present = list(self.deliveries.values())
         return received + sum(one.received for one in present), dropped + sum(one.dropped for one in present)
 
     def clear_errors(self) -> None:
         """There may be events again."""
-        for subscriber in self.subscribers.values():
-            subscriber.buffer.clear_error()
+        for delivery in self.deliveries.values():
+            delivery.buffer.clear_error()
 
     def end(self) -> None:
         """Nothing follows."""
-        for identifier in (*self.subscribers, *self._handles):
-            subscriber = self._remove_id(identifier, Disposed())
-            if subscriber is not None:
-                reject(subscriber.granted, Disposed())
-                subscriber.end()
+        for identifier in (*self.deliveries, *self._handles):
+            delivery = self._remove_id(identifier, Disposed())
+            if delivery is not None:
+                reject(delivery.granted, Disposed())
+                delivery.end()
 
     def spare(self, task: asyncio.Task[Any] | None) -> bool:
         """Let the callable go on that ends the connection, and tell whether the task is that of a subscription's callable."""
-        return any(one.spare(task) for one in self.subscribers.values()) or task in self._cancelled_tasks
+        return any(one.spare(task) for one in self.deliveries.values()) or task in self._cancelled_tasks
 
     async def wait_cancelled(self, spared: asyncio.Task[Any] | None) -> None:
         """Cancel the users' callables that still run, but for one, and wait for them."""

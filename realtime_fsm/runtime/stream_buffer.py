@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from realtime_fsm.errors import RealtimeError
 
 T = TypeVar("T")
-_NOTHING: deque[Any] = deque(maxlen=0)
+_NOTHING: deque[Any] = deque()
 
 
 class StreamBuffer(Generic[T]):

@@ -71,3 +71,14 @@ def test_a_span_of_a_growing_log_counts_from_now(
     old = later(WALKS["healed"], -20 * 365 * 86400.0)
     assert follow(tmp_path / "log", [old], monkeypatch, "--since", "1s") == 2
     assert "no record of the connections or the time that are asked for is in it" in capsys.readouterr().out
+
+
+def test_the_first_violation_is_told_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = [
+        [{**record, "row": "none"} if "row" in record else record for record in WALKS[name]] for name in ("healthy", "faulty")
+    ]
+    assert follow(tmp_path / "log", parts, monkeypatch) == 1
+    (told,) = [line for line in capsys.readouterr().err.splitlines() if "log:" in line]
+    assert told.endswith("log:2: row: no transition rule of the table has this id")

@@ -8,6 +8,8 @@ import io
 import json
 import lzma
 import tarfile
+from datetime import UTC, datetime
+from functools import reduce
 from pathlib import Path
 
 import msgspec
@@ -15,7 +17,7 @@ import pytest
 import zstandard
 
 from realtime_fsm.audit import shapes
-from realtime_fsm.audit.decoding import parse_moment
+from realtime_fsm.audit.decoding import BadRecord, ExtendedRecord, decode_unusual, parse_moment
 from realtime_fsm.audit.formats.text_utils import printable
 from realtime_fsm.audit.report import Report
 from realtime_fsm.audit.shapes import Shapes
@@ -133,6 +135,78 @@ def test_a_last_line_that_is_cut_does_not_hide_that_no_record_is_known(
     lines = [repr(record).encode() + b"\n" for record in RECORDS]
     assert main([write(tmp_path / "log", [*lines[:-1], lines[-1][:-1]])]) == 2
     assert "no record of this library is in it" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("stamp", "moment"),
+    [
+        (0, "1970-01-01T00:00:00"),
+        (99_999_999_999, "5138-11-16T09:46:39"),  # the last one in seconds
+        (100_000_000_000, "1973-03-03T09:46:40"),
+        (99_999_999_999_999, "5138-11-16T09:46:39.999"),
+        (100_000_000_000_000, "1973-03-03T09:46:40"),
+        (99_999_999_999_999_999, "5138-11-16T09:46:39.999999"),
+        (100_000_000_000_000_000, "1973-03-03T09:46:40"),
+        ("1732424400.25", "2024-11-24T05:00:00.250"),
+        (10**20, None),
+        (-1, None),
+        (True, None),
+    ],
+    ids=repr,
+)
+def test_the_size_of_a_number_tells_its_unit(stamp: object, moment: str | None) -> None:
+    assert parse_moment(stamp) == (None if moment is None else datetime.fromisoformat(moment).replace(tzinfo=UTC))
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        *((text, None) for text in ("", "None", "null", "nil")),
+        *((text, True) for text in ("True", "true")),
+        *((text, False) for text in ("False", "false")),
+        ("7", "7"),
+        (r'"a \"b\" \\c"', 'a "b" \\c'),
+        ("{'a': 1}", {"a": 1}),
+        ('{"a": null}', {"a": None}),
+        ("{a", "{a"),
+    ],
+    ids=repr,
+)
+def test_the_value_of_a_pair_is_read(text: str, value: object) -> None:
+    assert shapes._value(text) == value
+
+
+@pytest.mark.parametrize(("size", "cut"), [(1 << 16, True), ((1 << 16) + 1, False)])
+def test_a_line_that_is_longer_than_any_record_is_none_that_was_cut(size: int, cut: bool) -> None:
+    line = b'{"' + b"x" * (size - 2)
+    assert (decode_unusual(line) == BadRecord("cut", "the file ends in the middle of a line")) is cut
+
+
+# --- limits -----------------------------------------------------------------------------------------------------------
+
+
+def in_objects(value: object, depth: int) -> bytes:
+    return json.dumps(reduce(lambda inner, _: {"message": inner}, range(depth), value)).encode()
+
+
+@pytest.mark.parametrize(("depth", "found"), [(1, True), (8, True), (9, False)])
+def test_a_record_is_found_five_objects_below_the_fourth_brace(depth: int, found: bool) -> None:
+    _, made = Shapes().read(in_objects(RECORDS[0], depth))
+    assert isinstance(made, ExtendedRecord) is found
+
+
+@pytest.mark.parametrize("quote", ['""', '\\"'])
+@pytest.mark.parametrize(("depth", "found"), [(1, True), (7, True), (8, False)])
+def test_a_record_in_quotes_is_found_four_objects_below_the_fourth_brace(quote: str, depth: int, found: bool) -> None:
+    text = json.dumps(RECORDS[0]).replace('"', quote)
+    _, made = Shapes().read(in_objects(f"a field, {text}", depth))
+    assert isinstance(made, ExtendedRecord) is found
+
+
+@pytest.mark.parametrize(("braces", "found"), [(3, True), (4, False)])
+def test_a_record_is_found_behind_three_braces(braces: int, found: bool) -> None:
+    _, made = Shapes().read(b"{ " * braces + json.dumps(RECORDS[0]).encode())
+    assert isinstance(made, ExtendedRecord) is found
 
 
 # --- nothing is recognised --------------------------------------------------------------------------------------------

@@ -90,7 +90,7 @@ def test_with_structlog_nothing_goes_to_standard_logging(caplog: pytest.LogCaptu
     caplog.set_level(logging.DEBUG, LOGGER)
     sink = Sink()
     write_each(audit())
-    assert (len(sink.records), told(caplog)) == (14, [])
+    assert (len(sink.records), told(caplog)) == (15, [])
 
 
 def test_a_record_that_no_one_hears_is_counted_and_never_built(

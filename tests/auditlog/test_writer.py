@@ -329,18 +329,19 @@ def write_each(log: AuditWriter) -> None:
     log.gap("s1", Gap(None, AT, 1.5, 2))
     log.canary("missed", seconds=10.25)
     log.malformed("not_json")
+    log.relayed(5, 2, lag=0.25)
     log.closed()
 
 
 def test_every_kind_of_record_is_of_the_schema_and_counted_with_the_others() -> None:
     sink = Sink()
     write_each(audit())
-    assert [record["seq"] for record in sink.records] == list(range(1, 15))
+    assert [record["seq"] for record in sink.records] == list(range(1, 16))
     assert {record["event"] for record in sink.records} == {kind.__struct_config__.tag for kind in RECORDS}
     for record in some(sink.records):
         del record["level"]
         assert type(msgspec.convert(record, AnyRecord)).__struct_config__.tag == record["event"]
-    assert [record["link"] for record in sink.records] == [0] + [3] * 13, "the newest link"
+    assert [record["link"] for record in sink.records] == [0] + [3] * 14, "the newest link"
 
 
 def test_the_json_schema_names_every_field_of_every_record() -> None:

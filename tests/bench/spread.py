@@ -34,7 +34,7 @@ def fan_out(bench: Bench) -> Section:
         f"Every event of {_LABEL} matches every subscription, and each subscription has its own task with an `async for`.",
         ["subscriptions", *map(str, _MATCHING)],
         [["us of CPU an event", *(cell(costs[str(many)]) for many in _MATCHING)]],
-        [Target("each additional subscriber of an event", slope, 0.4, "us")],
+        [Target("each additional delivery of an event", slope, 0.4, "us")],
     )
     if not section.targets[0].met:
         load = bench.load(_SIZE, count // 5, count, subscriptions=_MATCHING[-1])

@@ -10,14 +10,36 @@ import re
 import signal
 import socket
 import subprocess
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from io import StringIO
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
 
+from realtime_fsm.cli.listen import _print_changes
+from realtime_fsm.fsm.change import Change
+from realtime_fsm.fsm.table import State, Trigger
 from realtime_fsm.testing import RealtimeServer
 from support.commands import COMMAND, PATIENCE, line, result_of, running, serving
+
+
+async def test_each_change_is_printed_at_once() -> None:
+    """A terminal shows a line when it is flushed; the next change may be hours away."""
+    shown: list[str] = []
+
+    class Terminal(StringIO):
+        def flush(self) -> None:
+            shown.append(self.getvalue())
+
+    async def changes() -> AsyncIterator[Change]:
+        yield Change(State.DISCONNECTED, State.RECONNECTING, Trigger.CONNECT, "dis1", 0, None, datetime.now(UTC))
+        assert shown == ["disconnected -> reconnecting: getting a link\n"]
+
+    await _print_changes(changes(), Terminal())
+    assert len(shown) == 1
 
 
 def test_listen_prints_events_and_changes(tmp_path: Path) -> None:

@@ -285,7 +285,7 @@ def test_a_disposal_ends_the_waits_of_other_threads(served: Served) -> None:
         realtime = Realtime(served.endpoint, "demo", retry=QUICK)
         rows, changes = realtime.subscribe("rows"), realtime.states()
         events, states = pool.submit(lambda: list(rows)), pool.submit(lambda: [change.dest for change in changes])
-        inboxes = [rows._subscriber.buffer, *realtime._inner._driver._state_watchers]
+        inboxes = [rows._delivery.buffer, *realtime._inner._driver._state_watchers]
         settle(realtime, lambda: all(buffer._waiting for buffer in inboxes))
         realtime.dispose()
         assert events.result(LONG) == []
@@ -295,7 +295,7 @@ def test_a_disposal_ends_the_waits_of_other_threads(served: Served) -> None:
 
 def held(realtime: Realtime, rows: realtime_fsm.sync.Subscription[Any], count: int) -> None:
     """Return when the buffer of a subscription holds so many events."""
-    settle(realtime, lambda: len(rows._subscriber.buffer) == count)
+    settle(realtime, lambda: len(rows._delivery.buffer) == count)
 
 
 def test_a_disposal_loses_no_buffered_event(served: Served) -> None:

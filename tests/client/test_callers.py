@@ -53,6 +53,14 @@ def _warn() -> None:
     callers.warn("here", UserWarning)
 
 
+def test_a_caller_that_waits_is_named_and_not_its_own_caller() -> None:
+    with callers.on_behalf(), pytest.warns(UserWarning, match="here") as caught:
+        copy_context().run(_warn)
+    (warning,) = caught
+    begin = test_a_caller_that_waits_is_named_and_not_its_own_caller.__code__.co_firstlineno
+    assert (warning.filename, warning.lineno) == (__file__, begin + 2)
+
+
 def test_work_that_outlives_the_call_does_not_warn_in_its_name() -> None:
     with callers.on_behalf():
         during = copy_context()

@@ -21,6 +21,7 @@ from realtime_fsm import (
 from realtime_fsm.errors import CertificateRefused, DialFailed, IdentityUnavailable, UpgradeRefused
 from realtime_fsm.fsm.policies import RATE_LIMIT_WINDOW
 from realtime_fsm.protocol.frames import PING
+from realtime_fsm.runtime.credentials import Credentials
 from realtime_fsm.testing.eras import EraName
 from support.eras import BY_MESSAGE, NO_SERVER, ON_EVERY_ERA, only
 from support.network import Network
@@ -414,6 +415,16 @@ async def test_a_link_lost_in_the_middle_and_a_dispose_end_the_call() -> None:
         await late
     with pytest.raises(Disposed):
         await realtime.authenticate(session)
+
+
+@NO_SERVER
+@pytest.mark.parametrize(("user", "kept"), [(b'{"$id":"alice"}', True), (b"null", False)])
+async def test_credentials_on_trial_are_kept_where_the_server_names_a_user(user: bytes, kept: bool) -> None:
+    async with Network().realtime(session="old") as realtime:
+        driver = realtime._driver
+        driver._trial = Credentials("new", None, {})
+        driver._set_user(user)
+        assert (driver.dialing is driver.credentials, driver.credentials.session) == (True, "new" if kept else "old")
 
 
 async def test_a_user_that_cannot_be_read_is_nobody() -> None:

@@ -147,7 +147,7 @@ async def test_exhausted_retries_end_waiting_calls() -> None:
     async with network.realtime(retry=RetryPolicy(attempts=3, reconnect_attempts=3)) as realtime:
         rows = await realtime.subscribe("rows")
         network.publish("rows", payload={"n": 1})
-        await eventually(lambda: len(rows._subscriber.buffer) == 1)
+        await eventually(lambda: len(rows._delivery.buffer) == 1)
         iterating = await waiting(anext(await realtime.subscribe("files")))
         network.otherwise = DialFailed("refused")
         network.socket.cut()
@@ -203,7 +203,7 @@ async def test_after_dispose_every_stream_ends_and_every_call_raises() -> None:
     rows, teams = await asyncio.gather(realtime.subscribe("rows"), realtime.subscribe("teams"))
     states = realtime.states()
     network.publish("rows", payload={"n": 1})
-    await eventually(lambda: len(rows._subscriber.buffer) == 1)
+    await eventually(lambda: len(rows._delivery.buffer) == 1)
     pending = [await waiting(call) for call in (realtime.subscribe("files"), anext(teams, None))]
     await asyncio.gather(realtime.dispose(), realtime.dispose())
     await realtime.dispose()
@@ -512,7 +512,7 @@ async def test_the_wire_may_hold_nonsense() -> None:
         assert (await anext(rows)).payload == {"n": 1}
         strange = {} if network.subscribes_in_url else {"unknown_subscription": 1}  # where ids are ours
         assert realtime.malformed == {"not_json": 1, "wrong_shape": 2, "unknown_type": 1, "too_deep": 1} | strange
-        assert len(rows._subscriber.buffer) == 0, "listed twice, delivered once"
+        assert len(rows._delivery.buffer) == 0, "listed twice, delivered once"
         assert realtime.state is State.SUBSCRIBED
 
 

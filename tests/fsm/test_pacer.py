@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import weakref
 from threading import Lock, Thread
 
 import pytest
@@ -170,6 +171,17 @@ def test_the_pace_outlives_the_connections_for_a_minute() -> None:
     gc.collect()
     assert pacer_for("wss://forgotten/v1/realtime", 128, Lock())._dials is held._dials, "a connection holds them"
     assert held.reserve(1_002.0) < 1_003.0, "and it keeps its pace"
+
+
+def test_the_dials_of_a_server_are_forgotten_when_they_are_a_minute_old() -> None:
+    pacer = pacer_for("wss://forgotten/v1/realtime", 128, Lock())
+    pacer.reserve(1_000.0)
+    dials = weakref.ref(pacer._dials)
+    del pacer
+    for now, known in ((1_060.0, True), (1_060.1, False)):
+        pacer_for("wss://other/v1/realtime", 128, Lock()).reserve(now)
+        gc.collect()
+        assert (dials() is not None) is known, now
 
 
 def test_a_clock_that_began_later_makes_no_dial_wait() -> None:

@@ -117,6 +117,12 @@ def test_a_cap_equal_to_the_base_is_a_constant_delay() -> None:
 # --- PingPolicy -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(("interval", "pace"), [(3.75, [3.75] * 6), (3.7, [3.7] * 4 + [5.0] * 2)])
+def test_an_interval_that_the_budget_does_not_carry_is_kept_for_four_pings(interval: float, pace: list[float]) -> None:
+    policy = PingPolicy(interval=interval, timeout=1.0)
+    assert [policy.interval_after(pings) for pings in range(6)] == pace
+
+
 def test_pings_are_on_by_default_and_answered_before_the_next() -> None:
     assert PingPolicy() == PingPolicy(interval=30, timeout=10, enabled=True)
     assert PingPolicy(interval=5, timeout=5).timeout == 5

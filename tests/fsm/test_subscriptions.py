@@ -6,7 +6,7 @@ import pytest
 from hypothesis import settings
 
 from realtime_fsm.fsm.canary import CANARY
-from realtime_fsm.fsm.commands import CanaryRefused, SubscriptionAcknowledged, SubscriptionRemoved
+from realtime_fsm.fsm.commands import CanaryRefused, SubscriptionAcknowledged, SubscriptionRefused, SubscriptionRemoved
 from realtime_fsm.fsm.control import PRESENCE, SUBSCRIBE, UNSUBSCRIBE
 from realtime_fsm.fsm.subscriptions import SubscriptionTracker
 from support.some import some
@@ -51,6 +51,25 @@ def test_a_reply_to_nothing_changes_nothing() -> None:
     tracker = tracker_with("a")
     assert tracker.handle_reply(()) == []
     assert asked(tracker).ids == ("a",)
+
+
+def test_only_a_refusal_of_several_lets_the_other_kinds_go_first() -> None:
+    """A bad message blames its items, so the subscriptions behind them keep their turn."""
+    tracker = tracker_with(*"abcdefgh")
+    for _ in range(2):
+        asked(tracker)
+        assert tracker.handle_error(1008, "") == []
+    assert asked(tracker).ids == ("e", "f", "g", "h")
+    tracker.handle_reply(grants(*"efgh"))
+    tracker.withdraw("e")
+    assert asked(tracker).ids == ("a", "b"), "an acknowledgement restores the order"
+    assert tracker.handle_error(1003, "") == []
+    for alone in some("ab"):
+        assert asked(tracker).ids == (alone,)
+        assert tracker.handle_error(1003, "") == [SubscriptionRefused(alone, 1003, "")]
+    assert asked(tracker).ids == ("c", "d"), "and these were not refused"
+    assert tracker.handle_error(1008, "") == []
+    assert asked(tracker).kind == UNSUBSCRIBE
 
 
 @pytest.mark.parametrize("answer", ["refusal", "fault"])

@@ -149,6 +149,10 @@ _ROWS: dict[str, list[dict[str, Any]]] = {
             (f"sum(increase({_of('realtime_fsm.subscription.rejections')}[$__rate_interval]))", "rejected subscriptions"),
             (f"sum(increase({_of('realtime_fsm.malformed.messages')}[$__rate_interval]))", "malformed messages"),
         ),
+        _curves(
+            "Relay", "Messages that a broker stored for a relay, by instance.",
+            (_per_second(_of("realtime_fsm.relayed.messages"), "instance"), "{{instance}}"), unit="ops",
+        ),
         _curves("Gaps", "How long subscriptions may have missed events.", *_quantiles("realtime_fsm.gap.duration"), unit="s"),
         _curves(
             "Duration of handlers", "How long a handler worked on an event.",

@@ -4,6 +4,15 @@ EQUIVALENTS: dict[str, str] = {
     "realtime_fsm/audit/tracking.py: error_answered_request: bool | None = False: False  ->  (True)": (
         "The first dial overwrites it, and only the end of a link reads it."
     ),
+    "realtime_fsm/audit/histogram.py: _BATCH = 100: 100  ->  (101)": (
+        "Each query counts the times that wait, so their number is seen by no caller."
+    ),
+    "realtime_fsm/audit/sources.py: _BLOCK = 1 << 16: 16  ->  (17)": (
+        "A reader gives whole lines, whatever the size of the pieces in which the file comes."
+    ),
+    "realtime_fsm/fsm/context.py: self.now = 0.0: self.now = 0.0  ->  pass": (
+        "Each step sets it before a note, guard or effect reads it, and nothing else does."
+    ),
     "realtime_fsm/diagram/mermaid.py: _ROOM = 165: 165  ->  (166)": (
         "No label of the table is that wide, so each picture stays the same."
     ),

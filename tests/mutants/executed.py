@@ -24,6 +24,8 @@ LONG = (
     "test_site",
 )
 """Tests that judge no mutant, because they take long or measure."""
+OF_ALL = ("tests/test_public_surface.py", "tests/test_structs.py", "tests/test_limits.py")
+"""The tests of what runs at the import of any module: all defaults, all structures, all documented numbers."""
 TABLE = "realtime_fsm/fsm/table.py"
 DRIFT = "tests/diagram/test_generated.py::test_the_committed_diagrams_are_those_of_the_table"
 """The check that compares diagrams/ with the table. It alone would kill every mutant of the table."""
@@ -69,7 +71,7 @@ class Executed:
         near = near_files(mutant.path, self.root)
         folder = f"tests/{Path(mutant.path).parent.relative_to('realtime_fsm')}/"
         rank = {file: min(number, 1) for number, file in enumerate(near)}
-        rank |= {} if exact else {"tests/test_public_surface.py": 0}  # it holds all defaults
+        rank |= {} if exact else dict.fromkeys(OF_ALL, 0)
         others = {test for test in self.seconds if file_of(test) in rank or (test.startswith(folder) and not exact)}
 
         def order(test: str) -> tuple[bool, int, bool, float, str]:

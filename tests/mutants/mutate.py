@@ -125,6 +125,8 @@ def _running_nodes(node: ast.AST) -> Iterator[ast.AST]:
     for name, value in ast.iter_fields(node):
         if name in ("annotation", "returns", "decorator_list", "type_params", "bases") or isinstance(node, ast.Raise):
             continue
+        if isinstance(node, ast.Call) and name == "keywords" and _is_name(node.func, "zip"):
+            continue  # `strict=True` is an assertion
         for child in value if isinstance(value, list) else [value]:
             if not isinstance(child, ast.AST) or isinstance(child, _UNCHANGED_NODES) or _is_declaration(child):
                 continue

@@ -160,20 +160,28 @@ def _first_failure(session: pytest.Session, chosen: list[tuple[pytest.Item, floa
 def change_functions(module: ModuleType, source: str) -> bool:
     """Give the functions of a module the code that another source gives them. Tell whether one of them has changed."""
     file = str(module.__file__)
-    before, after = (_codes(compile(text, file, "exec")) for text in (Path(file).read_text(), source))
-    if [name for name, _ in before] != [name for name, _ in after]:
-        return False
-    changed = {old: new for (_, old), (_, new) in zip(before, after, strict=True) if _text_of(old) != _text_of(new)}
+    before, after = (_codes(compile(text, file, "exec", dont_inherit=True)) for text in (Path(file).read_text(), source))
+    changed = {
+        old: new
+        for name, olds in before.items()
+        if len(olds) == len(after[name])  # a change of the outer function may have removed an inner one
+        for old, new in zip(olds, after[name], strict=True)
+        if _text_of(old) != _text_of(new)
+    }
     for function in [each for each in gc.get_objects() if isinstance(each, FunctionType) and each.__module__ == module.__name__]:
         if (code := changed.get(function.__code__)) is not None:
             function.__code__ = code
     return bool(changed)
 
 
-def _codes(code: CodeType) -> list[tuple[str, CodeType]]:
-    """Return the code of all functions, with their names."""
-    inner = [const for const in code.co_consts if isinstance(const, CodeType)]
-    return [pair for each in inner for pair in [(each.co_qualname, each), *_codes(each)]]
+def _codes(code: CodeType) -> dict[str, list[CodeType]]:
+    """Return the code of all functions, by their names."""
+    found: dict[str, list[CodeType]] = defaultdict(list)
+    for each in (const for const in code.co_consts if isinstance(const, CodeType)):
+        found[each.co_qualname].append(each)
+        for name, inner in _codes(each).items():
+            found[name] += inner
+    return found
 
 
 def _text_of(code: CodeType) -> tuple[Any, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,10 @@ def test_each_kind_of_change(source: str, after: str) -> None:
     assert after in {made for _, made in changes(source)}
 
 
+def test_an_assertion_stays() -> None:
+    assert changes("assert number > 0\nzip(one, other, strict=True)") == {("zip(one, other, strict=True)", "pass")}
+
+
 @pytest.mark.parametrize(("answer", "changed"), [("bool", set()), ("bool | None", {"return None"})])
 def test_none_is_a_change_of_a_no_only_where_a_third_answer_exists(answer: str, changed: set[str]) -> None:
     assert {after for _, after in changes(f"def small() -> {answer}:\n    return False\n")} == {"(True)", *changed}
@@ -111,6 +116,19 @@ def judge(project: Path, module: str, test: str, capsys: pytest.CaptureFixture[s
     code = main(["--jobs", "1", "--count", "9", "--only", "catch_up", *options], project)
     assert (project / "realtime_fsm" / "catch_up.py").read_text() == module, "the run changes a copy only"
     return code, capsys.readouterr().out
+
+
+def test_a_change_that_removes_an_inner_function_is_tried_in_a_fork(tmp_path: Path) -> None:
+    file = tmp_path / "small.py"
+    file.write_text("def small():\n    return [n for n in range(3)]\n\n\ndef other():\n    return 2\n")
+    spec = spec_from_file_location("small", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert not plugin.change_functions(module, file.read_text())
+    assert plugin.change_functions(module, file.read_text().replace("return [n for n in range(3)]", "return None"))
+    assert (module.small(), module.other()) == (None, 2)
 
 
 SMALL = "def small(n):\n    return n < 10\n"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from realtime_fsm.errors import BadOption
-from realtime_fsm.protocol.options import ResolvedIdentity, Timeouts, check_seconds, realtime_url
+from realtime_fsm.protocol.options import ResolvedIdentity, Timeouts, check_seconds, is_valid_unicode, realtime_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 HIDDEN = "hunter2"
 
 NO_SECONDS = [0, 0.0, -1, -0.5, float("nan"), float("inf"), float("-inf"), True, False, "10", b"10", 1j, [1]]
+
+
+@pytest.mark.parametrize(
+    ("text", "valid"), [("\ud7ff", True), ("\ud800", False), ("a\udfff", False), ("\ue000", True), ("\U0001f600", True)]
+)
+def test_half_of_a_surrogate_pair_cannot_be_sent(text: str, valid: bool) -> None:
+    assert is_valid_unicode(text) is valid
 
 
 # --- seconds ----------------------------------------------------------------------------------------------------------

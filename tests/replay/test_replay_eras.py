@@ -67,7 +67,7 @@ async def paused(realtime: Realtime, network: Network) -> None:
         await asyncio.sleep(4)
         asking = asyncio.ensure_future(realtime.subscribe("files"))
         await asyncio.sleep(50)
-        while rows._subscriber.buffer:
+        while rows._delivery.buffer:
             await anext(rows)
             await asyncio.sleep(0.01)
         await asked("answers during a pause", network, asking)

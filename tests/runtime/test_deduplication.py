@@ -73,6 +73,23 @@ def test_a_handover_that_does_not_end_does_not_fill_the_memory(monkeypatch: pyte
     assert [overlap.filter_new(event(number), ["s1"], OLDER) for number in (2, 3)] == [[], []], "the newest are known"
 
 
+def test_the_link_that_is_left_has_caught_up_after_a_hundred_new_events_in_a_row() -> None:
+    overlap = dialed()
+    for ahead in (1, 2):
+        assert overlap.filter_new(event(ahead), ["s1"], NEWER) == ["s1"]
+    overlap.newer_closed()
+    news = iter(range(1_000, 2_000))
+    for _ in range(99):
+        assert overlap.filter_new(event(next(news)), ["s1"], OLDER) == ["s1"]
+    assert overlap.filter_new(event(1), ["s1"], OLDER) == [], "a known event ends the row"
+    for _ in range(99):
+        assert overlap.filter_new(event(next(news)), ["s1"], OLDER) == ["s1"]
+    assert overlap.is_behind
+    assert overlap.filter_new(event(next(news)), ["s1"], OLDER) == ["s1"]
+    assert not overlap.is_behind
+    assert overlap.filter_new(event(2), ["s1"], OLDER) == ["s1"], "it is another event that looks the same"
+
+
 def test_in_any_interleaving_each_event_is_given_as_often_as_it_happened() -> None:
     for seed in range(200):
         draw = random.Random(seed)

@@ -148,7 +148,7 @@ async def test_the_rows_that_catching_up_brings_count_their_encoded_bytes(how: s
 
         subscription = await realtime.subscribe("rows", buffer_bytes=LIMIT, catch_up=catch_up)
         network.socket.cut()
-        inbox = subscription._subscriber.buffer
+        inbox = subscription._delivery.buffer
         await eventually(lambda: len(inbox) == 20)
         assert held(inbox) == sum(len(msgspec.json.encode(row)) for row in rows)  # type: ignore[arg-type]
         network.publish("rows", payload={"$id": "live", "n": 20})
@@ -178,7 +178,7 @@ async def test_a_subscription_keeps_so_many_bytes_and_the_log_tells(records: lis
         for number in range(100):
             network.publish("rows", payload={"$id": "1", "n": number, "text": "x" * SIZE})
         await eventually(lambda: rows.dropped > 80)
-        inbox = rows._subscriber.buffer
+        inbox = rows._delivery.buffer
         assert LIMIT / 2 < held(inbox) <= LIMIT  # type: ignore[arg-type]
         assert rows.dropped == 100 - len(inbox)
         last = [(await anext(rows)).payload["n"] for _ in range(len(inbox))][-1]

@@ -30,7 +30,7 @@ def row(number: int) -> Mapping[str, object]:
 
 def held(subscription: Any) -> list[int]:
     """Return the numbers of the events that wait for the consumer."""
-    buffer = subscription._subscriber.buffer
+    buffer = subscription._delivery.buffer
     numbers = [event.payload["n"] for event in buffer._items]
     buffer._items.clear()
     return numbers

@@ -179,7 +179,7 @@ async def test_a_link_that_ends_before_the_other_one_is_up_makes_an_outage_and_a
     async with network.realtime() as realtime:
         rows = await realtime.subscribe("rows")
         network.publish("rows", payload={"n": 1})
-        await eventually(lambda: len(rows._subscriber.buffer) == 1)
+        await eventually(lambda: len(rows._delivery.buffer) == 1)
         asking = await handing_over(network, realtime, HANG)
         network.socket.cut()
         await asyncio.sleep(1)

@@ -68,7 +68,7 @@ async def half_served(network: Network, realtime: Realtime, *, old: float = 10.0
     rows: Subscription = await realtime.subscribe("rows", **options)
     await realtime.subscribe("files")
     publish(network, 1)
-    await eventually(lambda: len(rows._subscriber.buffer) == 1)
+    await eventually(lambda: len(rows._delivery.buffer) == 1)
     network.socket.latency = old
     network.latencies.append(SLOW)
     publish(network, 2)
@@ -118,7 +118,7 @@ async def test_the_gap_of_such_a_subscription_begins_where_the_old_link_had_come
         publish(network, 3)
         await asyncio.sleep(1.2 * SLOW)
         publish(network, 4)
-        await eventually(lambda: len(rows._subscriber.buffer) == 4)
+        await eventually(lambda: len(rows._delivery.buffer) == 4)
         kill(network.sockets[0])
         await asyncio.sleep(2)
         assert take_numbers(rows) == [1, 2, 3, 4]
@@ -146,7 +146,7 @@ async def test_what_a_new_link_brought_before_it_died_the_old_one_does_not_repea
     async with network.realtime(retry=PATIENT) as realtime:
         rows = await half_served(network, realtime, old=8 * SLOW)
         publish(network, 3)
-        await eventually(lambda: len(rows._subscriber.buffer) == 2)
+        await eventually(lambda: len(rows._delivery.buffer) == 2)
         kill(network.socket)
         network.refused.clear()
         await asyncio.sleep(10)
@@ -163,7 +163,7 @@ async def test_what_a_failed_new_link_brought_the_resumed_one_does_not_repeat() 
     async with network.realtime(retry=RetryPolicy(attempts=1)) as realtime:
         rows = await half_served(network, realtime, old=8 * SLOW)
         publish(network, 3)
-        await eventually(lambda: len(rows._subscriber.buffer) == 2)
+        await eventually(lambda: len(rows._delivery.buffer) == 2)
         kill(network.socket)
         await eventually(lambda: realtime.state is State.SUBSCRIBED)
         assert realtime._driver._links.current is not None
@@ -182,7 +182,7 @@ async def test_catching_up_after_the_return_to_the_old_link_restores_the_order()
     async with network.realtime(retry=RetryPolicy(attempts=1)) as realtime:
         rows = await half_served(network, realtime, old=8 * SLOW, catch_up=catch_up)
         publish(network, 3)
-        await eventually(lambda: len(rows._subscriber.buffer) == 2)
+        await eventually(lambda: len(rows._delivery.buffer) == 2)
         kill(network.socket)
         await asyncio.sleep(5)
         assert take_numbers(rows) == [1, 3, 2, 3]
@@ -195,7 +195,7 @@ async def test_two_dead_links_are_told_once_each() -> None:
     async with network.realtime(retry=PATIENT) as realtime:
         rows = await half_served(network, realtime)
         publish(network, 3)
-        await eventually(lambda: len(rows._subscriber.buffer) == 2)
+        await eventually(lambda: len(rows._delivery.buffer) == 2)
         network.otherwise = DialFailed("refused")
         kill(network.socket)
         await asyncio.sleep(0.001)
@@ -245,7 +245,7 @@ async def test_an_event_of_the_id_before_an_update_comes_from_a_lagging_old_link
         rows = await realtime.subscribe("rows")
         await lagging(network, realtime, rows, 1, 2)
         await rows.update(channels=["rows", "files"])
-        assert len(rows._subscriber.buffer) == 0, "the old link holds the events back"
+        assert len(rows._delivery.buffer) == 0, "the old link holds the events back"
         publish(network, 3)
         await asyncio.sleep(2 * DRAIN_SECONDS)
         assert sorted(take_numbers(rows)) == [1, 2, 3]
@@ -295,7 +295,7 @@ async def test_a_link_after_both_have_died_begins_anew() -> None:
         network.latencies.append(SLOW)
         await realtime.reconnect()
         publish(network, 1)
-        await eventually(lambda: len(rows._subscriber.buffer) == 1)
+        await eventually(lambda: len(rows._delivery.buffer) == 1)
         kill(network.socket)
         await eventually(lambda: len(network.sockets) == 3 and realtime.state is State.SUBSCRIBED)
         assert not realtime._driver._links.is_overlapping

@@ -45,39 +45,39 @@ async def test_an_event_is_late_unless_catching_up_has_brought_it(number: int, i
         return [row(2, BETWEEN)]
 
     registry = DeliveryRegistry(report, AuditWriter("c", print), cast("Any", None))
-    subscriber = registry.register(
+    delivery = registry.register(
         SubscriptionSpec("s1", ("rows",)), DeliveryOptions(catch_up=catch_up), asyncio.get_running_loop(), 0.0
     )
     facts = SimpleNamespace(budget=None, at_fault=False, ping_at=None, frames_received=0)
     old = SimpleNamespace(ended=False, pings_in_flight=0, state=facts)
     context, loop = ConnectionContext(ping=PingPolicy(enabled=False)), asyncio.get_running_loop()
-    handover = Handover(cast("Any", old), context, loop, {"s1": subscriber}, lambda _: None, lambda: None)
-    subscriber.last_timestamp = BEFORE.isoformat()
-    handover.acknowledged(subscriber)
+    handover = Handover(cast("Any", old), context, loop, {"s1": delivery}, lambda _: None, lambda: None)
+    delivery.last_timestamp = BEFORE.isoformat()
+    handover.acknowledged(delivery)
     handover.greeted()
     registry.route_out_of_order(live(1, AFTER), None)
-    subscriber.record_gap(AFTER, 1.0, 1, BEFORE.isoformat())
-    await eventually(lambda: len(subscriber.buffer) == 2)
+    delivery.record_gap(AFTER, 1.0, 1, BEFORE.isoformat())
+    await eventually(lambda: len(delivery.buffer) == 2)
 
     registry.route_out_of_order(live(number, BETWEEN), handover)
 
-    assert [event.id for event in subscriber.buffer.take_nowait()] == ["row1", "row2", *(["row3"] if is_late else [])]
+    assert [event.id for event in delivery.buffer.take_nowait()] == ["row1", "row2", *(["row3"] if is_late else [])]
     handover.drained()
     assert [overlap.since for overlap in handover.overlaps.values()] == [BEFORE.isoformat()] * is_late
     registry.report_possible_loss(handover)
-    assert len(subscriber.gaps) == 1 + is_late
-    await eventually(lambda: not subscriber.tasks)
-    subscriber.end()
+    assert len(delivery.gaps) == 1 + is_late
+    await eventually(lambda: not delivery.tasks)
+    delivery.end()
 
 
 async def test_an_event_that_is_not_behind_another_one_is_not_late() -> None:
     registry = DeliveryRegistry(report, AuditWriter("c", print), cast("Any", None))
-    subscriber = registry.register(SubscriptionSpec("s1", ("rows",)), DeliveryOptions(), asyncio.get_running_loop(), 0.0)
-    assert [subscriber.note_out_of_order(live(n, moment)) for n, moment in enumerate((BEFORE, AFTER, AFTER, BETWEEN))] == [
+    delivery = registry.register(SubscriptionSpec("s1", ("rows",)), DeliveryOptions(), asyncio.get_running_loop(), 0.0)
+    assert [delivery.note_out_of_order(live(n, moment)) for n, moment in enumerate((BEFORE, AFTER, AFTER, BETWEEN))] == [
         False, False, False, True,
     ]  # fmt: skip
-    assert parse_timestamp(subscriber.last_timestamp) == AFTER, "a late one does not put back where the next gap begins"
-    subscriber.end()
+    assert parse_timestamp(delivery.last_timestamp) == AFTER, "a late one does not put back where the next gap begins"
+    delivery.end()
 
 
 @pytest.mark.parametrize(("number", "expected"), [(0, (BETWEEN, 1)), (1, (AFTER, 0))])

@@ -38,13 +38,13 @@ async def test_thousands_of_subscriptions_on_one_link_are_asked_for_in_few_frame
         assert len(frames) <= 4
         assert all(len(frame) <= 65_536 for frame in frames)
         driver = realtime._driver
-        driver._registry.subscribers = Counted(driver._registry.subscribers)  # type: ignore[assignment]
+        driver._registry.deliveries = Counted(driver._registry.deliveries)  # type: ignore[assignment]
         receive = driver.message_handler(driver._links.current)  # type: ignore[arg-type]
         for number in (0, count // 2, count - 1):
             receive(b'{"type":"event","data":{"payload":{"n":1},"subscriptions":["%b"]}}' % subscriptions[number].id.encode())
-            assert len(subscriptions[number]._subscriber.buffer) == 1
+            assert len(subscriptions[number]._delivery.buffer) == 1
         assert Counted.looks == 3
-        assert sum(len(subscription._subscriber.buffer) for subscription in subscriptions) == 3
+        assert sum(len(subscription._delivery.buffer) for subscription in subscriptions) == 3
         await asyncio.gather(*(subscription.unsubscribe() for subscription in subscriptions[: count // 2]))
         assert realtime.state is State.SUBSCRIBED
 

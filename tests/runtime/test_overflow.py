@@ -34,7 +34,7 @@ async def arrived(network: Network, *these: int, identifier: Callable[[int], Any
 
 async def held(subscription: Any) -> list[Event]:
     """Take the events of the buffer, without waiting for more."""
-    return [await anext(subscription) for _ in range(len(subscription._subscriber.buffer))]
+    return [await anext(subscription) for _ in range(len(subscription._delivery.buffer))]
 
 
 def test_the_modes_are_those_that_are_documented() -> None:
@@ -74,7 +74,7 @@ async def test_memory_is_bounded_and_whatever_is_not_delivered_is_counted(overfl
     errors: list[int] = []
     async with network.realtime() as realtime:
         rows = await realtime.subscribe("rows", buffer=BUFFER, overflow=overflow)
-        buffer = rows._subscriber.buffer
+        buffer = rows._delivery.buffer
         publishing = asyncio.create_task(publish_slowly(network, total))
         while rows.dropped + len(got) < total or (overflow == "error" and sum(errors) < rows.dropped):
             await asyncio.sleep(0.9)  # as fast as six events come
@@ -163,7 +163,7 @@ async def test_the_latest_of_each_id_takes_the_place_of_the_older_one() -> None:
 
 
 async def ended(subscription: Any) -> Any:
-    subscription._subscriber.buffer.close()
+    subscription._delivery.buffer.close()
     async for event in subscription:
         yield event
 
@@ -196,10 +196,10 @@ async def test_what_comes_while_a_subscription_catches_up_is_bounded_and_counted
         await eventually(lambda: rows.gaps)
         await arrived(network, *range(15))
         assert (rows.dropped == 5) == (overflow != "pause")
-        assert len(rows._subscriber.buffer) == 0
+        assert len(rows._delivery.buffer) == 0
         caught.set()
         await asyncio.sleep(1)
-        assert len(rows._subscriber.buffer) <= 2 * BUFFER
+        assert len(rows._delivery.buffer) <= 2 * BUFFER
         got = numbers(await held(rows))
         if overflow == "pause":
             got += numbers([await anext(rows) for _ in range(15 + 1 - len(got))])

@@ -27,7 +27,7 @@ async def stalled(network: Network, realtime: Realtime, *, beyond: int = 3) -> S
     for number in range(BUFFER + beyond):
         network.publish("rows", payload={"n": number})
     await eventually(lambda: paused(realtime))
-    assert len(rows._subscriber.buffer) == BUFFER
+    assert len(rows._delivery.buffer) == BUFFER
     return rows
 
 
@@ -46,11 +46,11 @@ async def test_the_consumer_gets_everything_and_reading_goes_on_when_half_of_the
         await asyncio.sleep(LONG)
         assert await take(rows, BUFFER // 2 - 1) == [0, 1, 2, 3]
         await asyncio.sleep(1)
-        assert len(rows._subscriber.buffer) == BUFFER // 2 + 1
+        assert len(rows._delivery.buffer) == BUFFER // 2 + 1
         assert await take(rows, 1) == [4]
         await asyncio.sleep(1)
         assert not paused(realtime)
-        assert len(rows._subscriber.buffer) == BUFFER // 2 + 3
+        assert len(rows._delivery.buffer) == BUFFER // 2 + 3
         assert await take(rows, 8) == [5, 6, 7, 8, 9, 10, 11, 12]
         assert (rows.dropped, len(network.sockets)) == (0, 1)
 
@@ -62,7 +62,7 @@ async def test_the_other_subscriptions_of_the_link_wait_and_get_everything_too()
         rows = await stalled(network, realtime)
         network.publish("files", payload={"n": 100})
         await asyncio.sleep(LONG)
-        assert len(files._subscriber.buffer) == 0
+        assert len(files._delivery.buffer) == 0
         await take(rows, BUFFER)
         assert await take(files, 1) == [100]
 
@@ -144,7 +144,7 @@ async def test_an_error_of_the_connection_ends_the_pause_and_comes_after_what_is
     network = Network()
     async with network.realtime(auto_reconnect=False) as realtime:
         rows = await stalled(network, realtime, beyond=0)
-        rows._subscriber.buffer.fail(RuntimeError())  # type: ignore[arg-type]  # whatever it is
+        rows._delivery.buffer.fail(RuntimeError())  # type: ignore[arg-type]  # whatever it is
         assert not paused(realtime)
         assert await take(rows, BUFFER) == list(range(BUFFER))
 
@@ -159,7 +159,7 @@ async def test_each_later_link_may_bring_one_event_more_and_twice_the_buffer_is_
             network.publish("rows", payload={"n": 100})
             network.publish("rows", payload={"n": 101})
             await asyncio.sleep(1)
-            assert len(rows._subscriber.buffer) == min(BUFFER + count, 2 * BUFFER)
+            assert len(rows._delivery.buffer) == min(BUFFER + count, 2 * BUFFER)
             assert paused(realtime)
         assert rows.dropped == BUFFER - 1
 
@@ -203,7 +203,7 @@ async def test_on_real_sockets_the_server_is_held_up_and_all_events_come_in_the_
         await until(lambda: paused(realtime))
         seen = [(await anext(states)).dest for _ in range(6)]  # each ping is longer than the timeout
         assert seen == [State.PING, State.SUBSCRIBED] * 3
-        assert len(rows._subscriber.buffer) == BUFFER
+        assert len(rows._delivery.buffer) == BUFFER
         waiting = sum(link._transport.get_write_buffer_size() for link in loopback_links(server))
         assert waiting > count * size / 2, "the server cannot get rid of it"
         assert await take(rows, count) == list(range(count))

@@ -66,7 +66,7 @@ async def test_pings_get_their_pongs_during_a_pause(pongs: list[bytes]) -> None:
             await until(lambda: b"%d" % number in pongs)  # noqa: B023  (it ends before the next)
         assert pongs == [b"5", b"6", b"7"]
         assert paused(realtime)
-        assert len(rows._subscriber.buffer) == 1
+        assert len(rows._delivery.buffer) == 1
         assert [(await anext(rows)).payload["n"] for _ in range(8)] == list(range(8))
         assert (rows.dropped, server.connections) == (0, 1)
 

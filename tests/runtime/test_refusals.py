@@ -50,6 +50,11 @@ def test_a_redirect_to_nowhere_is_told_by_its_status_alone(location: str | None)
     assert (refused.location, str(refused)) == (None, "the dial failed: HTTP 302 instead of an upgrade to WebSocket")
 
 
+@pytest.mark.parametrize(("status", "redirects"), [(299, False), (300, True), (399, True), (400, False)])
+def test_a_status_from_300_to_399_is_a_redirect(status: int, redirects: bool) -> None:
+    assert refusal(status, {"Location": "https://h/"}, ASKED).location == ("https://h/" if redirects else None)
+
+
 def test_only_a_redirect_has_a_target_and_a_long_one_is_cut() -> None:
     assert refusal(404, {"Location": "https://h/"}, ASKED).location is None
     target = refusal(308, {"Location": "https://h/" + "x" * 1000}, ASKED).location

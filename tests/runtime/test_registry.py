@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from realtime_fsm.auditlog.writer import AuditWriter
+from realtime_fsm.errors import SubscriptionRejected
 from realtime_fsm.events import Event
 from realtime_fsm.protocol.spec import SubscriptionSpec
 from realtime_fsm.runtime.delivery import DeliveryOptions, SubscriptionDelivery
@@ -35,7 +36,7 @@ async def test_only_ids_that_no_subscription_has_are_counted_as_unknown(handing_
 
 
 class Registered:
-    """A registry with one subscriber, `s1`, which the server has acknowledged."""
+    """A registry with one delivery, `s1`, which the server has acknowledged."""
 
     def __init__(self) -> None:
         audit = AuditWriter("c", lambda failure: pytest.fail(repr(failure)))
@@ -43,31 +44,31 @@ class Registered:
         self.strays: list[int] = []
         self.registry.on_strays = self.strays.append
         spec = SubscriptionSpec("s1", ("rows",))
-        self.subscriber = self.registry.register(spec, DeliveryOptions(), asyncio.get_running_loop(), 0.0)
-        assert not self.subscriber.established
-        assert self.acknowledge("s1") is self.subscriber
+        self.delivery = self.registry.register(spec, DeliveryOptions(), asyncio.get_running_loop(), 0.0)
+        assert not self.delivery.established
+        assert self.acknowledge("s1") is self.delivery
 
     def acknowledge(self, identifier: str) -> SubscriptionDelivery | None:
         return self.registry.acknowledge(identifier, ("rows",), 0.0)
 
     def delivered(self, identifier: str) -> int:
-        """Count the events that the subscriber gets from one for an id."""
+        """Count the events that the delivery gets from one for an id."""
         self.registry.route(Event(msgspec.Raw(b"{}"), (), ("rows",), None, [identifier]))
-        return len(self.subscriber.buffer.take_nowait())
+        return len(self.delivery.buffer.take_nowait())
 
 
 async def test_an_id_is_known_from_its_acknowledgement_to_its_removal_and_delivered_until_an_update_replaces_it() -> None:
     with collected():  # an audit would miss the step to the other link
         one = Registered()
-        assert one.subscriber.established
-        one.registry.begin_update(one.subscriber, SubscriptionSpec("s2", ("rows",)), asyncio.get_running_loop(), 0.0)
+        assert one.delivery.established
+        one.registry.begin_update(one.delivery, SubscriptionSpec("s2", ("rows",)), asyncio.get_running_loop(), 0.0)
         assert (one.delivered("s1"), one.delivered("s2"), one.strays) == (1, 0, [1])
-        assert one.acknowledge("s2") is one.subscriber
+        assert one.acknowledge("s2") is one.delivery
         assert (one.delivered("s1"), one.delivered("s2"), one.strays) == (0, 1, [1])
         assert one.acknowledge("s1") is None, "another link serves what is replaced"
         one.registry.remove("s1")
         assert (one.delivered("s1"), one.delivered("s2"), one.strays) == (0, 1, [1, 1])
-        one.subscriber.end()
+        one.delivery.end()
 
 
 async def test_an_id_is_given_up_once_and_delivered_until_it_is_removed() -> None:
@@ -78,4 +79,19 @@ async def test_an_id_is_given_up_once_and_delivered_until_it_is_removed() -> Non
         one.registry.remove("s1")
         assert not one.registry.give_up("s1", 0.0)
     assert [record["change"] for record in records] == ["desired", "acknowledged", "withdrawn", "removed"]
-    assert (one.subscriber.removed.done(), one.delivered("s1"), one.strays) == (True, 0, [1])
+    assert (one.delivery.removed.done(), one.delivered("s1"), one.strays) == (True, 0, [1])
+
+
+async def test_an_update_revives_a_subscription_whose_present_id_was_refused_meanwhile() -> None:
+    one = Registered()
+    one.registry.begin_update(one.delivery, SubscriptionSpec("s2", ("rows",)), asyncio.get_running_loop(), 0.0)
+    one.registry.reject("s1", 1008, "no", guest=False)
+    with pytest.raises(SubscriptionRejected):
+        await anext(one.delivery.buffer)
+    one.acknowledge("s2")
+    waiting = asyncio.ensure_future(anext(one.delivery.buffer))
+    await asyncio.sleep(0)
+    event = Event(msgspec.Raw(b"{}"), (), ("rows",), None, ["s2"])
+    one.registry.route(event)
+    assert await waiting is event
+    one.delivery.end()

@@ -182,7 +182,7 @@ async def test_a_server_that_cannot_work_for_a_while_costs_one_gap_and_no_change
         rows = await realtime.subscribe("rows", on_gap=told.append)
         await eventually(lambda: PING in network.socket.sent)
         network.publish("rows", payload={"n": 0}, timestamp="2026-11-24T10:00:00.000+00:00")
-        await eventually(lambda: len(rows._subscriber.buffer) == 1)
+        await eventually(lambda: len(rows._delivery.buffer) == 1)
         links = len(network.sockets)
         network.backend.faulty = True
         assert network.publish("rows") == 0

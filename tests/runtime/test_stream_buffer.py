@@ -264,8 +264,8 @@ class StubDriver:
     def __init__(self) -> None:
         self.withdrawn: list[str] = []
 
-    def unsubscribe(self, subscriber: SubscriptionDelivery) -> None:
-        self.withdrawn.append(subscriber.spec.id)
+    def unsubscribe(self, delivery: SubscriptionDelivery) -> None:
+        self.withdrawn.append(delivery.spec.id)
 
     async def answer(self, future: asyncio.Future[None], *, shared: bool = False) -> None:
         await (asyncio.shield(future) if shared else future)
@@ -276,7 +276,7 @@ def on_subscription(scene: Callable[[Subscription, SubscriptionDelivery, StubDri
         pytest.fail(f"{heading}: {failure!r}")
 
     async def run() -> None:
-        subscriber = SubscriptionDelivery(
+        delivery = SubscriptionDelivery(
             SubscriptionSpec("s1", ("rows",)),
             DeliveryOptions(),
             asyncio.get_running_loop(),
@@ -285,17 +285,17 @@ def on_subscription(scene: Callable[[Subscription, SubscriptionDelivery, StubDri
             ReadGate(),
         )
         driver = StubDriver()
-        await scene(Subscription(cast("Driver", driver), subscriber), subscriber, driver)
+        await scene(Subscription(cast("Driver", driver), delivery), delivery, driver)
 
     asyncio.run(run())
 
 
 @pytest.mark.parametrize("faulty", [False, True])
 def test_an_iteration_ends_after_unsubscribe(faulty: bool) -> None:
-    async def scene(subscription: Subscription, subscriber: SubscriptionDelivery, driver: StubDriver) -> None:
+    async def scene(subscription: Subscription, delivery: SubscriptionDelivery, driver: StubDriver) -> None:
         if faulty:
-            subscriber.buffer.fail(LinkLost(StreamEnded()))
-        subscriber.removed.set_result(None)
+            delivery.buffer.fail(LinkLost(StreamEnded()))
+        delivery.removed.set_result(None)
         await subscription.unsubscribe()
         assert driver.withdrawn == ["s1"]
         assert [event async for event in subscription] == []
@@ -304,13 +304,13 @@ def test_an_iteration_ends_after_unsubscribe(faulty: bool) -> None:
 
 
 def test_a_call_that_is_given_up_does_not_spoil_the_next() -> None:
-    async def scene(subscription: Subscription, subscriber: SubscriptionDelivery, driver: StubDriver) -> None:
+    async def scene(subscription: Subscription, delivery: SubscriptionDelivery, driver: StubDriver) -> None:
         first = asyncio.ensure_future(subscription.unsubscribe())
         await asyncio.sleep(0)
         first.cancel()
         await asyncio.wait([first])
-        if not subscriber.removed.done():
-            subscriber.removed.set_result(None)
+        if not delivery.removed.done():
+            delivery.removed.set_result(None)
         await subscription.unsubscribe()
         assert driver.withdrawn
 

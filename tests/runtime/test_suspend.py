@@ -54,6 +54,18 @@ async def test_a_jump_of_either_clock_is_noticed(clock: str) -> None:
 
 
 @NO_SERVER
+@pytest.mark.parametrize(("jump", "woken"), [(CLOCK_JUMP, 0), (CLOCK_JUMP + 0.001, 1)])
+async def test_a_clock_must_jump_by_more_than_ten_seconds(jump: float, woken: int) -> None:
+    wall = [0.0]
+    watch, sleeper = SuspendDetector(asyncio.get_running_loop(), lambda: wall[0]), Sleeper()
+    watch.add(sleeper)
+    wall[0] = POLL_INTERVAL + jump
+    await asyncio.sleep(POLL_INTERVAL)
+    assert sleeper.woken == woken
+    watch.discard(sleeper)
+
+
+@NO_SERVER
 async def test_a_sleeper_that_is_gone_stops_the_watch() -> None:
     watch = SuspendDetector(asyncio.get_running_loop(), lambda: 0.0)
     watch.add(Sleeper())

@@ -121,10 +121,10 @@ class Deliveries:
                 if spec.id in self.wants.streams and not spec.queries and not set(channels).isdisjoint(spec.channels):
                     yield one
 
-    def succeed(self, subscriber: Any, spec: SubscriptionSpec, *more: Any) -> Any:
+    def succeed(self, delivery: Any, spec: SubscriptionSpec, *more: Any) -> Any:
         """Wrap the registry's method: a user updates a subscription."""
-        self.wants.successors[spec.id] = self.ledger.of[subscriber.spec.id]
-        return self._succeed(subscriber, spec, *more)
+        self.wants.successors[spec.id] = self.ledger.of[delivery.spec.id]
+        return self._succeed(delivery, spec, *more)
 
     def parted(self, handover: Any) -> None:
         """Wrap the registry's method: an old link closes, or is the current link again, and its possible losses become gaps."""

@@ -142,7 +142,7 @@ def _every_link(receiver: Any) -> Any:
 def _unforgotten(leave: Any) -> Any:
     def keep(self: Any, identifier: str, error: Any) -> Any:
         found = leave(self, identifier, error)
-        self.subscribers[identifier] = found
+        self.deliveries[identifier] = found
         return found
 
     return keep
@@ -242,11 +242,11 @@ def _absent(begin_link: Any) -> Any:
 def _both_wanted(replace: Any) -> Any:
     """Keep the replaced subscription."""
 
-    async def keep(self: Any, subscriber: Any, spec: Any) -> None:
-        give_up, old = self._registry.give_up, subscriber.spec.id
+    async def keep(self: Any, delivery: Any, spec: Any) -> None:
+        give_up, old = self._registry.give_up, delivery.spec.id
         vars(self._registry)["give_up"] = lambda identifier, *more: identifier != old and give_up(identifier, *more)
         try:
-            await replace(self, subscriber, spec)
+            await replace(self, delivery, spec)
         finally:
             vars(self._registry)["give_up"] = give_up
 

@@ -127,8 +127,11 @@ class Scribe:
         match request:
             case OpenLink():
                 self.outages.dial()
-            case ReleaseLink() | ResumeLink():
+            case ReleaseLink():
                 self.outages.end_handover()
+            case ResumeLink(withdrawn=withdrawn):
+                self.outages.end_handover()
+                self.tell_removed(withdrawn)
             case CloseLink(generation=generation, graceful=graceful) if generation == draining:
                 self.close_draining(generation, graceful=graceful)
             case SubscriptionAcknowledged(id=identifier):
@@ -144,8 +147,11 @@ class Scribe:
             case SubscriptionRemoved(id=identifier):
                 self.audit.subscription(identifier, "removed")
             case FailWaiters(withdrawn=withdrawn):
-                for identifier in withdrawn:
-                    self.audit.subscription(identifier, "removed")
+                self.tell_removed(withdrawn)
+
+    def tell_removed(self, identifiers: Iterable[str]) -> None:
+        for identifier in identifiers:
+            self.audit.subscription(identifier, "removed")
 
 
 def lines_of(records: Iterable[Record]) -> list[bytes]:

@@ -255,7 +255,7 @@ class Network:
 
 def take_numbers(subscription: Subscription) -> list[Any]:
     """Take the undelivered events of a subscription, and return the numbers in their payloads."""
-    buffer = subscription._subscriber.buffer
+    buffer = subscription._delivery.buffer
     numbers = [event.payload["n"] for event in buffer._items]
     buffer._items.clear()
     return numbers

@@ -30,6 +30,7 @@ MODULES = (
     "realtime_fsm.identity",
     "realtime_fsm.inspect",
     "realtime_fsm.ops.doctor",
+    "realtime_fsm.relay",
     "realtime_fsm.sync",
     "realtime_fsm.telemetry",
     "realtime_fsm.testing",

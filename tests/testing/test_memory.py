@@ -99,7 +99,7 @@ async def test_a_freeze_holds_frames_and_messages_until_the_thaw(server: InMemor
         assert server.publish("e", "rows", {"n": 1}) == 1
         files = asyncio.create_task(realtime.subscribe("files"))
         await asyncio.sleep(5)
-        assert (len(rows._subscriber.buffer), files.done()) == (0, False)
+        assert (len(rows._delivery.buffer), files.done()) == (0, False)
         server.thaw()
         server.thaw()
         assert await numbers(rows, 1) == [1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import socket
 from typing import Any
@@ -12,7 +13,7 @@ import realtime_fsm.testing
 from realtime_fsm import BadOption, Realtime, RetriesExhausted, RetryPolicy, SubscriptionRejected
 from realtime_fsm.testing import RealtimeServer
 from realtime_fsm.testing.eras import EraName
-from realtime_fsm.testing.listener import LoopbackServer, RestCall, ServerLink
+from realtime_fsm.testing.listener import LoopbackServer, RestCall, ServerLink, ServerTransport, _BareSocket
 from support.loopback import DEMO, GREETING, PING, PONG, connected, port_of, subscribe
 from support.raw_client import OPCODES, RawClient, upgrade
 
@@ -113,6 +114,59 @@ async def test_a_refusal_ends_the_stream_without_a_close_frame() -> None:
             assert await client.error_code() == 1013
             assert await client.ending() == "eof"
         assert server.connections == 0
+
+
+class Stream(asyncio.Transport):
+    """A stream that keeps all that the server writes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ended, self.written = False, b""
+
+    def close(self) -> None:
+        self.ended = True
+
+    def is_closing(self) -> bool:
+        return self.ended
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written += data
+
+
+@pytest.mark.parametrize(
+    ("size", "head"),
+    [
+        (0, "81 00"), (125, "81 7d"), (126, "81 7e 00 7e"), (65_535, "81 7e ff ff"), (65_536, "81 7f 00 00 00 00 00 01 00 00"),
+    ],
+)  # fmt: skip
+def test_a_frame_tells_its_size_in_the_shortest_form(size: int, head: str) -> None:
+    """RFC 6455, section 5.2."""
+    stream = Stream()
+    link = ServerTransport(stream)
+    link.send(b"x" * size)
+    assert stream.written == bytes.fromhex(head) + b"x" * size
+    link.close()
+    link.send(b"late")
+    assert len(stream.written) == len(bytes.fromhex(head)) + size, "nothing follows the end"
+
+
+def test_frames_that_wait_are_sent_together_and_later_ones_at_once() -> None:
+    stream = Stream()
+    link = ServerTransport(stream)
+    link.buffer_writes()
+    link.send(b"a")
+    link.send(b"b")
+    assert stream.written == b""
+    link.flush_writes()
+    assert stream.written == b"\x81\x01a\x81\x01b"
+    link.send(b"c")
+    assert stream.written == b"\x81\x01a\x81\x01b\x81\x01c"
+
+
+def test_where_aiohttp_closes_a_link_its_stream_ends_without_a_close_frame() -> None:
+    stream = Stream()
+    assert asyncio.run(_BareSocket(ServerTransport(stream)).close(code=1000)) is True, "the socket is closed now"
+    assert stream.ended
 
 
 @pytest.mark.loopback

@@ -61,5 +61,15 @@ def test_a_text_that_is_not_json_is_a_value_error(data: bytes) -> None:
         decode(data)
 
 
+@pytest.mark.parametrize(("lists", "whole"), [(128, True), (129, False)])
+def test_a_value_may_be_in_128_others(lists: int, whole: bool) -> None:
+    data = b"[" * lists + b"1" + b"]" * lists
+    if whole:
+        assert encode(decode(data)) == data
+    else:
+        with pytest.raises(ValueError, match="nested too deeply"):
+            decode(data)
+
+
 def test_a_moment_has_milliseconds() -> None:
     assert format_timestamp(1_795_449_600.0625) == "2026-11-23T16:00:00.062+00:00"

@@ -184,10 +184,9 @@ class LinkExaminer:
             async with asyncio.timeout(_SUBSCRIBED_WITHIN):
                 subscription = await self._subscribe(channel)
         except SubscriptionRejected as rejected:
-            remedy: str | Exception = (
-                "subscribe_as_guest" if rejected.guest and rejected.code in (401, 403) else _refusal(rejected.code)
-            )
-            self._checks.fail("subscribe", f"{channel}: error {rejected.code}: {rejected.message}", remedy)
+            code, barred = rejected.code, rejected.guest and rejected.code in (401, 403)
+            remedy: str | Exception = "subscribe_as_guest" if barred else _refusal(code)
+            self._checks.fail("subscribe", f"{channel}: error {code}: {rejected.message}", remedy)
             return True
         except (RealtimeError, TimeoutError) as failure:
             self._end_if_throttled()

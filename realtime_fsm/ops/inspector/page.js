@@ -175,6 +175,7 @@
     if (view.pauses.length) notes.push(["", "reading is paused: a consumer catches up"]);
     if (view.lost) notes.push(["", `${view.lost} records are missing`]);
     if (view.malformed) notes.push(["", `${view.malformed} kinds of unusable messages`]);
+    if (view.relayed) notes.push(["", `the relay has stored ${view.relayed} messages, and is ${lasting(view.relay_lag)} behind`]);
     for (const [kind, count] of Object.entries(view.others)) notes.push(["", `${kind} × ${count}`]);
     $("notes").replaceChildren(...notes.map(([kind, content]) => make("span", kind ? { class: kind } : {}, content)));
     const facts = [

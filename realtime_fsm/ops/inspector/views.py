@@ -83,6 +83,8 @@ class View(msgspec.Struct):
         pauses: the links that are not read, because a consumer must catch up.
         left_out: subscriptions that the view has no room for.
         lost: records that are missing between others.
+        relayed: messages that a relay has handed to a broker.
+        relay_lag: seconds from the server's time of the relay's newest event to its storing.
         others: records of kinds that the page does not know, by kind.
     """
 
@@ -110,6 +112,8 @@ class View(msgspec.Struct):
     left_out: int = 0
     lost: int = 0
     malformed: int = 0
+    relayed: int = 0
+    relay_lag: float = 0.0
     others: dict[str, int] = {}
 
     def take(self, record: FlatRecord) -> bool:
@@ -245,6 +249,11 @@ def _malformed(view: View, record: FlatRecord) -> None:
     view.malformed += 1
 
 
+def _relayed(view: View, record: FlatRecord) -> None:
+    view.relayed += record.stored
+    view.relay_lag = record.lag
+
+
 def _close(view: View, record: FlatRecord) -> None:
     del record
     view.closed = True
@@ -262,5 +271,6 @@ _HANDLERS: dict[str, Callable[[View, FlatRecord], None]] = {
     "realtime.gap": _gap,
     "realtime.canary": _canary,
     "realtime.malformed": _malformed,
+    "realtime.relayed": _relayed,
     "realtime.close": _close,
 }

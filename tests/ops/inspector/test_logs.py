@@ -49,11 +49,11 @@ async def test_each_shape_that_the_audit_reads_is_shown(shape: str, tmp_path: Pa
 
 
 async def test_a_record_of_another_version_counts_and_harms_nothing(tmp_path: Path) -> None:
-    strange = [{**WALKS["healed"][-1], "event": "realtime.relayed", "seq": len(LINES) + number} for number in (1, 2)]
+    strange = [{**WALKS["healed"][-1], "event": "realtime.unheard", "seq": len(LINES) + number} for number in (1, 2)]
     log = tmp_path / "log"
     log.write_bytes(b"".join(LINES) + b"".join(json.dumps(each).encode() + b"\n" for each in strange))
     (view,) = (await read(log)).views
-    assert (view.others, view.state, view.lost) == ({"realtime.relayed": 2}, "subscribed", 0)
+    assert (view.others, view.state, view.lost) == ({"realtime.unheard": 2}, "subscribed", 0)
 
 
 async def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:

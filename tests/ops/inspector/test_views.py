@@ -113,10 +113,12 @@ def test_a_deaf_link_is_a_failure() -> None:
 
 def test_pings_pauses_and_unusable_messages_are_told() -> None:
     view = taken(
-        record("ping", round_trip=0.25), record("malformed", kind="not_json"),
+        record("ping", round_trip=0.25), record("malformed", kind="not_json"), record("relayed", stored=5, lag=0.5),
+        record("relayed", stored=2, lag=0.25),
         record("pause", change="opened", paused=1), record("pause", change="opened", paused=2),
         record("pause", change="closed", paused=1), record("close"),
     )  # fmt: skip
+    assert (view.relayed, view.relay_lag) == (7, 0.25)
     assert (view.round_trip, view.malformed, view.pauses, view.closed) == (0.25, 1, [2], True)
 
 
@@ -178,8 +180,8 @@ def test_a_view_is_bounded() -> None:
 
 
 def test_a_kind_that_the_page_does_not_know_is_only_counted() -> None:
-    view = taken(record("open"), record("relayed", count=4), record("relayed", count=2), record("presence", change="stored"))
-    assert view.others == {"realtime.relayed": 2}
+    view = taken(record("open"), record("unheard", count=4), record("unheard", count=2), record("presence", change="stored"))
+    assert view.others == {"realtime.unheard": 2}
     assert view.state == "disconnected"
 
 
