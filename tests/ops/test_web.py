@@ -40,7 +40,7 @@ async def test_a_stream_sends_each_item_at_once_and_ends_with_the_server() -> No
 
     server = WebServer({"/": page}, host="127.0.0.1", port=0)
     async with aiohttp.ClientSession() as session:
-        await server.start()
+        await server.__aenter__()
         async with session.get(server.url) as reply:
             assert await reply.content.readline() == b"first\n"
             await sent.wait()
@@ -95,7 +95,7 @@ async def test_a_taken_port_raises_and_leaves_no_server() -> None:
     async with WebServer({"/": page}, host="127.0.0.1", port=0) as first:
         port = int(first.url.rpartition(":")[2])
         with pytest.raises(OSError, match="address already in use"):
-            await WebServer({"/": page}, host="127.0.0.1", port=port).start()
+            await WebServer({"/": page}, host="127.0.0.1", port=port).__aenter__()
 
 
 def test_the_repr_of_a_request_hides_its_token() -> None:
