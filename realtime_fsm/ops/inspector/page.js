@@ -282,6 +282,6 @@
     $("link").className = "pill off";
     $("link").textContent = "lost";
     say("The connection to the inspector is lost: the program has ended, or has closed the page. "
-      + (stream.readyState === EventSource.CLOSED ? "Open the new URL that the program prints." : "The page tries again."));
+      + (stream.readyState === EventSource.CLOSED ? "Open the new URL that the program prints, or close another page of it." : "The page tries again."));
   };
 })();
