@@ -158,7 +158,7 @@ def _gap(tracked: TrackedConnection, line: FlatRecord) -> RuleBreach:
     if tracked.complete and line.subscription not in tracked.desired:
         return RuleBreach("request", "the gap is of a subscription that is not desired")
     tracked.gap = max(tracked.gap, line.seconds)
-    return RuleBreach("gap", f"a subscription may have missed events of {line.seconds:.3f} s")
+    return RuleBreach("gap", f"a subscription may have missed events for {line.seconds:.3f} s")
 
 
 def _malformed(tracked: TrackedConnection, line: FlatRecord) -> RuleBreach:
