@@ -56,11 +56,16 @@ def inserted(index: int, *records: Record) -> list[bytes]:
     return renumbered([*RECORDS[:index], *({**COMMON, "link": link, **r} for r in records), *RECORDS[index:]])
 
 
+def timeless(record: Record) -> Record:
+    """A record without the moment of its step, as an old log has it."""
+    return {name: value for name, value in record.items() if name != "at"}
+
+
 def crowded() -> list[bytes]:
     """33 frames in a minute: a request is answered and another one goes out, again and again."""
     index = kind("ping") + 1
     before, after = RECORDS[:index], RECORDS[index:]
-    model, sends = RECORDS[at("con40")], RECORDS[at("pin42")]["sends"]
+    model, sends = timeless(RECORDS[at("con40")]), RECORDS[at("pin42")]["sends"]
     extra: list[Record] = []
     for n in range(1, 34):
         step = {**model, "source": "subscribed", "dest": "subscribed", "dwell": n / 100, "sends": sends + n}
@@ -165,7 +170,9 @@ BROKEN: dict[str, tuple[Callable[[], list[bytes]], str, str, int]] = {
     "a server fault without a link": (lambda: inserted(DIAL, {**FAULT, "link": 1}), "violated", "recovery", DIAL + 1),
     "the end of no server fault": (lambda: inserted(LOSS, {**FAULT, "change": "closed"}), "violated", "recovery", LOSS + 1),
     "a recovery from no server fault": (
-        lambda: inserted(LOSS, {**RECORDS[PONG], "row": "sub114", "trigger": "recovered", "source": "subscribed", "dwell": 0.5}),
+        lambda: inserted(
+            LOSS, {**timeless(RECORDS[PONG]), "row": "sub114", "trigger": "recovered", "source": "subscribed", "dwell": 0.5}
+        ),
         "violated", "recovery", LOSS + 1,
     ),
     "a server fault that ends what was acknowledged": (

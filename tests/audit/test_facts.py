@@ -261,7 +261,7 @@ def test_a_link_makes_room_for_another_one_only_where_the_address_asks() -> None
 
 def test_on_a_server_that_is_asked_by_messages_the_greeting_answers_nothing() -> None:
     records = handed_over()
-    modern = [{**record, "era": "E4"} if record.get("era") else record for record in records]
+    modern = [record | {name: "E4" for name in ("era", "protocol") if record.get(name)} for record in records]
     assert found(audited(lines_of(modern))) == ("violated", "request")
 
 

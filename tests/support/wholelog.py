@@ -84,8 +84,9 @@ def moved_on(records: list[Record], seconds: float) -> list[Record]:
 
 
 def shifted(index: int, seconds: float) -> list[bytes]:
-    """One dwell altered."""
-    return edited(index, dwell=RECORDS[index]["dwell"] + seconds)
+    """One dwell altered, with all later moments."""
+    records = moved_on(RECORDS[index:], seconds)
+    return lines_of([*RECORDS[:index], {**records[0], "dwell": RECORDS[index]["dwell"] + seconds}, *records[1:]])
 
 
 def renamed(name: str, records: list[Record] | None = None) -> list[bytes]:
