@@ -8,6 +8,7 @@ an empty list. The connections keep plain counts, which a hook reads when it wan
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from weakref import WeakValueDictionary
@@ -51,6 +52,10 @@ handlers: list[Callable[[str, Callable[..., object]], Callable[..., object]]] = 
 
 carriers: list[Callable[[], Callable[[], object]]] = []
 """Called where a plain callable is about to run in a thread; the answer is called in the context of that thread."""
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=connections.clear)  # a child has the objects of its parent, and none of their links
 
 
 def all_connections() -> list[Connection]:

@@ -15,7 +15,6 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Self
 
 from realtime_fsm.client.connection_info import ConnectionInfo
-from realtime_fsm.client.portal import Portal
 from realtime_fsm.errors import BadOption
 from realtime_fsm.ops.inspector.board import MOST, Board
 from realtime_fsm.ops.inspector.live import shown
@@ -23,13 +22,12 @@ from realtime_fsm.ops.inspector.server import InspectorServer, open_browser
 
 if TYPE_CHECKING:
     from collections.abc import Generator
-    from types import TracebackType
     from typing import Any
 
 __all__ = ["Inspector", "attach"]
 
 
-class Inspector:
+class Inspector(InspectorServer):
     """A page about connections of this program; `attach` makes it.
 
     Enter it with ``async with``, or await it and call `aclose` at the end. A program without an event loop enters it with
@@ -37,54 +35,29 @@ class Inspector:
     """
 
     def __init__(self, connections: tuple[ConnectionInfo, ...], host: str, port: int, *, browser: bool) -> None:
+        super().__init__(Board("connections of this program"), host=host, port=port)
         self._connections = connections
-        self._board = Board("connections of this program")
-        self._server = InspectorServer(self._board, host=host, port=port)
         self._browser = browser
         self._shown = ExitStack()
-        self._portal: Portal | None = None
 
     @property
     def url(self) -> str:
         """The URL of the page, with its token: it lets each program of this machine read the page, so keep it out of logs."""
-        return self._server.url
+        return super().url
 
-    async def _start(self) -> Self:
-        await self._server.start()
+    async def _start(self) -> None:
+        await super()._start()
         self._shown.enter_context(shown(self._connections, self._board))
         if self._browser:
             open_browser(self.url)
-        return self
 
     async def aclose(self) -> None:
         """End the page. The connections go on."""
         self._shown.close()
-        await self._server.aclose()
+        await super().aclose()
 
     def __await__(self) -> Generator[Any, Any, Self]:
-        return self._start().__await__()
-
-    async def __aenter__(self) -> Self:
-        return await self._start()
-
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        await self.aclose()
-
-    def __enter__(self) -> Self:
-        self._portal = Portal("this inspector")
-        self._portal.last = self.aclose
-        try:
-            return self._portal.call(self._start)
-        except BaseException:
-            self._portal.close()
-            raise
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        assert self._portal is not None
-        self._portal.close()
-
-    def __repr__(self) -> str:
-        return f"<Inspector of {len(self._connections)} connections, {self._server!r}>"
+        return self.__aenter__().__await__()
 
 
 def attach(*connections: ConnectionInfo, host: str = "127.0.0.1", port: int = 0, browser: bool = False) -> Inspector:

@@ -5,6 +5,8 @@ Invariant: each public error has an entry; a test finds one without.
 
 from __future__ import annotations
 
+from realtime_fsm.errors import UpgradeRefused
+
 REMEDIES = {
     "RealtimeError": "Catch this class where one handler serves every error of the library.",
     "Misuse": "Change the calling code: no retry and no server can help.",
@@ -58,10 +60,25 @@ OVERDUE = {
 }
 """The remedy for an `Overdue`, by the answer that did not come."""
 
+_BUSY = "Wait: the server, or a proxy before it, is down or overloaded, or counts too many requests. A client dials again."
+UPGRADES = {
+    404: "Check the path of the endpoint: with Appwrite it is ``/v1`` in most cases, without ``/realtime``.",
+    407: "Put the proxy's login into its URL: http://user:password@host:port.",
+    429: _BUSY,
+    502: _BUSY,
+    503: _BUSY,
+    504: _BUSY,
+}
+"""The remedy for an `UpgradeRefused`, by its HTTP status."""
+_MOVED = "Give the target of the redirect as the endpoint."
+_NO_UPGRADE = "Check that the endpoint is that of Appwrite, and that each proxy passes ``Upgrade`` and ``Connection``."
+
 CHECKS = {
     "tcp": "Check the host and port of the endpoint, that the server runs, and the firewalls on the way.",
     "tcp_some": "Repair these paths, or remove these addresses from the name. Until then some dials take longer.",
     "proxy_url": "Give HTTPS_PROXY, HTTP_PROXY or ALL_PROXY an http:// or https:// URL. NO_PROXY names hosts to dial directly.",
+    "proxy_away": "Check the URL in HTTPS_PROXY, HTTP_PROXY or ALL_PROXY, and that the proxy runs. NO_PROXY names hosts to dial"
+    " directly.",
     "proxy_refuses": "Allow this host in the proxy, or put the proxy's login into its URL, or name the host in NO_PROXY.",
     "tls_handshake": "Check that this port speaks TLS, and not plain HTTP. Some middle boxes cut handshakes.",
     "tls_clock": "Set the clock of this machine. The certificate may be valid.",
@@ -71,7 +88,7 @@ CHECKS = {
     "tls_untrusted": "Let the server send its whole chain. For a private authority, name its file in SSL_CERT_FILE.",
     "tls_plain": "Use https://. Over http:// every machine on the way can read the session.",
     "clock": "Synchronize the clock of this machine or of the server: else tokens count as expired, and times of gaps are wrong.",
-    "upgrade_login": "Put the proxy's login into its URL: http://user:password@host:port.",
+    "dial": "Check the scheme and port of the endpoint: a port that speaks TLS needs https://, and another server may own it.",
     "protocol": "Check that the endpoint is that of Appwrite: this server speaks another protocol over WebSocket.",
     "project": "Check the project's id, and that the project is on this server.",
     "refused": "Give a session or JWT that is valid now. Give one of the two alone.",
@@ -82,6 +99,8 @@ CHECKS = {
     "era": "Leave the action out, or upgrade the server to Appwrite 1.9.5 or later.",
     "channel": "Correct the channel: a server accepts any text as a channel, and stays silent on it.",
     "channel_of_users": "Give a session or JWT: this channel has no events for a guest.",
+    "subscribe_as_guest": "Give a session or JWT: this project lets no guest subscribe.",
+    "subscribe_refused": "Check the channel, and whether this user may use it. A program that drops it keeps its other channels.",
     "channel_missing": "Subscribe to a channel of your own user: the server left this one out without an error.",
     "echo_impossible": "Test by hand instead: run ``realtime-fsm listen``, and change a row meanwhile.",
     "idle": "Choose ``PingPolicy(interval=)`` below this time, or raise the limit of the box (nginx: ``proxy_read_timeout``).",
@@ -95,4 +114,6 @@ def remedy_of(error: Exception) -> str:
     """Return the remedy for an error, as text for a terminal; empty for an error that is not of this library."""
     names = (kind.__name__ for kind in type(error).__mro__)
     found = OVERDUE.get(getattr(error, "awaited", "")) or next((REMEDIES[name] for name in names if name in REMEDIES), "")
+    if isinstance(error, UpgradeRefused):
+        found = _MOVED if error.location else UPGRADES.get(error.status, _NO_UPGRADE)
     return found.replace("``", "`")

@@ -78,6 +78,13 @@ async def test_a_connection_that_is_up_is_shown_as_it_is() -> None:
 
 
 @pytest.mark.loopback
+async def test_a_connection_that_was_never_used_has_no_time_in_its_state() -> None:
+    async with Realtime("http://127.0.0.1:1/v1", "demo") as realtime, inspect.attach(realtime) as page:
+        view = (await until(page.url, lambda _: True))[1]
+        assert (view["state"], view["since"], view["stays"]) == ("disconnected", None, [])
+
+
+@pytest.mark.loopback
 async def test_a_connection_that_is_down_is_shown_with_its_outage_and_its_next_dial() -> None:
     async with RealtimeServer() as server, Realtime(server.endpoint, "demo", retry=RetryPolicy(base=30, cap=60)) as realtime:
         await realtime.subscribe("rows")
@@ -354,6 +361,7 @@ async def test_the_page_fits_a_phone_and_keeps_still_where_motion_is_unwanted(tm
             await page.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-reduced-motion", "value": "reduce"}])
             await page.open(inspector.url)
             await lights(page, "disconnected")
+            assert await page.evaluate("document.querySelectorAll('[data-since]').length") == 0, "no record has told since when"
             await realtime.subscribe("rows")
             await lights(page, "subscribed")
             assert await page.evaluate("document.getAnimations().length") == 0

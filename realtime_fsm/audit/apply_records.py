@@ -44,6 +44,7 @@ _MISSING_FIELD = RuleBreach("form", "it lacks a field of its kind")
 _SECRET = RuleBreach("secret", "the subscription's id looks like a secret")
 
 
+_CHANGES = ("desired", "acknowledged", "withdrawn", "removed", "rejected")
 _TRIGGERS = {"acknowledged": ("acknowledged",), "rejected": ("server_error", "acknowledged")}
 """The triggers of the steps that make a record of a subscription, each of which comes before the record of its step."""
 
@@ -162,7 +163,7 @@ def _gap(tracked: TrackedConnection, line: FlatRecord) -> RuleBreach:
     if tracked.complete and line.subscription not in tracked.desired | tracked.withdrawn:
         return RuleBreach("request", "the gap is of a subscription that is not desired")
     tracked.gap = max(tracked.gap, line.seconds)
-    return RuleBreach("gap", f"a subscription may have missed events of {line.seconds:.3f} s")
+    return RuleBreach("gap", f"a subscription may have missed events for {line.seconds:.3f} s")
 
 
 def _malformed(tracked: TrackedConnection, line: FlatRecord) -> RuleBreach:
@@ -185,7 +186,7 @@ def _subscription(tracked: TrackedConnection, line: FlatRecord) -> RuleBreach | 
     who = line.subscription
     if _names_secret(tracked, line):
         return _SECRET
-    if not who:
+    if not who or line.change not in _CHANGES:
         return _MISSING_FIELD
     tracked.subscriptions_known = tracked.complete
     breach = _check_change(tracked, line) if tracked.complete else None
@@ -234,7 +235,7 @@ def _note_change(tracked: TrackedConnection, line: FlatRecord, who: str) -> Rule
         _note_quiet(tracked)
     elif line.change == "desired":
         tracked.desired.add(who)
-    elif line.change in ("withdrawn", "removed", "rejected"):
+    else:
         tracked.desired.discard(who)
         if line.change == "withdrawn":
             tracked.withdrawn.add(who)
@@ -251,8 +252,6 @@ def _note_change(tracked: TrackedConnection, line: FlatRecord, who: str) -> Rule
             if established and line.error_code is not None and is_server_fault(line.error_code):
                 return RuleBreach("kept", f"error {line.error_code} ends a subscription that was acknowledged")
             return RuleBreach("rejected", "the server rejected a subscription")
-    else:
-        return _MISSING_FIELD
     return None
 
 

@@ -26,7 +26,7 @@ from realtime_fsm.protocol.options import Timeouts
 from realtime_fsm.remedies import OVERDUE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 TRANSITION, OPEN, OUTAGE, FAULT, GAP = (f"realtime.{kind}" for kind in ("transition", "open", "outage", "fault", "gap"))
 _MARK = b'"realtime.'
@@ -146,7 +146,7 @@ _STRICT: dict[str, Any] = {
     "machine": Literal[TABLE.fingerprint],
     "connection_id": str,
     "timestamp": _MOMENT,
-    "sentence": Annotated[str, msgspec.Meta(pattern=r"^(?:[^ =]{1,24}+ )*+[^ =]{1,24}+$")],  # no long token, no cookie
+    "sentence": str,  # `decode_fast` checks it
     "row": Literal[tuple(row.id for row in TABLE.rows)],
     "trigger": Literal[tuple(trigger.value for trigger in TABLE.triggers)],
     "source": Literal[tuple(state.value for state in TABLE.states)],
@@ -196,9 +196,29 @@ def _fast_fields() -> Iterator[tuple[str, Any] | tuple[str, Any, Any]]:
 
 
 _FAST = msgspec.defstruct("FastLine", _fast_fields(), kw_only=True, gc=False, forbid_unknown_fields=True)
-_decoder = cast("type[msgspec.json.Decoder[FlatRecord]]", msgspec.json.Decoder)(cast("type[FlatRecord]", _FAST))
-decode_fast: Callable[[bytes], FlatRecord] = _decoder.decode
-"""Decode the line of an ordinary record; raises `msgspec.MsgspecError` or `ValueError` for every other line."""
+_decode = msgspec.json.Decoder(cast("Any", _FAST)).decode
+_SENTENCE = re.compile(r"(?:[^ =]{1,24}+ )*+[^ =]{1,24}+")  # no long token, no cookie
+_SENTENCES_KEPT = 128
+_sentences: set[str | None] = {None}
+
+
+def decode_fast(line: bytes) -> FlatRecord:
+    """Decode the line of an ordinary record.
+
+    Sentences that came before need no second look: without this memory an audit takes a seventh longer.
+
+    Raises:
+        msgspec.MsgspecError, ValueError: for every other line.
+    """
+    record: Any = _decode(line)
+    sentence = record.sentence
+    if sentence not in _sentences:
+        if _SENTENCE.fullmatch(sentence) is None:
+            raise ValueError("sentence")
+        if len(_sentences) > _SENTENCES_KEPT:
+            _sentences.intersection_update({None})
+        _sentences.add(sentence)
+    return cast("FlatRecord", record)
 
 
 def decode_unusual(line: bytes) -> ExtendedRecord | BadRecord | None:

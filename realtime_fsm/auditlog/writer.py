@@ -14,7 +14,6 @@ from __future__ import annotations
 import inspect
 import logging
 import re
-from contextlib import contextmanager
 from contextvars import Context, copy_context
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -34,7 +33,7 @@ from realtime_fsm.errors import ServerError, StreamEnded, UpgradeRefused
 from realtime_fsm.fsm.table import TABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
     from typing import Literal
 
@@ -282,17 +281,6 @@ def _told(record: Record) -> dict[str, Any]:
     fields: dict[str, Any] = msgspec.to_builtins(record)
     fields["sentence"] = sentence(record)
     return fields
-
-
-@contextmanager
-def observed(observe: Callable[[str, Any], None]) -> Iterator[None]:
-    """Show each record of this process to a function, whatever the application's logging does with it; for tests.
-
-    Args:
-        observe: takes the level and the record, in the thread of the connection.
-    """
-    with hooks.added(hooks.records, observe):
-        yield
 
 
 def _log(logger: Any, level: str, fields: dict[str, Any]) -> None:

@@ -9,7 +9,6 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING
 
-from rich.console import Group
 from rich.live import Live
 from rich.panel import Panel
 from rich.table import Table
@@ -20,16 +19,18 @@ from realtime_fsm.cli.describe import describe_change, describe_failure
 from realtime_fsm.fsm.descriptions import STATES, StateKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
-    from rich.console import Console, RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType
 
     from realtime_fsm.client.realtime import Realtime
     from realtime_fsm.client.subscription import Subscription
     from realtime_fsm.fsm.change import Failure
 
 _COLORS = {StateKind.LIVE: "green", StateKind.UNDERWAY: "yellow", StateKind.ERROR: "red"}
-_SHOWN = 6
+_SHOWN = 10
+_BORDERS = 13
+"""The lines of an empty screen: the panel of the state, the table's head and end, and the borders of three lists."""
 _PERIOD = 0.25
 
 
@@ -52,8 +53,8 @@ class Screen:
     def _note_failure(self, failure: Failure) -> None:
         self._failures.append(f"{failure.at.astimezone():%H:%M:%S} {describe_failure(failure)}")
 
-    def __rich__(self) -> RenderableType:
-        """Draw the present moment."""
+    def __rich_console__(self, console: Console, _: ConsoleOptions) -> Iterator[RenderableType]:
+        """Draw the present moment; the lists share the lines that a terminal has left."""
         state = self._realtime.state
         told = STATES[state]
         head = Text.assemble((state, f"bold {_COLORS.get(told.group, 'default')}"), f"  {told.brief}")
@@ -61,8 +62,12 @@ class Screen:
         for channel, subscription in self._subscriptions.items():
             counts = ("waits", "") if subscription is None else (f"{self._counts[channel]:,}", f"{subscription.dropped:,}")
             table.add_row(Text(printable(channel)), *counts)
-        lists = (("Events", self._events), ("Changes", self._changes), ("Failed dials", self._failures))
-        return Group(Panel(head, title="realtime-fsm listen"), table, *(_list(title, lines) for title, lines in lists))
+        yield Panel(head, title="realtime-fsm listen")
+        yield table
+        most = max(1, (console.height - _BORDERS - len(self._subscriptions)) // 3)
+        for title, lines in (("Events", self._events), ("Changes", self._changes), ("Failed dials", self._failures)):
+            shown = Text("\n".join([*lines][-most:]) or "none", no_wrap=True, overflow="ellipsis")
+            yield Panel(shown, title=title, title_align="left")
 
     async def run(self, console: Console | None = None) -> None:
         """Subscribe, and draw until the task is cancelled.
@@ -96,8 +101,3 @@ class Screen:
         async for event in subscription:
             self._counts[channel] += 1
             self._events.append(printable(event.events[0] if event.events else "an event without a name"))
-
-
-def _list(title: str, lines: Iterable[str]) -> Panel:
-    shown = Text("\n".join(lines) or "none", no_wrap=True, overflow="ellipsis")
-    return Panel(shown, title=title, title_align="left")

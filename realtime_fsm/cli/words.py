@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 _NEAR = 5
 _WEIGHTS = {
     Severity.VIOLATION: "The client did something that its table forbids. Report it, with the log.",
-    Severity.DOUBT: "Look for the missing part of the log. The audit judges nothing that a doubt hides.",
+    Severity.DOUBT: "Look for the missing part of the log, or for a filter that drops its levels below INFO. The audit judges"
+    " nothing that a doubt hides.",
     Severity.NOTE: "Nothing: it may happen to a conformant connection. `--fail-on` makes a violation of it.",
 }
 _NEXT = {

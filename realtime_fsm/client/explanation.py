@@ -18,12 +18,13 @@ from realtime_fsm.fsm.change import Failure  # noqa: TC001
 from realtime_fsm.fsm.deadlines import awaited
 from realtime_fsm.fsm.descriptions import DEADLINES, STATES
 from realtime_fsm.fsm.table import State  # noqa: TC001
-from realtime_fsm.protocol.eras import Era  # noqa: TC001
+from realtime_fsm.protocol.channel_checks import doubt_about, is_of_users, needs_e4
+from realtime_fsm.protocol.eras import Era
 from realtime_fsm.remedies import remedy_of
 from realtime_fsm.runtime.timestamps import parse_or_none
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from realtime_fsm.runtime.delivery import SubscriptionDelivery
     from realtime_fsm.runtime.driver import Driver
@@ -169,7 +170,9 @@ def explanation_of(driver: Driver, state: State, connection_id: str) -> Explanat
 
     failure, due, user = driver.failures.last, context.deadline, None if driver.user is None else driver.user.get("$id")
     entered, entered_by, served = context.state_entered_at, driver.entered_by, delivering(driver, state)
-    causes = None if failure is None else failure.error, driver.error
+    last = None if failure is None else failure.error
+    is_told = driver.error is None or getattr(driver.error, "cause", None) is last  # else the error alone tells more
+    causes = last if is_told else None, driver.error
     deliveries = [one for one in (*driver._registry.deliveries.values(),) if one.spec.id in context.subscriptions.desired]
     return Explanation(
         connection_id=connection_id,
@@ -190,7 +193,7 @@ def explanation_of(driver: Driver, state: State, connection_id: str) -> Explanat
         greeted=context.ever_up or state.is_live,
         user=user if isinstance(user, str) else None,
         subscriptions=tuple(_explained(driver, one, acknowledged=one.spec.id in served) for one in deliveries),
-        notes=(*_notes(driver, now), *_silence(one for one in deliveries if one.spec.id in served)),
+        notes=(*_notes(driver, now), *_silence(driver, [one for one in deliveries if one.spec.id in served])),
         error=driver.error,
         last_failure=failure,
         remedy=" ".join(dict.fromkeys(remedy_of(one) for one in causes if one is not None)),
@@ -226,13 +229,26 @@ def _notes(driver: Driver, now: float) -> Iterator[str]:
         yield f"Messages of the server that the client could not use: {count} ({kind})."
 
 
-def _silence(served: Iterable[SubscriptionDelivery]) -> Iterator[str]:
-    """Tell of the subscriptions that are served, and have got nothing."""
+def _silence(driver: Driver, served: list[SubscriptionDelivery]) -> Iterator[str]:
+    """Tell why subscriptions that are served may give nothing."""
+    if waiting := [one.spec.id for one in served if len(one.buffer)]:
+        yield f"Events wait for the consumer of {_named(waiting)}: iterate over it, or consume faster."
+    for channel in dict.fromkeys(channel for one in served for channel in one.spec.channels):
+        if doubt := doubt_about(channel):
+            yield f"{doubt[0].upper()}{doubt[1:]}."
+        elif driver.user is None and is_of_users(channel):
+            yield f"A guest receives no event on channel {channel!r}."
+        elif driver.era not in (None, Era.E4) and needs_e4(channel):
+            yield f"A server of era {driver.era} publishes nothing on channel {channel!r}."
     if silent := [one.spec.id for one in served if not one.received]:
         yield (
-            f"No event has come for {', '.join(silent[:NAMED])}{', ...' if len(silent) > NAMED else ''}."
-            " Check who may read the rows, the channels and the queries; `realtime-fsm doctor` helps."
+            f"No event has come for {_named(silent)}. Check the channels, the queries, and who may read the rows;"
+            " `realtime-fsm doctor` helps."
         )
+
+
+def _named(ids: list[str]) -> str:
+    return f"{', '.join(ids[:NAMED])}{', ...' if len(ids) > NAMED else ''}"
 
 
 def _sentence(failure: Exception) -> str:

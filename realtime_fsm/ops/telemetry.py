@@ -18,6 +18,7 @@ import msgspec
 from opentelemetry import context, metrics, trace
 
 from realtime_fsm import __version__, hooks
+from realtime_fsm.auditlog.sentences import sentence
 from realtime_fsm.ops.telemetry_counts import counts_of
 from realtime_fsm.ops.telemetry_names import METRICS, SCOPE, SEVERITIES, TIMESTAMP, attribute, attributes_of, event_name
 from realtime_fsm.ops.telemetry_spans import DialSpans, HandlerSpans, carry, histogram
@@ -96,7 +97,7 @@ def _emit(logger: Logger, level: str, record: Record) -> None:
     """Send a record as an event."""
     from opentelemetry._logs import SeverityNumber  # the API of logs may still change, and most programs do not use it
 
-    fields = msgspec.to_builtins(record)
+    fields = msgspec.to_builtins(record) | {"sentence": sentence(record)}
     kind = fields.pop("event")
     if fields.get("error_code") is not None:
         fields["error_code"] = str(fields["error_code"])

@@ -55,6 +55,8 @@ class Response:
 class WebServer:
     """A server of pages, as an async context manager; in a plain ``with`` it runs in its own thread.
 
+    Entering it raises ``OSError`` when host and port cannot be taken.
+
     Args:
         pages: each path, with its page.
         host: the host to listen on.
@@ -66,7 +68,10 @@ class WebServer:
         app = web.Application()
         for path, page in pages.items():
             app.router.add_get(path, _adapted(page))
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_CLOSE)
+        self._runner = web.AppRunner(
+            app, access_log=None, handle_signals=False, shutdown_timeout=_CLOSE,
+            handler_cancellation=True,  # a stream ends as soon as its reader has gone
+        )  # fmt: skip
 
     @property
     def url(self) -> str:
@@ -74,12 +79,7 @@ class WebServer:
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"http://{host}:{self._port}"
 
-    async def start(self) -> None:
-        """Listen.
-
-        Raises:
-            OSError: when host and port cannot be taken.
-        """
+    async def _start(self) -> None:
         await self._runner.setup()
         try:
             await web.TCPSite(self._runner, self._host, self._port).start()
@@ -93,17 +93,17 @@ class WebServer:
         await self._runner.cleanup()
 
     async def __aenter__(self) -> Self:
-        await self.start()
+        await self._start()
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         await self.aclose()
 
     def __enter__(self) -> Self:
-        self._portal = Portal("this web server")
+        self._portal = Portal(f"this {type(self).__name__}")
         self._portal.last = self.aclose
         try:
-            self._portal.call(self.start)
+            self._portal.call(self._start)
         except BaseException:
             self._portal.close()
             raise
@@ -122,6 +122,8 @@ def _adapted(page: Callable[[Request], Awaitable[Response]]) -> Callable[[web.Re
         stream = web.StreamResponse(status=response.status, headers=headers)
         async with aclosing(response.body) as items:
             await stream.prepare(request)
+            if request.method == "HEAD":
+                return stream
             with suppress(ConnectionError):  # the reader has gone
                 async for item in items:
                     await stream.write(item)

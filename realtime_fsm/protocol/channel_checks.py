@@ -19,6 +19,7 @@ CONSOLE = "console"
 """The project of the server's own console."""
 
 _TAIL = "console.tail"
+_OF_USERS = ("account", "teams", "memberships")
 _WITHOUT_IDS = ("documents", "rows", "files")
 _WITH_IDS = ("account", "executions", "teams", "memberships", "presences", "reports")
 _GENERAL = (*_WITH_IDS, *_WITHOUT_IDS)
@@ -89,6 +90,16 @@ def doubt_about(channel: str) -> str | None:
     if nearest == channel:
         return None
     return f"no known server publishes on channel {channel!r:.80}; the nearest known channel is {nearest!r:.80}"
+
+
+def is_of_users(channel: str) -> bool:
+    """Tell whether a channel's events go to users or members of teams alone."""
+    return channel.partition(".")[0] in _OF_USERS
+
+
+def needs_e4(channel: str) -> bool:
+    """Tell whether servers before era E4 publish nothing on a channel."""
+    return channel.rpartition(".")[2] in ACTIONS or channel.partition(".")[0] == "presences"
 
 
 def _nearest(channel: str) -> str:

@@ -353,7 +353,7 @@ class Driver(Calls):
         return now
 
     def _report_audit(self, failure: BaseException) -> None:
-        self.report(failure, "the audit log failed")
+        self.report(failure, "a log processor, a log handler or a hook failed")
 
     # --- telling ------------------------------------------------------------------------------------------------------
 

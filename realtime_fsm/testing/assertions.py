@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from realtime_fsm import hooks
 from realtime_fsm.audit.auditor import Auditor
 from realtime_fsm.audit.formats.text import finding_lines
 from realtime_fsm.audit.sources import Unreadable, open_log, read_lines
-from realtime_fsm.auditlog.writer import observed
 from realtime_fsm.errors import BadOption
 from realtime_fsm.fsm.table import TABLE
 
@@ -56,7 +56,7 @@ class AuditRecords:
 def recorded() -> Iterator[AuditRecords]:
     """Keep the records of every connection of this process, from now until the end of the context."""
     records: list[dict[str, Any]] = []
-    with observed(lambda level, record: records.append({**msgspec.to_builtins(record), "level": level})):
+    with hooks.added(hooks.records, lambda level, record: records.append({**msgspec.to_builtins(record), "level": level})):
         yield AuditRecords(records)
 
 

@@ -60,17 +60,17 @@ def step(row: str, cause: LinkFailure | None = None, **facts: Any) -> str:
         ("rec25", DialFailed("x"), {}, "dial 2 failed: no connection to the server came about; no dial follows: retries used up"),
         ("rec26", ServerError(1008, "x"), {}, "dial 2 failed: the server sent an error (code 1008);"
          " no dial follows: refused for good"),
-        ("rec178", DialFailed("x"), {}, "reconnecting -> connected: no WebSocket came about, for good: back to the old link,"
-         " which serves a part of what is desired, or nothing is; no connection to the server came about"),
+        ("rec178", DialFailed("x"), {}, "reconnecting -> connected: no WebSocket came about, and no other attempt follows:"
+         " back to the old link, which serves a part of what is desired, if anything; no connection to the server came about"),
         ("dis2", None, {}, "disconnected -> reconnecting: the program called subscribe()"),
         ("dis2", None, {"delay": 0.45}, "disconnected -> reconnecting: the program called subscribe(); dial 3 in 0.5 s"),
         ("sub152", None, {}, "subscribed -> reconnecting: the program called authenticate()"),
         ("con40", None, {}, "connected -> subscribed: everything desired is acknowledged on this link"),
-        ("sub73", None, {}, "subscribed -> reconnecting: the link is as old as the user lets one grow: a new one, at once,"
+        ("sub73", None, {}, "subscribed -> reconnecting: the link has reached its greatest age: a new one is dialed"
          " while this one delivers"),
         ("sub65", None, {}, "subscribed: link 3 has proven itself: earlier failures are forgiven"),
         ("sub160", None, {}, "subscribed: canary due: it goes out as soon as no other request is in flight"),
-        ("con48", ServerError(1003, "x"), {}, "connected: the request in flight is to blame, not the link;"
+        ("con48", ServerError(1003, "x"), {}, "connected: the server refuses the request in flight, and the link stays;"
          " the server sent an error (code 1003)"),
         ("sub64", None, {}, "subscribed -> ping: the next heartbeat is due"),
     ],
@@ -84,12 +84,12 @@ OTHERS: list[tuple[str, Any]] = [
     ("the server acknowledges subscription s1", lambda log: log.subscription("s1", "acknowledged")),
     ("the server rejects subscription s1 (code 1003)", lambda log: log.subscription("s1", "rejected", 1003)),
     ("the server rejects subscription s1", lambda log: log.subscription("s1", "rejected")),
-    ("the program gives up subscription s1", lambda log: log.subscription("s1", "withdrawn")),
+    ("the program no longer wants subscription s1", lambda log: log.subscription("s1", "withdrawn")),
     ("subscription s1 has ended on the server", lambda log: log.subscription("s1", "removed")),
     ("the program wants a presence", lambda log: log.presence("desired")),
     ("the server has stored the presence", lambda log: log.presence("stored")),
     ("the server rejects the presence (code 401)", lambda log: log.presence("rejected", 401)),
-    ("the program gives up the presence", lambda log: log.presence("withdrawn")),
+    ("the program no longer wants the presence", lambda log: log.presence("withdrawn")),
     ("the server answered a ping after 0.012 s", lambda log: log.ping(0.0123)),
     (
         "an outage begins (the server, or a middle box, ended the stream)",
@@ -116,8 +116,15 @@ OTHERS: list[tuple[str, Any]] = [
     ("the canary did not come back within 10.2 s", lambda log: log.canary("missed", seconds=10.25)),
     ("the server refused the canary (code 401)", lambda log: log.canary("refused", 401)),
     ("the callable that writes the canary raised an exception", lambda log: log.canary("failed")),
-    ("subscription s1 may have missed events of 1.5 s, with 2 dials meanwhile", lambda log: log.gap("s1", Gap(None, AT, 1.5, 2))),
+    (
+        "subscription s1 may have missed events for 1.5 s, with 2 dials meanwhile",
+        lambda log: log.gap("s1", Gap(None, AT, 1.5, 2)),
+    ),
     ("the server sent a message that cannot be used: not_json", lambda log: log.malformed("not_json")),
+    (
+        "the broker stored messages of the relay: 1, the newest 0.2 s after its event",
+        lambda log: log.relayed(1, 0, lag=0.25),
+    ),
     ("the connection is disposed of, and its socket is closed", lambda log: log.closed()),
 ]
 

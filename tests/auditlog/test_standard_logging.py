@@ -15,11 +15,13 @@ import structlog
 from auditlog.test_writer import AT, HIDDEN, Sink, audit, transition, write_each
 from realtime_fsm import State
 from realtime_fsm.audit.decoding import ExtendedRecord
+from realtime_fsm.audit.formats.text import as_text
 from realtime_fsm.audit.shapes import Shapes
 from realtime_fsm.auditlog import records, writer
 from realtime_fsm.auditlog.layouts import NAMESPACE
 from realtime_fsm.auditlog.records import RECORDS
 from realtime_fsm.errors import DialFailed, ServerError, StreamEnded
+from support.brokenlogs import audited, lines_of
 from support.network import Network
 from support.some import some
 from support.virtual import eventually
@@ -48,12 +50,12 @@ async def test_the_changes_of_a_connection_are_sentences(caplog: pytest.LogCaptu
         await eventually(lambda: len(network.sockets) == 2 and realtime.state is State.SUBSCRIBED)
     assert told(caplog) == [
         ("INFO", "disconnected -> reconnecting: the program called subscribe()"),
-        ("INFO", "reconnecting -> connected: link 1 is up: everything desired is subscribed on it"),
+        ("INFO", "reconnecting -> connected: link 1 is up: everything desired is requested on it"),
         ("INFO", "connected -> subscribed: everything desired is acknowledged on this link"),
         ("WARNING", "link 1 lost: the server, or a middle box, ended the stream (close code 1006); dial 2 in 1.5 s"),
         ("INFO", "an outage begins (the server, or a middle box, ended the stream)"),
-        ("INFO", "reconnecting -> connected: link 2 is up: everything desired is subscribed on it"),
-        ("WARNING", "subscription s1 may have missed events of 1.5 s, with 1 dial meanwhile"),
+        ("INFO", "reconnecting -> connected: link 2 is up: everything desired is requested on it"),
+        ("WARNING", "subscription s1 may have missed events for 1.5 s, with 1 dial meanwhile"),
         ("INFO", "connected -> subscribed: everything desired is acknowledged on this link"),
         ("INFO", "the outage is over after 1.5 s and 1 dial (the server, or a middle box, ended the stream)"),
         ("INFO", "subscribed -> disposing: the program called dispose()"),
@@ -84,6 +86,15 @@ def test_each_line_carries_its_record(caplog: pytest.LogCaptureFixture) -> None:
         _, read = shapes.read(json.dumps(line).encode() + b"\n")
         assert isinstance(read, ExtendedRecord)
         assert (read.line.seq, read.line.event, read.secrets) == (number, line[NAMESPACE]["event"], ())
+
+
+async def test_an_audit_of_a_log_at_info_names_the_level_that_it_misses(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, LOGGER)
+    async with Network().realtime() as realtime:
+        await realtime.subscribe("rows")
+    report = audited(lines_of([getattr(line, NAMESPACE) for line in caplog.records]))
+    assert report.verdict == "inconclusive"
+    assert "realtime.open record, which has the level DEBUG: its delays" in "\n".join(as_text(report))
 
 
 def test_with_structlog_nothing_goes_to_standard_logging(caplog: pytest.LogCaptureFixture) -> None:

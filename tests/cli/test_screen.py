@@ -24,9 +24,9 @@ from support.network import Network
 from support.virtual import eventually
 
 
-def drawn(screen: Screen) -> str:
+def drawn(screen: Screen, height: int = 40) -> str:
     """The present moment, without colours."""
-    console = Console(file=io.StringIO(), width=120)
+    console = Console(file=io.StringIO(), width=120, height=height)
     console.print(screen)
     return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
 
@@ -52,6 +52,28 @@ async def test_the_screen_shows_counts_events_changes_and_failures() -> None:
     assert "subscribed -> reconnecting: getting a link, because the stream ended (close code 1006)" in shown
     assert [line.split()[1:6:2] for line in shown.splitlines() if "files" in line and "0" in line] == [["files", "0", "0"]]
     assert len(shown.splitlines()) < 40
+
+
+@pytest.mark.parametrize("height", [24, 50])
+async def test_the_newest_failure_is_on_a_screen_of_any_height(height: int) -> None:
+    network = Network()
+    async with network.realtime(retry=RetryPolicy(attempts=None, base=0.1, cap=0.1)) as realtime:
+        screen = Screen(realtime, ["rows", "files"])
+        task = asyncio.ensure_future(screen.run(Console(file=io.StringIO())))
+        await eventually(lambda: "waits" not in drawn(screen))
+        for _ in range(12):
+            network.publish("rows")
+            await asyncio.sleep(0)
+        for number in range(12):
+            network.script.extend([DialFailed(f"reason {number}")])
+        network.socket.cut()
+        await eventually(lambda: "reason 11" in drawn(screen, height))
+        lines = drawn(screen, height).splitlines()
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+    assert len(lines) <= height
+    assert sum("reason" in line for line in lines) == {24: 3, 50: 10}[height]
 
 
 async def test_the_screen_ends_with_the_error_of_the_connection() -> None:

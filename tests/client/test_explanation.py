@@ -11,13 +11,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import settings
 
-from realtime_fsm import GreetedAsGuest, PingPolicy, Realtime, RetriesExhausted, RetryPolicy, State, Timeouts
+from realtime_fsm import GreetedAsGuest, PingPolicy, Realtime, RefusedByServer, RetriesExhausted, RetryPolicy, State, Timeouts
 from realtime_fsm.client.explanation import explanation_of
 from realtime_fsm.errors import DialFailed, Overdue, RealtimeError, UpgradeRefused
 from realtime_fsm.fsm.deadlines import awaited
 from realtime_fsm.fsm.descriptions import DEADLINES, STATES
 from realtime_fsm.fsm.pacer import BURST
-from realtime_fsm.remedies import OVERDUE, REMEDIES, remedy_of
+from realtime_fsm.remedies import OVERDUE, REMEDIES, UPGRADES, remedy_of
 from realtime_fsm.runtime.credentials import Credentials
 from realtime_fsm.runtime.driver import Driver
 from support.canary import deafen, own
@@ -71,7 +71,7 @@ async def test_events_that_no_task_takes() -> None:
             "Subscriptions: 1 desired, 1 acknowledged.",
             "  s1 to rows, files: acknowledged; events: 3 received, 1 dropped, 2 waiting for the consumer;"
             " the last one is of T, by the server's clock.",
-            f"Advice: {STATES[State.SUBSCRIBED].advice}",
+            "Note: Events wait for the consumer of s1: iterate over it, or consume faster.",
         ]
         assert take_numbers(rows) == [1, 2]
 
@@ -85,9 +85,26 @@ async def test_no_event_for_a_user() -> None:
         assert told(realtime)[7:] == [
             "  s1 to rows, account.bob: acknowledged, but for account.bob; events: 0 received, 0 dropped, 0 waiting for the"
             " consumer.",
-            "Note: No event has come for s1. Check who may read the rows, the channels and the queries;"
+            "Note: No event has come for s1. Check the channels, the queries, and who may read the rows;"
             " `realtime-fsm doctor` helps.",
         ]
+
+
+@pytest.mark.filterwarnings("ignore::realtime_fsm.ChannelWarning")
+async def test_channels_that_can_bring_no_event_are_notes() -> None:
+    network = Network()
+    async with network.realtime() as realtime:
+        await realtime.subscribe("rows", "acount", "teams.blue")
+        assert [note for note in realtime.explain().notes if "No event has come" not in note] == [
+            "No known server publishes on channel 'acount'; the nearest known channel is 'account'.",
+            "A guest receives no event on channel 'teams.blue'.",
+        ]
+        await realtime.authenticate(session=network.backend.add_user("alice"))
+        assert not any("guest" in note for note in realtime.explain().notes)
+    old = Network(era="E2")
+    async with old.realtime() as realtime:
+        await realtime.subscribe("rows.create")
+        assert realtime.explain().notes[0] == "A server of era E2 publishes nothing on channel 'rows.create'."
 
 
 async def test_an_outage() -> None:
@@ -375,12 +392,22 @@ async def test_a_refusal_has_its_remedy() -> None:
         assert found.remedy == REMEDIES["GreetedAsGuest"].replace("``", "`")
 
 
+async def test_a_refusal_for_good_has_one_remedy() -> None:
+    network = Network(projects=("other",))
+    async with network.realtime() as realtime:
+        with pytest.raises(RefusedByServer):
+            await realtime.connect()
+        assert realtime.explain().remedy == REMEDIES["RefusedByServer"].replace("``", "`")
+
+
 @pytest.mark.parametrize(
     ("error", "remedy"),
     [
         (Overdue("pong", 10), OVERDUE["pong"]),
         (RealtimeError("any"), REMEDIES["RealtimeError"]),
         (type("Own", (DialFailed,), {})("reason"), REMEDIES["DialFailed"]),
+        (UpgradeRefused(404), UPGRADES[404]),
+        (UpgradeRefused(301, location="https://host/v1/realtime"), "Give the target of the redirect as the endpoint."),
         (ValueError("not ours"), ""),
     ],
 )

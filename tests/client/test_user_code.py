@@ -309,7 +309,7 @@ def test_a_log_processor(kind: Kind) -> None:
                 await rows.unsubscribe()
                 assert realtime.state is State.UNSUBSCRIBED
 
-    assert survive(main, kind) == ["realtime_fsm: the audit log failed"]
+    assert survive(main, kind) == ["realtime_fsm: a log processor, a log handler or a hook failed"]
 
 
 @pytest.mark.parametrize("event", ["realtime.transition", "realtime.subscription", "realtime.open", "realtime.gap"])
@@ -331,7 +331,7 @@ def test_an_interrupt_in_a_log_processor(event: str) -> None:
                 publish(network, 1)
                 assert (await anext(rows)).payload == {"n": 1}
 
-    assert survive(main, KeyboardInterrupt) == ["realtime_fsm: the audit log failed"]
+    assert survive(main, KeyboardInterrupt) == ["realtime_fsm: a log processor, a log handler or a hook failed"]
     assert raised == [event]
 
 

@@ -78,7 +78,8 @@ ALERTS = (
     ),
     _alert(
         "Flapping",
-        f"sum by ({_PLACE}) (increase({_LOST}[15m])) / sum by ({_PLACE}) ({series('realtime_fsm.connection.count')}) > 3", "",
+        f"sum by ({_PLACE}) (increase({_LOST}[15m])) / "
+        f"clamp_min(sum by ({_PLACE}) ({series('realtime_fsm.connection.count')}), 1) > 3", "",
         "warning", "links are lost {{ $value | humanize }} times per connection in 15 minutes",
         "A middle box or an overloaded server cuts the links. The causes are in realtime_fsm.link.failures, by error.type.",
     ),

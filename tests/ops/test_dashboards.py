@@ -152,6 +152,8 @@ CASES: list[tuple[str, dict[str, str], str, bool]] = [
                           f'realtime_fsm_outages_total{{{PLACE}, realtime_fsm_outage_planned="false"}}': "0+1x20"}, "16m", False),
     ("RealtimeFlapping", {state("subscribed"): "2x20",
                           f'realtime_fsm_outages_total{{{PLACE}, realtime_fsm_outage_planned="true"}}': "0+1x20"}, "16m", False),
+    ("RealtimeFlapping", {state("subscribed"): "1x5 0x5",
+                          f'realtime_fsm_outages_total{{{PLACE}, realtime_fsm_outage_planned="false"}}': "0x3 1x7"}, "9m", False),
     ("RealtimeServerFault", {f"realtime_fsm_faults_total{{{PLACE}}}": "0x20 1x20"}, "22m", True),
     ("RealtimeServerFault", {f"realtime_fsm_faults_total{{{PLACE}}}": "_x20 1x20"}, "22m", True),
     ("RealtimeServerFault", {f"realtime_fsm_faults_total{{{PLACE}}}": "1x60"}, "40m", False),

@@ -116,7 +116,7 @@ async def test_a_port_in_use_is_an_error_and_leaves_no_server() -> None:
     async with Realtime("http://127.0.0.1:1/v1", "demo") as realtime, health.serve(realtime, port=0) as probes:
         port = int(probes.url.rpartition(":")[2])
         with pytest.raises(OSError, match="address already in use"):
-            await health.serve(realtime, port=port).start()
+            await health.serve(realtime, port=port).__aenter__()
         assert (await probe(f"{probes.url}/livez"))[0] == 200
 
 

@@ -365,7 +365,7 @@ async def test_an_opentelemetry_that_raises_hurts_neither_link_nor_handler() -> 
     loop = asyncio.get_running_loop()
     assert isinstance(loop, VirtualLoop)
     assert [context["message"] for context in loop.reported] == [
-        "realtime_fsm: the audit log failed", "realtime_fsm: the telemetry of handlers failed",
+        "realtime_fsm: a log processor, a log handler or a hook failed", "realtime_fsm: the telemetry of handlers failed",
     ]  # fmt: skip
 
 
@@ -392,15 +392,19 @@ async def test_each_record_is_an_event_with_the_names_of_the_page() -> None:
         named = {attribute(kind, name): value for name, value in fields.items()} | {"network.protocol.name": "websocket"}
         expected.append((event_name(kind), named, *SEVERITIES[level], None))
     found = [log.log_record for log in telemetry.logs]
+    attributes = [dict(log.attributes or {}) for log in found]
+    sentences = [str(each.pop("realtime_fsm.record.sentence")) for each in attributes]
+    assert sentences[1] == "the program wants subscription s1"
+    assert "the server rejects subscription s2 (code 42S02)" in sentences
     assert [
         (
             log.event_name,
-            dict(log.attributes or {}),
+            its_own,
             log.severity_text,
             log.severity_number.value if log.severity_number else 0,
             log.body,
         )
-        for log in found
+        for log, its_own in zip(found, attributes, strict=True)
     ] == expected
     assert {"realtime_fsm.gap", "realtime_fsm.ping", "realtime_fsm.outage"} <= {log.event_name for log in found}
     assert "42S02" in {(log.attributes or {}).get("realtime_fsm.error_frame.code") for log in found}

@@ -40,13 +40,52 @@ async def test_a_stream_sends_each_item_at_once_and_ends_with_the_server() -> No
 
     server = WebServer({"/": page}, host="127.0.0.1", port=0)
     async with aiohttp.ClientSession() as session:
-        await server.start()
+        await server.__aenter__()
         async with session.get(server.url) as reply:
             assert await reply.content.readline() == b"first\n"
             await sent.wait()
             await server.aclose()
             with pytest.raises(aiohttp.ClientError):
                 await reply.content.readline()
+
+
+async def test_the_head_of_a_stream_has_no_body_and_ends() -> None:
+    async def items() -> AsyncGenerator[bytes, None]:
+        yield b"first\n"
+
+    async def page(_: Request) -> Response:
+        return Response(items(), content_type="text/event-stream")
+
+    async with asyncio.timeout(10), WebServer({"/": page}, host="127.0.0.1", port=0) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(server.url.rpartition(":")[2]))
+        for _ in range(2):  # the same connection serves another request
+            writer.write(b"HEAD / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+            assert b"text/event-stream" in head
+        writer.write(b"GET /other HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        assert (await reader.read()).startswith(b"HTTP/1.1 404 ")
+        writer.close()
+
+
+async def test_a_stream_ends_as_soon_as_its_reader_has_gone() -> None:
+    closed = asyncio.Event()
+
+    async def items() -> AsyncGenerator[bytes, None]:
+        try:
+            yield b"first\n"
+            await asyncio.Event().wait()
+        finally:
+            closed.set()
+
+    async def page(_: Request) -> Response:
+        return Response(items())
+
+    async with asyncio.timeout(10), WebServer({"/": page}, host="127.0.0.1", port=0) as server:
+        async with aiohttp.ClientSession() as session, session.get(server.url) as reply:
+            assert await reply.content.readline() == b"first\n"
+        await closed.wait()
+        assert (await fetch(f"{server.url}/other"))[0] == 404
 
 
 async def test_a_taken_port_raises_and_leaves_no_server() -> None:
@@ -56,7 +95,7 @@ async def test_a_taken_port_raises_and_leaves_no_server() -> None:
     async with WebServer({"/": page}, host="127.0.0.1", port=0) as first:
         port = int(first.url.rpartition(":")[2])
         with pytest.raises(OSError, match="address already in use"):
-            await WebServer({"/": page}, host="127.0.0.1", port=port).start()
+            await WebServer({"/": page}, host="127.0.0.1", port=port).__aenter__()
 
 
 def test_the_repr_of_a_request_hides_its_token() -> None:

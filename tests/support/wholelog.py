@@ -84,14 +84,9 @@ def moved_on(records: list[Record], seconds: float) -> list[Record]:
 
 
 def shifted(index: int, seconds: float) -> list[bytes]:
-    """One dwell altered, in a log without the machine's clock, which would contradict it."""
-    dwell = RECORDS[index]["dwell"] + seconds
-    return lines_of(clockless([*RECORDS[:index], {**RECORDS[index], "dwell": dwell}, *RECORDS[index + 1 :]]))
-
-
-def clockless(records: list[Record]) -> list[Record]:
-    """The same records as a version without the machine's clock wrote them."""
-    return [{name: value for name, value in record.items() if name != "at"} for record in records]
+    """One dwell altered, with all later moments."""
+    records = moved_on(RECORDS[index:], seconds)
+    return lines_of([*RECORDS[:index], {**records[0], "dwell": RECORDS[index]["dwell"] + seconds}, *records[1:]])
 
 
 def renamed(name: str, records: list[Record] | None = None) -> list[bytes]:

@@ -131,7 +131,7 @@ def _connection(connection: ConnectionReport) -> Iterator[str]:
     where = "disposed of" if connection.ended else f"at last {connection.state or 'in an unknown state'}"
     yield f"connection {connection.connection}: {connection.verdict}, {pluralize(connection.records, 'record')}, {where}"
     if not connection.judged:
-        yield "  no realtime.open record: its delays and deadlines were not judged"
+        yield "  no realtime.open record, which has the level DEBUG: its delays and deadlines were not judged"
     for finding in connection.findings:
         if finding.weight != "note":
             yield f"  {finding.weight}: {finding.rule} x {connection.counts[finding.rule]}, at {finding.place}: {finding.text}"

@@ -26,8 +26,7 @@ from realtime_fsm.errors import (
 from realtime_fsm.fsm.budget import MESSAGES_PER_MINUTE
 from realtime_fsm.fsm.canary import CANARY_STATUS
 from realtime_fsm.fsm.policies import SLOW_PING, PingPolicy
-from realtime_fsm.protocol.channel_checks import doubt_about
-from realtime_fsm.protocol.channels import ACTIONS
+from realtime_fsm.protocol.channel_checks import doubt_about, is_of_users, needs_e4
 from realtime_fsm.protocol.eras import Era
 from realtime_fsm.protocol.faults import is_server_fault, is_throttle
 
@@ -42,8 +41,6 @@ _SLOW = 1.0  # seconds of a ping's round trip
 _SUBSCRIBED_WITHIN = 5.0
 _ECHO_WITHIN = 10.0
 _DIALS = 128  # a minute for a path and IP (PROTOCOL: "Connecting")
-_OF_USERS = ("account", "teams", "memberships")
-"""Channels whose events go to users or members of teams alone."""
 
 
 class LinkExaminer:
@@ -86,10 +83,10 @@ class LinkExaminer:
     def _end_dial(self, cause: RealtimeError) -> NoReturn:
         end = self._checks.end
         match cause:
-            case UpgradeRefused(status=407):
-                end("upgrade", cause.reason, "upgrade_login")
-            case UpgradeRefused() | CertificateRefused() | DialFailed():
-                end("upgrade", cause.reason, type(cause).__name__)
+            case UpgradeRefused() | CertificateRefused():
+                end("upgrade", cause.reason, cause)
+            case DialFailed():
+                end("upgrade", cause.reason, "dial")
             case GreetedAsGuest():
                 end("identity", "the server greets a guest: it does not know the session or JWT", "guest_despite")
             case RefusedByServer(code=401 | 403) | IdentityUnavailable():
@@ -164,7 +161,7 @@ class LinkExaminer:
         era = self._realtime.era
         assert era is not None  # the greeting tells it
         text = f"{era}: Appwrite {era.releases}"
-        lacking = [each for each in channels if each.rpartition(".")[2] in ACTIONS or each.partition(".")[0] == "presences"]
+        lacking = [each for each in channels if needs_e4(each)]
         if lacking and era is not Era.E4:
             self._checks.warn("era", f"{text}, which publishes nothing on {', '.join(lacking)}", "era")
         else:
@@ -174,33 +171,43 @@ class LinkExaminer:
         """Check whether the server accepts a subscription to each channel, and whether events can come there."""
         with warnings.catch_warnings(action="ignore"):  # the report holds them
             if self._realtime.era is Era.E4:
-                for channel in channels:  # one at a time, because one that is refused can end the link
-                    await self._check_subscription(channel)
+                for index, channel in enumerate(channels):  # one at a time, because one that is refused can end the link
+                    if not await self._check_subscription(channel, channels[index + 1 :]):
+                        break  # a silent server is silent on the others as well
             else:  # all channels at once, because each change takes another link
                 await asyncio.gather(*map(self._check_subscription, channels))
 
-    async def _check_subscription(self, channel: str) -> None:
+    async def _check_subscription(self, channel: str, others: tuple[str, ...] = ()) -> bool:
+        """Check a channel; return False where the server does not reply, and the others are not worth a try."""
         began = time.perf_counter()
         try:
             async with asyncio.timeout(_SUBSCRIBED_WITHIN):
                 subscription = await self._subscribe(channel)
         except SubscriptionRejected as rejected:
-            self._checks.fail("subscribe", f"{channel}: error {rejected.code}: {rejected.message}", "SubscriptionRejected")
-            return
+            code, barred = rejected.code, rejected.guest and rejected.code in (401, 403)
+            remedy: str | Exception = "subscribe_as_guest" if barred else _refusal(code)
+            self._checks.fail("subscribe", f"{channel}: error {code}: {rejected.message}", remedy)
+            return True
         except (RealtimeError, TimeoutError) as failure:
             self._end_if_throttled()
-            text = str(failure) or f"no reply within {_SUBSCRIBED_WITHIN:g} s"
-            self._checks.fail("subscribe", f"{channel}: {text}", "reply")
-            return
+            cause = getattr(failure, "cause", failure)
+            if not isinstance(cause, TimeoutError):
+                remedy = _refusal(cause.code) if isinstance(cause, ServerError) else cause
+                self._checks.fail("subscribe", f"{channel}: {cause}", remedy)
+                return True
+            left = f"; not checked: {', '.join(others)}" if others else ""
+            self._checks.fail("subscribe", f"{channel}: no reply within {_SUBSCRIBED_WITHIN:g} s{left}", "reply")
+            return False
         doubt = doubt_about(channel)
         if doubt is not None:
             self._checks.warn("subscribe", doubt, "channel")
         elif subscription.missing_channels:
             self._checks.warn("subscribe", f"{channel}: the server did not acknowledge it", "channel_missing")
-        elif self._realtime.user is None and channel.partition(".")[0] in _OF_USERS:
+        elif self._realtime.user is None and is_of_users(channel):
             self._checks.warn("subscribe", f"{channel}: a guest receives no event there", "channel_of_users")
         else:
             self._checks.ok("subscribe", f"{channel}: acknowledged in {format_duration(time.perf_counter() - began)}")
+        return True
 
     async def _subscribe(self, channel: str) -> Subscription:
         try:
@@ -267,3 +274,7 @@ class LinkExaminer:
         if self._observed.throttled:
             text = f"the server refuses message {self._observed.sent} of this link with 1013: its budget was spent before"
             self._checks.end("budget", text, "budget")
+
+
+def _refusal(code: int | str) -> str:
+    return "fault" if is_server_fault(code) else "subscribe_refused"

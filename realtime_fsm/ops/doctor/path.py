@@ -9,17 +9,17 @@ import re
 import socket
 import ssl as tls
 import time
-from concurrent.futures import Future
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from ipaddress import ip_address
-from threading import Thread
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from realtime_fsm.audit.formats.text_utils import format_duration
+from realtime_fsm.client.threads import DaemonThreads
 from realtime_fsm.protocol.options import host_and_port
 from realtime_fsm.sealing import sealed
 
@@ -139,35 +139,30 @@ async def _check_name(checks: Checks, path: Path) -> list[str]:
         async with asyncio.timeout(PATIENCE):
             found = await _resolve(host, port)
     except (OSError, UnicodeError) as failure:  # a name with a label of 64 characters has no encoding
-        checks.end("name", f"{of}{host} does not resolve: {_text(failure)}", "NameNotResolved")
+        checks.end("name", f"{of}{host} does not resolve: {_text(failure)}", "proxy_away" if path.proxy else "NameNotResolved")
     addresses = list(dict.fromkeys(str(info[4][0]) for info in found))[:_MOST_ADDRESSES]
     checks.ok("name", f"{of}{host} is {', '.join(addresses)}" if addresses != [host] else f"{of}{host} needs no resolver")
     return addresses
 
 
 async def _resolve(host: str, port: int) -> list[Any]:
-    """Look a name up in a thread of its own: the end of the event loop would wait for one of asyncio's pool."""
-    answer: Future[list[Any]] = Future()
-
-    def resolve() -> None:
-        answer.set_running_or_notify_cancel()
-        try:
-            answer.set_result(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-        except (OSError, UnicodeError) as failure:
-            answer.set_exception(failure)
-
-    Thread(target=resolve, name="realtime_fsm doctor", daemon=True).start()
-    return await asyncio.wrap_future(answer)
+    threads = DaemonThreads("realtime_fsm doctor")  # the end of the event loop would wait for a thread of asyncio's pool
+    try:
+        work = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+        return await asyncio.get_running_loop().run_in_executor(threads, work)
+    finally:
+        threads.shutdown()
 
 
 async def _check_tcp(checks: Checks, path: Path, addresses: list[str]) -> str:
     """Connect to each address, and return the first that accepts."""
-    port = path.first[1]
-    outcomes = dict(zip(addresses, await asyncio.gather(*(_connect(address, port) for address in addresses)), strict=True))
+    connects = [_connect(address, path.first[1]) for address in addresses]
+    outcomes = dict(zip(addresses, await asyncio.gather(*connects), strict=True))
+    port = f"{path.first[1]}{' of the proxy' if path.proxy else ''}"
     accepting = [address for address, outcome in outcomes.items() if isinstance(outcome, float)]
     failing = "; ".join(f"{address}: {outcome}" for address, outcome in outcomes.items() if address not in accepting)
     if not accepting:
-        checks.end("tcp", f"port {port} cannot be reached: {failing}", "tcp")
+        checks.end("tcp", f"port {port} cannot be reached: {failing}", "proxy_away" if path.proxy else "tcp")
     if failing:
         checks.warn("tcp", f"port {port}: {accepting[0]} accepts; {failing}", "tcp_some")
     else:
@@ -249,7 +244,7 @@ async def _clock_offset(path: Path, reader: asyncio.StreamReader, writer: asynci
     found = _DATE.search(head)
     try:
         theirs = parsedate_to_datetime(found[1].decode("latin-1")) if found else None
-    except ValueError:
+    except (ValueError, OverflowError):  # a year of twenty digits
         return None
     return None if theirs is None else (began + time.time()) / 2 - theirs.timestamp() - 0.5  # the date has whole seconds
 

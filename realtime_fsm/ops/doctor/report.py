@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import msgspec
 
-from realtime_fsm.remedies import CHECKS, OVERDUE, REMEDIES
+from realtime_fsm.remedies import CHECKS, OVERDUE, REMEDIES, remedy_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,11 +87,11 @@ class Checks:
         """Add a warning with the remedy of this key."""
         self._add(Check(name, Status.WARNING, text, _remedy(remedy)))
 
-    def fail(self, name: str, text: str, remedy: str) -> None:
-        """Add a failure with the remedy of this key."""
+    def fail(self, name: str, text: str, remedy: str | Exception) -> None:
+        """Add a failure with the remedy of this key, or of this error."""
         self._add(Check(name, Status.FAILED, text, _remedy(remedy)))
 
-    def end(self, name: str, text: str, remedy: str) -> NoReturn:
+    def end(self, name: str, text: str, remedy: str | Exception) -> NoReturn:
         """Add a failure that makes all later checks impossible."""
         self.fail(name, text, remedy)
         raise ExaminationEnded
@@ -115,8 +115,8 @@ class Checks:
         return Report(endpoint, project, status, tuple(self._done), left, _cause(self._done, planned))
 
 
-def _remedy(key: str) -> str:
-    return _REMEDIES[key].replace("``", "`")
+def _remedy(key: str | Exception) -> str:
+    return remedy_of(key) if isinstance(key, Exception) else _REMEDIES[key].replace("``", "`")
 
 
 def _cause(checks: list[Check], planned: tuple[str, ...]) -> str:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from realtime_fsm import hooks
 from realtime_fsm.audit.causes import describe_cause
 from realtime_fsm.audit.decoding import FlatRecord
-from realtime_fsm.auditlog.writer import observed
 from realtime_fsm.client.health import faulty_since
 from realtime_fsm.fsm.table import State
 
@@ -53,7 +53,7 @@ def shown(connections: Sequence[ConnectionInfo], board: Board) -> Iterator[None]
                 look(each)
 
     watching = loop.create_task(watch(), name="realtime_fsm inspector")
-    with observed(observe):
+    with hooks.added(hooks.records, observe):
         for each in connections:
             _begin(each, board)
         try:

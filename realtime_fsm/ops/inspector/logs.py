@@ -49,7 +49,7 @@ class LogReader:
                         while block := await loop.run_in_executor(threads, next, blocks, b""):
                             self._take(split_lines(block))
                 except Unreadable as unreadable:
-                    self._board.problem = f"{name}: {unreadable}"
+                    self._board.problem = "; ".join(filter(None, (self._board.problem, f"{name}: {unreadable}")))
         finally:
             threads.shutdown()
         self._board.live = False

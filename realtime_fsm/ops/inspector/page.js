@@ -31,6 +31,7 @@
   }
   const whole = (seconds) => (seconds < 1 ? "0 s" : lasting(Math.floor(seconds)));
   const since = (at, before = "") => make("span", { "data-since": at, "data-before": before });
+  const stayed = (view, before) => (view.closed ? "closed" : view.since === null ? "–" : since(view.since, before));
   function tick() {
     for (const part of document.querySelectorAll("[data-since]")) {
       part.textContent = part.dataset.before + whole(now() - part.dataset.since);
@@ -61,7 +62,7 @@
   function drawRow(view) {
     const row = rowOf(view), told = make("b", {}, view.state);
     row.facts.replaceChildren(make("span", { class: "number" }, view.number), glyph(view.state), told,
-      view.closed ? "closed" : since(view.since, "for "), make("code", { title: view.id }, view.id.slice(0, 8)));
+      stayed(view, "for "), make("code", { title: view.id }, view.id.slice(0, 8)));
     row.button.setAttribute("aria-pressed", view.number === chosen);
   }
 
@@ -178,7 +179,7 @@
     for (const [kind, count] of Object.entries(view.others)) notes.push(["", `${kind} × ${count}`]);
     $("notes").replaceChildren(...notes.map(([kind, content]) => make("span", kind ? { class: kind } : {}, content)));
     const facts = [
-      ["in this state", view.closed ? "closed" : since(view.since)], ["link", view.link || "none yet"], ["dials in a row", view.attempt],
+      ["in this state", stayed(view)], ["link", view.link || "none yet"], ["dials in a row", view.attempt],
       ["ping", view.round_trip === null ? "none yet" : lasting(view.round_trip)], ["era", view.era ?? "not known"], ["records", view.seq],
     ];
     $("facts").replaceChildren(...facts.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value))));
@@ -281,6 +282,6 @@
     $("link").className = "pill off";
     $("link").textContent = "lost";
     say("The connection to the inspector is lost: the program has ended, or has closed the page. "
-      + (stream.readyState === EventSource.CLOSED ? "Open the new URL that the program prints." : "The page tries again."));
+      + (stream.readyState === EventSource.CLOSED ? "Open the new URL that the program prints, or close another page of it." : "The page tries again."));
   };
 })();

@@ -11,7 +11,7 @@ import secrets
 import threading
 import webbrowser
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from realtime_fsm.errors import BadOption
@@ -19,7 +19,6 @@ from realtime_fsm.ops.web import Request, Response, WebServer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from types import TracebackType
 
     from realtime_fsm.ops.inspector.board import Board
 
@@ -33,8 +32,8 @@ _HEADERS = {
 }
 
 
-class InspectorServer:
-    """Serves a board, as an async context manager.
+class InspectorServer(WebServer):
+    """Serves a board.
 
     Args:
         board: the board.
@@ -55,35 +54,20 @@ class InspectorServer:
             )
         self._board = board
         self._token = secrets.token_urlsafe(24)
-        self._web = WebServer({"/": self._guarded(self._page), "/events": self._guarded(self._events)}, host=host, port=port)
+        super().__init__({"/": self._guarded(self._page), "/events": self._guarded(self._events)}, host=host, port=port)
 
     @property
     def url(self) -> str:
         """The URL of the page, with the token: it lets each program of this machine read the page."""
-        return f"{self._web.url}/?token={self._token}"
-
-    async def start(self) -> None:
-        """Listen.
-
-        Raises:
-            OSError: when the port cannot be taken.
-        """
-        await self._web.start()
+        return f"{super().url}/?token={self._token}"
 
     async def aclose(self) -> None:
         """Listen no more. Open pages say that the connection to the inspector is lost."""
         self._board.close()
-        await self._web.aclose()
-
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        await self.aclose()
+        await super().aclose()
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} at {self._web.url}>"
+        return f"<{type(self).__name__} at {super().url}>"
 
     def _guarded(self, answer: Callable[[], Response]) -> Callable[[Request], Awaitable[Response]]:
         async def guard(request: Request) -> Response:

@@ -73,7 +73,7 @@ class View(msgspec.Struct):
         id: the name of the connection, without what looks like a secret.
         number: its number on the page.
         last: the moment of its newest record.
-        since: when the state was entered.
+        since: when the state was entered; None where no record has told it.
         stays: the states in time, each with its begin.
         marks: outages and server faults that are over: begin, end, and kind.
         outage: the begin, the kind and the cause of an outage that is not over.
@@ -93,7 +93,7 @@ class View(msgspec.Struct):
     seq: int = 0
     last: float = 0.0
     state: str = State.DISCONNECTED.value
-    since: float = 0.0
+    since: float | None = None
     link: int = 0
     attempt: int = 0
     era: str | None = None

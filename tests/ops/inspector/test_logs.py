@@ -59,6 +59,9 @@ async def test_a_record_of_another_version_counts_and_harms_nothing(tmp_path: Pa
 async def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     missing = tmp_path / "missing"
     assert (await read(missing)).problem == f"{missing}: No such file or directory"
+    both = (await read(missing, tmp_path)).problem
+    assert both.startswith(f"{tmp_path}: ")
+    assert both.endswith(f"; {missing}: No such file or directory")
 
 
 async def test_a_log_without_a_record_says_so(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import hashlib
 import re
@@ -26,6 +25,7 @@ from support.corpus import WALKS
 from support.elements import parsed
 from support.inspecting import board_of, content_of
 from support.some import some
+from support.virtual import eventually
 
 Reply = tuple[int, aiohttp.typedefs.LooseHeaders, str]
 
@@ -99,10 +99,7 @@ async def test_the_number_of_pages_is_bounded(monkeypatch: pytest.MonkeyPatch) -
             await first.content.readline()
             status, _, text = await fetch(events)
             assert (status, text) == (503, "1 pages of this inspector are open; close one\n")
-        async with asyncio.timeout(20):
-            while board.browsers:
-                board.touch()
-                await asyncio.sleep(0.01)
+        await eventually(lambda: not board.browsers, within=5)  # sooner than the next message of a quiet board
         async with session.get(events) as second:
             assert second.status == 200
 
