@@ -205,7 +205,7 @@ def _asks_in_url(tracked: TrackedConnection, era: str | None, *, covered: bool) 
     if era != Era.E3:
         return era in URL_ERAS
     if covered:
-        return True
+        return True if tracked.complete else None
     return None if tracked.doubtful is None else not tracked.doubtful
 
 
@@ -217,7 +217,9 @@ def _enter(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: floa
         tracked.stats.pings.add(line.dwell)
     if dest == UNSUBSCRIBED and tracked.state_before_ping != UNSUBSCRIBED:
         # Where a ping was out, the last subscription may have been given up at any time since, and no step tells when.
-        tracked.idle_from = tracked.entered if step.source == PING else t
+        # After missing records it may have been removed before the ping.
+        before_ping = MINUS_INFINITY if tracked.state_before_ping is None else tracked.entered
+        tracked.idle_from = before_ping if step.source == PING else t
     if step.enters_live:
         tracked.up_at = t
     elif dest == ERROR:

@@ -9,7 +9,7 @@ from realtime_fsm.audit.decoding import KINDS, MISSING
 from realtime_fsm.audit.formats.text_utils import pluralize
 from realtime_fsm.audit.handovers import look_for_completion
 from realtime_fsm.audit.row_facts import DISPOSING, SUBSCRIBED, UNSUBSCRIBED
-from realtime_fsm.audit.rules import ROUNDING, RuleBreach
+from realtime_fsm.audit.rules import ROUNDING, SINGLE, RuleBreach
 from realtime_fsm.audit.secret_scan import looks_secret, secret_fields
 from realtime_fsm.audit.tracking import MINUS_INFINITY, OpenOutage, Policies
 from realtime_fsm.auditlog.records import RETIRED
@@ -49,6 +49,10 @@ _TRIGGERS = {"acknowledged": ("acknowledged",), "rejected": ("server_error", "ac
 """The triggers of the steps that make a record of a subscription, each of which comes before the record of its step."""
 
 
+def _differ(told: float, known: float) -> bool:
+    return abs(told - known) > ROUNDING + known * SINGLE
+
+
 def _names_secret(tracked: TrackedConnection, line: FlatRecord) -> bool:
     return line.subscription not in tracked.desired and looks_secret(line.subscription)
 
@@ -57,7 +61,7 @@ def _ping(tracked: TrackedConnection, line: FlatRecord) -> RuleBreach | None:
     if line.round_trip < 0:
         return _MISSING_FIELD
     took = tracked.ping_took
-    if took is not None and abs(line.round_trip - took) > ROUNDING:
+    if took is not None and _differ(line.round_trip, took):
         return RuleBreach("clock", f"the answer came after {took:.6f} s in 'ping'")
     return None
 
@@ -109,7 +113,7 @@ def _ends_wrongly(tracked: TrackedConnection, line: FlatRecord) -> RuleBreach | 
     if (line.cause, line.planned) != (opened.cause, opened.planned):
         return RuleBreach("cause", f"the outage began with {opened.cause}")
     lasted = tracked.now - at
-    if tracked.complete and abs(line.seconds - lasted) > ROUNDING:
+    if tracked.complete and _differ(line.seconds, lasted):
         return RuleBreach("clock", f"the outage lasted {lasted:.3f} s, and not {line.seconds:.3f} s")
     if tracked.complete and line.dials != (dials := tracked.dials_in(opened)):
         return RuleBreach("link", f"{pluralize(dials, 'dial was', 'dials were')} made in the outage")
@@ -135,7 +139,7 @@ def _fault(tracked: TrackedConnection, line: FlatRecord) -> RuleBreach | None:
     tracked.faulty_since = None
     if since is None and tracked.complete:
         return RuleBreach("recovery", "a server fault is over, and none was under way")
-    if since is not None and abs(tracked.now - since - line.seconds) > ROUNDING:
+    if since is not None and _differ(line.seconds, tracked.now - since):
         return RuleBreach("clock", f"the server fault lasted {tracked.now - since:.3f} s, and not {line.seconds:.3f} s")
     tracked.stats.faulty += max(0.0, min(line.seconds, tracked.now - tracked.life_from))
     return None
@@ -156,7 +160,7 @@ def _gap(tracked: TrackedConnection, line: FlatRecord) -> RuleBreach:
     if _names_secret(tracked, line):
         return _SECRET
     tracked.stats.count("gaps")
-    if tracked.complete and line.subscription not in tracked.desired:
+    if tracked.complete and line.subscription not in tracked.desired | tracked.withdrawn:
         return RuleBreach("request", "the gap is of a subscription that is not desired")
     tracked.gap = max(tracked.gap, line.seconds)
     return RuleBreach("gap", f"a subscription may have missed events for {line.seconds:.3f} s")
@@ -196,6 +200,8 @@ def _check_change(tracked: TrackedConnection, line: FlatRecord) -> RuleBreach | 
     """Check that a subscription is desired once, withdrawn once, and removed where it was withdrawn."""
     who, change = line.subscription, line.change
     if change in ("desired", "withdrawn"):
+        if tracked.next_triggers is not None:
+            return RuleBreach("request", "a call comes between the records of a step")
         breach = _note_moment(tracked, line)
         if breach is not None:
             return breach
@@ -209,8 +215,10 @@ def _check_change(tracked: TrackedConnection, line: FlatRecord) -> RuleBreach | 
             allowed = desired and who not in tracked.acknowledged
         case "removed":  # without a withdrawal, where a call ends that no server has answered
             allowed = withdrawn or (desired and who not in tracked.established)
-        case _:
+        case "withdrawn" | "rejected":
             allowed = desired
+        case _:
+            return _MISSING_FIELD
     if allowed:
         return None
     desire = "acknowledged" if who in tracked.acknowledged else "desired" if desired else "not desired"

@@ -5,12 +5,13 @@ Design: a check returns the rule that a step breaks, or None. Each transition ru
 
 from __future__ import annotations
 
+from math import frexp
 from typing import TYPE_CHECKING
 
 from realtime_fsm.audit.deadline_checks import deadline_of, delay
 from realtime_fsm.audit.guard_inference import URL_ERAS, RowChoiceCheck, is_forgiven, is_told_to_wait
 from realtime_fsm.audit.row_facts import DISPOSING, OWN, SUBSCRIBED, UNSUBSCRIBED, RowFacts, Rulebook
-from realtime_fsm.audit.rules import ROUNDING, RuleBreach
+from realtime_fsm.audit.rules import ROUNDING, SINGLE, RuleBreach
 from realtime_fsm.audit.tracking import LIMIT, WINDOW
 from realtime_fsm.fsm.table import State, Trigger
 from realtime_fsm.protocol.eras import Era
@@ -57,6 +58,8 @@ def _basics(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: flo
     """
     if line.cause not in step.causes:
         return _wrong_cause(step)
+    if line.cause is None and not (line.error_code is line.close_code is line.status is line.retry_after is None):
+        return RuleBreach("cause", "a code of a failure is told, and no failure")
     if step.of_socket and tracked.has_link is False:
         return RuleBreach("link", f"the trigger {step.trigger} needs a link, and the connection has none")
     if tracked.state is not None:
@@ -70,9 +73,10 @@ def _basics(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: flo
             return RuleBreach("clock", f"{tracked.now - tracked.entered:.6f} s had passed in {line.source} before")
         if t < tracked.noted - ROUNDING:
             return RuleBreach("clock", f"a record tells of {tracked.noted - t:.6f} s later")
-        if tracked.origin is not None and line.at is not None and abs(line.at - t - tracked.origin) > ROUNDING:
-            told = line.at - tracked.origin - tracked.entered
-            return RuleBreach("clock", f"by the clock of the machine (`at`) the dwell is {told:.6f} s")
+        if tracked.origin is not None and line.at is not None:
+            told = line.at - tracked.origin
+            if abs(told - t) > ROUNDING and abs(told - t) > ROUNDING + _blur(line.at):
+                return RuleBreach("clock", f"by the clock of the machine (`at`) the dwell is {told - tracked.entered:.6f} s")
         if tracked.next_triggers is not None and step.trigger not in tracked.next_triggers:
             return RuleBreach("request", f"a record tells of an answer, and the step is {step.trigger}")
         if line.era != tracked.era and _keeps_era(tracked, line, step):
@@ -84,6 +88,12 @@ def _basics(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: flo
     if tracked.outage is not None and step.source in (SUBSCRIBED, UNSUBSCRIBED):
         return RuleBreach("healed", "everything desired is acknowledged, and no record ends the outage")
     return None
+
+
+def _blur(at: float) -> float:
+    """How far a moment may be off, in seconds: a shipper may have written the numbers of the log in single precision."""
+    is_single = float(f"{at:.9g}") == at or (frexp(at)[0] * 2**24).is_integer()
+    return at * SINGLE if is_single else 0.0
 
 
 def _keeps_era(tracked: TrackedConnection, line: FlatRecord, step: RowFacts) -> bool:

@@ -129,6 +129,8 @@ _NULLS = {
 _NULLS[TRANSITION]["source"] = ""  # some shippers reserve the name; the rule tells the state, too
 _FIELDS = [*fields_of(TransitionRecord), *(field for kind in RECORDS for field in fields_of(kind))]
 _TYPES = {field.name: field.type for field in _FIELDS}
+_ABSENT = frozenset(name for name, kind in _TYPES.items() if msgspec.UnsetType in get_args(kind))
+"""The fields that a record may lack: a store with columns makes nulls of them."""
 _CHANGES = tuple(dict.fromkeys(word for field in _FIELDS if field.name == "change" for word in get_args(field.type)))
 _MOMENT = Annotated[datetime, msgspec.Meta(tz=True)]
 _ERA: Any = Literal[tuple(era.value for era in Era)] | None
@@ -158,7 +160,7 @@ _STRICT: dict[str, Any] = {
     "logger": Literal["realtime_fsm"] | None,
     "change": Literal[_CHANGES],
     "since": _MOMENT | None,
-    "until": _MOMENT,
+    "until": _MOMENT | None,
     "retry": _settings(RetryPolicy, float | int | None),
     "ping": _settings(PingPolicy, float | bool),
     "timeouts": _settings(Timeouts, float | None),
@@ -248,7 +250,8 @@ def _decode_record(record: dict[str, Any]) -> ExtendedRecord | BadRecord:
         text = "the timestamp cannot be read" if record.get("timestamp") else "the record lacks its timestamp (see --map)"
         return BadRecord("cut", text, *whose)  # the application's logging writes it, and the client does not
     try:
-        whole = _NULLS[record["event"]] | record
+        told = {name: value for name, value in record.items() if value is not None or name not in _ABSENT}
+        whole = _NULLS[record["event"]] | told
         typed: AnyRecord = msgspec.convert(whole | {"timestamp": moment.isoformat()}, AnyRecord, strict=not has_texts)
         whole = msgspec.to_builtins(typed) if has_texts else whole
         flat = msgspec.convert(whole | {"timestamp": moment}, FlatRecord)

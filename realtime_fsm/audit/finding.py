@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from realtime_fsm.audit.decoding import BadRecord, decode_unusual
+from realtime_fsm.audit.decoding import TRANSITION, BadRecord, decode_unusual
 from realtime_fsm.audit.formats.text_utils import pluralize
 from realtime_fsm.audit.report import ContextRecord, Finding
 from realtime_fsm.audit.rules import RULES, RuleBreach, Severity
@@ -41,8 +41,9 @@ def finding_of(
     if weight is Severity.NOTE:
         return Finding(said.rule, weight.value, said.text, place, name, record)
     before = [ContextRecord(places.of(number), decode_redacted(earlier) or {}) for number, earlier in tracked.recent]
-    trigger = None if record is None else record.get("trigger")
-    return Finding(said.rule, weight.value, said.text, place, name, record, before, describe_allowed(tracked, trigger))
+    is_step = record is not None and record.get("event") == TRANSITION  # other records follow no transition rule
+    allowed = describe_allowed(tracked, record.get("trigger")) if record is not None and is_step else []
+    return Finding(said.rule, weight.value, said.text, place, name, record, before, allowed)
 
 
 def describe_allowed(tracked: TrackedConnection, trigger: object) -> list[str]:

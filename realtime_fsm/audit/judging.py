@@ -34,7 +34,7 @@ class Judge:
         fail_on: the names of rules whose findings count as violations, whatever their weight.
         tables: the tables of other versions that judge their records.
         detail: whether to keep the timelines and dwells that the HTML page shows.
-        on_outage: takes each record of an outage as it counts.
+        on_outage: takes each record of an outage, and each step that gives up, as it counts.
     """
 
     def __init__(
@@ -111,6 +111,8 @@ class Judge:
             self._report_giving_up(tracked, line)
 
     def _report_giving_up(self, tracked: TrackedConnection, line: FlatRecord) -> None:
+        if self._on_outage is not None:
+            self._on_outage(line)
         self._report(tracked, RuleBreach("error", f"the connection gives up: {line.cause}"))
 
     def _note(self, tracked: TrackedConnection, line: FlatRecord) -> None:

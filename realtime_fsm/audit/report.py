@@ -26,6 +26,19 @@ class Verdict(IntEnum):
         """The verdict as a word."""
         return self.name.lower()
 
+    @property
+    def means(self) -> str:
+        """The meaning of the verdict."""
+        return _MEANINGS[self]
+
+
+_MEANINGS = {
+    Verdict.CONFORMANT: "The log shows nothing that a rule forbids.",
+    Verdict.VIOLATED: "The log breaks a rule.",
+    Verdict.UNUSABLE: "The input cannot be read, or the command is wrong.",
+    Verdict.INCONCLUSIVE: "Records are missing, out of order, or of an unknown table or schema.",
+}
+
 
 class Location(msgspec.Struct, frozen=True):
     """A line of a file, counted from 1; 0 for the file as a whole."""

@@ -75,6 +75,8 @@ RULES: dict[str, Rule] = {
 
 ROUNDING = 0.002
 """The rounding of clocks and records, in seconds."""
+SINGLE = 2**-22
+"""The rounding of numbers that a shipper wrote in single precision, as a part of the number."""
 LATE = 1.0
 """The lateness of a process that is worth a note, in seconds."""
 

@@ -60,6 +60,8 @@ def open_log(name: str, watch: Callable[[IO[bytes]], IO[bytes]] = lambda file: f
         return _open_member(archive, member)
     try:
         file = Path(name).open("rb")  # noqa: SIM115  (the caller's)
+    except IsADirectoryError:
+        raise Unreadable("it is a directory; name the files in it") from None
     except OSError as failure:
         raise Unreadable(failure.strerror or str(failure)) from None
     return _plain(watch(file))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from realtime_fsm.audit.auditor import Auditor
@@ -118,6 +119,8 @@ def run(options: argparse.Namespace) -> int:
         return _usage_error("name a FILE, or - for standard input")
     if options.follow and STDIN in options.files:
         return _usage_error("--follow is for files; standard input is read to its end anyway")
+    if options.follow and (folder := next((name for name in options.files if Path(name).is_dir()), None)) is not None:
+        return _usage_error(f"{folder}: it is a directory; name the files in it")
     if options.at is not None and (misfit := _misfit(options)) is not None:
         return _usage_error(f"--at does not go with {misfit}")
     try:

@@ -1,4 +1,4 @@
-"""Follow growing logs: tell each outage and the first violation as they come."""
+"""Follow growing logs: tell each outage, each giving up, and the first violation as they come."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from realtime_fsm.audit.auditor import Auditor
 from realtime_fsm.audit.causes import describe_cause
+from realtime_fsm.audit.decoding import MISSING, TRANSITION
 from realtime_fsm.audit.formats.text_utils import format_duration, pluralize
 from realtime_fsm.audit.secret_scan import masked
 from realtime_fsm.audit.tail import follow_files
@@ -62,14 +63,17 @@ def follow(files: list[str], /, **asked: Any) -> Auditor:
 
 
 def _tell_outage(record: FlatRecord) -> None:
+    """Tell a record of an outage, or a step that gives up."""
     whose = f"{tell_moment(record.timestamp)}: connection {masked(record.connection_id)}"
     planned = ", planned" if record.planned else ""
-    cause = describe_cause(record.cause or "missing")
+    cause = describe_cause(record.cause or MISSING, record)
     if record.change == "opened":
         _say(f"{whose} is down{planned}: {cause}")
     elif record.change == "closed":
         attempts = pluralize(max(0, record.dials), "attempt")
         _say(f"{whose} is up again after {format_duration(max(0.0, record.seconds))}, {attempts}{planned}")
+    elif record.event == TRANSITION:
+        _say(f"{whose} gave up after {pluralize(max(0, record.attempt), 'attempt')}: {cause}")
 
 
 def _say(sentence: str) -> None:

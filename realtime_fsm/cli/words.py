@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 import realtime_fsm
-from realtime_fsm.audit.causes import MEANINGS
+from realtime_fsm.audit.causes import KNOWN_CODES, MEANINGS
+from realtime_fsm.audit.report import Verdict
 from realtime_fsm.audit.rules import RULES, Severity
+from realtime_fsm.audit.stats import StatsAccumulator
 from realtime_fsm.auditlog.records import RETIRED
 from realtime_fsm.auditlog.schema import FIELDS, KINDS
 from realtime_fsm.diagram.arrows import plain_arrows
@@ -41,6 +43,12 @@ _WEIGHTS = {
     " nothing that a doubt hides.",
     Severity.NOTE: "Nothing: it may happen to a conformant connection. `--fail-on` makes a violation of it.",
 }
+_NEXT = {
+    Verdict.CONFORMANT: "",
+    Verdict.VIOLATED: _WEIGHTS[Severity.VIOLATION],
+    Verdict.UNUSABLE: "Read the message: it names the file or the option.",
+    Verdict.INCONCLUSIVE: _WEIGHTS[Severity.DOUBT],
+}
 
 
 class Meaning(msgspec.Struct, frozen=True):
@@ -49,7 +57,7 @@ class Meaning(msgspec.Struct, frozen=True):
     Attributes:
         word: the word.
         kind: ``"rule"``, ``"state"``, ``"trigger"``, ``"guard"``, ``"effect"``, ``"note"``, ``"cause"``, ``"error"``,
-            ``"record"``, ``"field"`` or ``"finding"``.
+            ``"record"``, ``"field"``, ``"finding"``, ``"verdict"``, ``"figure"`` or ``"code"``.
         means: its meaning.
         facts: further facts by name, each with its lines.
         advice: the next step of a user who sees it; empty where nothing is to be done.
@@ -165,7 +173,7 @@ def _errors() -> Iterator[Meaning]:
         yield Meaning(name, "error", _summary(error), facts, _plain(REMEDIES[name]))
 
 
-def _summary(kind: type[object]) -> str:
+def _summary(kind: object) -> str:
     return _plain(cleandoc(kind.__doc__ or "").partition("\n\n")[0])
 
 
@@ -187,11 +195,21 @@ def _log_words() -> Iterator[Meaning]:
         yield Meaning(rule.name, "finding", rule.statement, {"weight": [rule.weight.value]}, _WEIGHTS[rule.weight])
 
 
+def _report_words() -> Iterator[Meaning]:
+    """Describe the verdicts of an audit, its figures, and the codes that its causes show."""
+    for verdict in Verdict:
+        yield Meaning(verdict.word, "verdict", verdict.means, {"exit code": [str(verdict.value)]}, _NEXT[verdict])
+    for figure in ("availability", "mtbf", "mttr"):
+        yield Meaning(figure, "figure", _summary(getattr(StatsAccumulator, figure)))
+    for code, (means, advice) in KNOWN_CODES.items():
+        yield Meaning(str(code), "code", means, advice=advice)
+
+
 @cache
 def by_kind() -> dict[str, list[Meaning]]:
     """Return all meanings by the plural of their kind: first those of the table."""
     found: dict[str, list[Meaning]] = {}
-    for meaning in chain(_rules(), _states(), _triggers(), _parts(), _causes(), _errors(), _log_words()):
+    for meaning in chain(_rules(), _states(), _triggers(), _parts(), _causes(), _errors(), _log_words(), _report_words()):
         found.setdefault(f"{meaning.kind}s", []).append(meaning)
     return found
 

@@ -93,6 +93,17 @@ class Calls(ABC):
         until, entered = self.loop.time() if now is None else now, self._context.state_entered_at
         return 0.0 if entered is None else until - entered
 
+    def record_call(self, input_: Input, now: float) -> None:
+        """Write the user's call as the machine takes it: a call from within a step comes after the records of the step."""
+        dwell = self.time_in_state(now)
+        match input_:
+            case Subscribe(spec=spec) if self.state is not State.DISPOSING:
+                self._audit.subscription(spec.id, "desired", dwell=dwell, size=len(spec.item))
+            case Unsubscribe(id=identifier) if identifier in self._context.subscriptions.desired:
+                self._audit.subscription(identifier, "withdrawn", dwell=dwell)
+            case SetPresence(message=message) if self.state is not State.DISPOSING:
+                self._audit.presence("withdrawn" if message is None else "desired", dwell=dwell)
+
     # --- subscriptions --------------------------------------------------------------------------------------------------
 
     def require_feature(self, feature: str) -> None:
@@ -106,7 +117,7 @@ class Calls(ABC):
 
     def subscribe(self, spec: SubscriptionSpec, options: DeliveryOptions) -> SubscriptionDelivery:
         """Prepare the delivery of a subscription's events, and ask for the subscription."""
-        delivery = self._registry.register(spec, options, self.loop, self.time_in_state())
+        delivery = self._registry.register(spec, options, self.loop)
         self.feed(Subscribe(spec))
         return delivery
 
@@ -118,7 +129,7 @@ class Calls(ABC):
         """Give a subscription up, with what is to take its place."""
         successor = self._registry.pending_update_of(delivery)
         for identifier in (delivery.spec.id, successor):
-            if identifier is not None and self._registry.give_up(identifier, self.time_in_state()):
+            if identifier is not None and self._registry.give_up(identifier):
                 self.feed(Unsubscribe(identifier))
 
     async def update_subscription(self, delivery: SubscriptionDelivery, spec: SubscriptionSpec) -> None:
@@ -131,13 +142,13 @@ class Calls(ABC):
         old = delivery.spec.id
         if not self._registry.is_active(old):
             raise SubscriptionEnded
-        granted = self._registry.begin_update(delivery, spec, self.loop, self.time_in_state())
+        granted = self._registry.begin_update(delivery, spec, self.loop)
         self.feed(Subscribe(spec))
         try:
             await self.answer(granted)
         finally:
             superseded = old if delivery.spec is spec else spec.id
-            if self._registry.give_up(superseded, self.time_in_state()):
+            if self._registry.give_up(superseded):
                 self.feed(Unsubscribe(superseded))
 
     def watch_states(self) -> StreamBuffer[Change]:
@@ -233,7 +244,6 @@ class Calls(ABC):
             PresenceRejected, UnsupportedByServer: when there will be none.
             RealtimeError: when there will be no link for now.
         """
-        self._audit.presence("withdrawn" if message is None else "desired", dwell=self.time_in_state())
         if message is None:
             self.feed(SetPresence(None))
             self._waiting.resolve_presence(None)

@@ -223,6 +223,7 @@ class Driver(Calls):
 
     def _step(self, input_: Input) -> None:
         now = self.loop.time()
+        self.record_call(input_, now)
         result = self._core.step(input_, now, draw=self._draw())
         self._outages.begin_step(result.transition, now)
         for command in result.commands:

@@ -82,25 +82,18 @@ class DeliveryRegistry:
         self.on_strays: Callable[[int], None] = _ignore
         self.gate: ReadGate = ReadGate()
 
-    def register(
-        self, spec: SubscriptionSpec, options: DeliveryOptions, loop: asyncio.AbstractEventLoop, dwell: float
-    ) -> SubscriptionDelivery:
+    def register(self, spec: SubscriptionSpec, options: DeliveryOptions, loop: asyncio.AbstractEventLoop) -> SubscriptionDelivery:
         """Prepare the delivery of a subscription's events, before the machine asks for it."""
         delivery = self.deliveries[spec.id] = SubscriptionDelivery(spec, options, loop, self._report, self._audit, self.gate)
-        self._add(_Handle(spec, delivery, delivery.granted), dwell)
+        self._handles[spec.id] = _Handle(spec, delivery, delivery.granted)
         return delivery
 
     def begin_update(
-        self, delivery: SubscriptionDelivery, spec: SubscriptionSpec, loop: asyncio.AbstractEventLoop, dwell: float
+        self, delivery: SubscriptionDelivery, spec: SubscriptionSpec, loop: asyncio.AbstractEventLoop
     ) -> asyncio.Future[None]:
         """Prepare to let a delivery listen to something else, as soon as that is acknowledged; the answer tells when."""
-        handle = self._updates[spec.id] = _Handle(spec, delivery, loop.create_future())
-        self._add(handle, dwell)
+        handle = self._handles[spec.id] = self._updates[spec.id] = _Handle(spec, delivery, loop.create_future())
         return handle.granted
-
-    def _add(self, handle: _Handle, dwell: float) -> None:
-        self._handles[handle.spec.id] = handle
-        self._audit.subscription(handle.spec.id, "desired", dwell=dwell, size=len(handle.spec.item))
 
     def route(self, event: Event) -> bool:
         """Give an event to each delivery that it is for, once.
@@ -278,7 +271,7 @@ class DeliveryRegistry:
                 had = () if delivery in handover.disordered else (version for _, version in overlap.ahead)
                 delivery.record_gap(overlap.until, overlap.seconds, 1, overlap.since, had)
 
-    def give_up(self, identifier: str, dwell: float) -> bool:
+    def give_up(self, identifier: str) -> bool:
         """Note that the user gives an id up; until it is removed, its events are still known.
 
         Returns:
@@ -288,7 +281,6 @@ class DeliveryRegistry:
         if handle is None or handle.is_given_up:
             return False
         handle.is_given_up = True
-        self._audit.subscription(identifier, "withdrawn", dwell=dwell)
         return True
 
     def pending_update_of(self, delivery: SubscriptionDelivery) -> str | None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from realtime_fsm.audit import auditor
-from realtime_fsm.fsm.inputs import Closed, LogOut
+from realtime_fsm.fsm.inputs import Authenticate, Closed, LinkClosed, LogOut, Pong, Reconnect
 from realtime_fsm.fsm.policies import RetryPolicy
 from realtime_fsm.fsm.table import State
+from realtime_fsm.protocol.options import Timeouts
 from support.bench import Bench
 from support.brokenlogs import Scribe, audited, collected, lines_of
 from support.commands import audit as main
@@ -112,3 +114,42 @@ def test_after_a_hole_nothing_tells_whether_a_dial_waits_for_a_link() -> None:
     assert [record["row"] for record in records if "row" in record][-2:] == ["sub152", "rec153"]
     for index in some(range(len(records) - 1)):
         assert found(audited(lines_of([*records[:index], *records[index + 1 :]]))) == ("inconclusive", "seq")
+
+
+def handing_over(bench: Bench) -> None:
+    """Lose the old link of a handover, on a server that greets like an E3 and refuses a dial without channels."""
+    bench.subscribe("s1")
+    bench.open()
+    bench.err(1008)
+    bench.open()
+    bench.greet()
+    bench.do(Authenticate("session"))
+    bench.open()
+    bench.do(Reconnect())
+    bench.do(LinkClosed(bench.context.draining_generation or 0))
+    bench.open()
+    bench.lose()
+    bench.expire()
+    bench.open()
+    bench.err(1008)
+
+
+def idling(bench: Bench) -> None:
+    """Close an idle link, after pings that went out in `unsubscribed`."""
+    bench.to(State.UNSUBSCRIBED)
+    bench.expire_until("uns64")
+    bench.hear(Pong(bench.generation))
+    bench.expire_until("uns63")
+
+
+@pytest.mark.parametrize(("live", "last"), [(handing_over, "rec94"), (idling, "uns63")])
+def test_a_lost_record_leaves_a_doubt_about_the_facts_that_it_held(live: Callable[[Bench], None], last: str) -> None:
+    with collected() as records:
+        bench = Bench(timeouts=Timeouts(idle=100.0))
+        Scribe(bench)
+        live(bench)
+    assert [record["row"] for record in records if "row" in record][-1] == last
+    assert audited(lines_of(records)).verdict == "conformant"
+    for index in some(range(len(records))):
+        report = audited(lines_of([*records[:index], *records[index + 1 :]]))
+        assert report.verdict != "violated", (index, report.first)

@@ -3,6 +3,9 @@ the server is of. Each explains something, and only that."""
 
 from __future__ import annotations
 
+from struct import pack, unpack
+from typing import cast
+
 import pytest
 
 from realtime_fsm.errors import UpgradeRefused
@@ -308,3 +311,53 @@ def test_a_restored_identity_is_dialed_at_once_unless_the_server_asked_to_wait(r
     if waits:
         assert found(audited(altered(records[: failed + 1], failed, status=502, retry_after=None))) == ("violated", "attempt")
         assert found(audited(altered(records[: failed + 1], failed, status=None, retry_after=None)))[0] != "violated", "unknown"
+
+
+# --- numbers that a shipper rounded -----------------------------------------------------------------------------------
+
+
+def in_single_precision(value: float, *, short: bool) -> float:
+    rounded = cast("float", unpack("f", pack("f", value))[0])
+    return float(f"{rounded:.9g}") if short else rounded
+
+
+@pytest.mark.parametrize("short", [False, True])
+@pytest.mark.parametrize("uptime", [0.0, 1234567.891, 98765432.1])
+def test_the_clock_of_the_machine_may_come_in_single_precision(uptime: float, short: bool) -> None:
+    records = [
+        {name: in_single_precision(value, short=short) if isinstance(value, float) else value for name, value in record.items()}
+        for record in moved_on(RECORDS, uptime)
+    ]
+    assert found(audited(lines_of(records))) == ("conformant", None)
+    wrong = in_single_precision(records[DIAL]["at"] + 60.0, short=short)
+    assert found(audited(altered(records, DIAL, at=wrong))) == ("violated", "clock")
+
+
+def test_the_clock_of_the_machine_is_exact_where_its_numbers_are() -> None:
+    records = moved_on(RECORDS, 1234567.8912345)
+    assert found(audited(lines_of(records))) == ("conformant", None)
+    assert found(audited(altered(records, DIAL, at=records[DIAL]["at"] + 0.05))) == ("violated", "clock")
+
+
+# --- codes and gaps ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", [{"error_code": 500}, {"close_code": 1000}, {"status": 503}, {"retry_after": 5.0}])
+def test_a_step_without_a_failure_has_no_code_of_one(code: Record) -> None:
+    assert found(audited(edited(PONG, **code))) == ("violated", "cause")
+
+
+@pytest.mark.parametrize(("whose", "verdict"), [("s1", "conformant"), ("nobody", "violated")])
+def test_a_gap_is_told_until_a_withdrawn_subscription_is_removed(whose: str, verdict: str) -> None:
+    withdrawn = next(index for index, record in enumerate(RECORDS) if record.get("change") == "withdrawn")
+    gap = {
+        **RECORDS[withdrawn], "event": "realtime.gap", "subscription": whose, "since": None, "until": "2026-11-24T05:00:00Z",
+        "seconds": 1.0, "dials": 0,
+    }  # fmt: skip
+    gap = {name: value for name, value in gap.items() if name not in ("change", "error_code", "dwell", "size")}
+    assert audited(renumbered([*RECORDS[: withdrawn + 1], gap, *RECORDS[withdrawn + 1 :]])).verdict == verdict
+
+
+def test_a_store_with_columns_makes_nulls_of_absent_fields() -> None:
+    absent = dict.fromkeys(("at", "draw", "enabled", "heard", "dial_slot", "delay", "sentence"))
+    assert found(audited(lines_of([absent | record for record in RECORDS]))) == ("conformant", None)

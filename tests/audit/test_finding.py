@@ -6,6 +6,8 @@ import pytest
 
 from realtime_fsm.audit.finding import describe_allowed, describe_hole
 from realtime_fsm.audit.tracking import TrackedConnection
+from support.brokenlogs import audited
+from support.wholelog import LINES
 
 
 @pytest.mark.parametrize(
@@ -37,3 +39,11 @@ def test_the_allowed_rules_are_those_of_the_cell_or_of_the_state(state: str | No
     tracked = TrackedConnection("c1", 1)
     tracked.state = state
     assert describe_allowed(tracked, trigger) == said
+
+
+def test_a_record_that_is_no_step_follows_no_transition_rule() -> None:
+    first = audited(LINES, fail_on=["outage"]).first
+    assert first is not None
+    assert first.rule == "outage"
+    assert first.record is not None
+    assert first.allowed == []

@@ -34,15 +34,17 @@ def test_each_outage_is_told_as_it_begins_and_ends(
     assert follow(log, [WALKS["healed"], WALKS["gave_up"], WALKS["logged_out"]], monkeypatch) == 0
     said = capsys.readouterr()
     lines = said.err.splitlines()
-    assert len(lines) == 5
+    assert len(lines) == 6
     moment = begun("healed").astimezone().strftime("%Y-%m-%d %H:%M:%S")
     assert lines[0].startswith(f"realtime-fsm audit: {moment}")
     assert lines[0].endswith(": connection healed is down: the server, or a middle box, ended the stream (stream_ended)")
     assert ": connection healed is up again after " in lines[1]
     assert lines[1].endswith(" s, 3 attempts")
     assert ": connection gave_up is down: " in lines[2]
-    assert lines[3].endswith(": connection logged_out is down, planned: the program called authenticate() (log_out)")
-    assert lines[4].endswith(", planned")
+    assert ": connection gave_up gave up after " in lines[3]
+    assert lines[3].endswith("no connection to the server came about (dial_failed)")
+    assert lines[4].endswith(": connection logged_out is down, planned: the program called authenticate() (log_out)")
+    assert lines[5].endswith(", planned")
     assert said.out.startswith("verdict: conformant (3 connections, ")
 
 
@@ -71,6 +73,11 @@ def test_a_span_of_a_growing_log_counts_from_now(
     old = later(WALKS["healed"], -20 * 365 * 86400.0)
     assert follow(tmp_path / "log", [old], monkeypatch, "--since", "1s") == 2
     assert "no record of the connections or the time that are asked for is in it" in capsys.readouterr().out
+
+
+def test_a_directory_is_not_followed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--follow", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == f"realtime-fsm audit: {tmp_path}: it is a directory; name the files in it\n"
 
 
 def test_the_first_violation_is_told_once(

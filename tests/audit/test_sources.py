@@ -134,9 +134,12 @@ def test_what_came_before_lines_that_break_off_is_judged() -> None:
 # --- compressed -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["missing", "folder", "no.zst"])
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("missing", "No such file"), ("folder", "it is a directory; name the files in it"), ("no.zst", "")],
+)
 def test_what_cannot_be_read_is_unusable(
-    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    name: str, reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "no.zst").write_bytes(compressed(LINES))
@@ -147,7 +150,7 @@ def test_what_cannot_be_read_is_unusable(
     monkeypatch.setattr(sources, "import_module", absent)
     assert main([str(tmp_path / name), write(tmp_path / "good", LINES)]) == 2
     said = capsys.readouterr().out
-    assert f"unusable: {tmp_path / name}" in said
+    assert f"unusable: {tmp_path / name}: {reason}" in said
     assert ("install realtime-fsm[zst]" in said) == (name == "no.zst")
 
 

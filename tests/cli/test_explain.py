@@ -10,7 +10,9 @@ import msgspec
 import pytest
 
 from realtime_fsm import errors
+from realtime_fsm.audit.causes import KNOWN_CODES
 from realtime_fsm.audit.decoding import KINDS as CAUSES
+from realtime_fsm.audit.report import Verdict
 from realtime_fsm.audit.rules import RULES
 from realtime_fsm.auditlog.records import RETIRED
 from realtime_fsm.auditlog.schema import FIELDS, KINDS
@@ -48,6 +50,9 @@ def said(capsys: pytest.CaptureFixture[str], *words: str) -> str:
         ("records", {kind.event for kind in KINDS}),
         ("fields", set(FIELDS)),
         ("findings", set(RULES)),
+        ("verdicts", {verdict.word for verdict in Verdict}),
+        ("figures", {"availability", "mtbf", "mttr"}),
+        ("codes", {str(code) for code in KNOWN_CODES}),
     ],
 )
 def test_each_word_of_a_kind_has_a_meaning(kind: str, words: set[str]) -> None:

@@ -44,10 +44,11 @@ async def test_an_event_is_late_unless_catching_up_has_brought_it(number: int, i
     async def catch_up(_: Gap) -> list[dict[str, Any]]:
         return [row(2, BETWEEN)]
 
-    registry = DeliveryRegistry(report, AuditWriter("c", print), cast("Any", None))
-    delivery = registry.register(
-        SubscriptionSpec("s1", ("rows",)), DeliveryOptions(catch_up=catch_up), asyncio.get_running_loop(), 0.0
-    )
+    audit = AuditWriter("c", print)
+    audit.subscription("s1", "desired")
+    registry = DeliveryRegistry(report, audit, cast("Any", None))
+    spec, options = SubscriptionSpec("s1", ("rows",)), DeliveryOptions(catch_up=catch_up)
+    delivery = registry.register(spec, options, asyncio.get_running_loop())
     facts = SimpleNamespace(budget=None, at_fault=False, ping_at=None, frames_received=0)
     old = SimpleNamespace(ended=False, pings_in_flight=0, state=facts)
     context, loop = ConnectionContext(ping=PingPolicy(enabled=False)), asyncio.get_running_loop()
@@ -72,7 +73,7 @@ async def test_an_event_is_late_unless_catching_up_has_brought_it(number: int, i
 
 async def test_an_event_that_is_not_behind_another_one_is_not_late() -> None:
     registry = DeliveryRegistry(report, AuditWriter("c", print), cast("Any", None))
-    delivery = registry.register(SubscriptionSpec("s1", ("rows",)), DeliveryOptions(), asyncio.get_running_loop(), 0.0)
+    delivery = registry.register(SubscriptionSpec("s1", ("rows",)), DeliveryOptions(), asyncio.get_running_loop())
     assert [delivery.note_out_of_order(live(n, moment)) for n, moment in enumerate((BEFORE, AFTER, AFTER, BETWEEN))] == [
         False, False, False, True,
     ]  # fmt: skip

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
 import structlog
 
-from realtime_fsm import Disposed, Event, Gap, Realtime, RetriesExhausted, RetryPolicy, State
+from realtime_fsm import Disposed, Event, Gap, Realtime, RetriesExhausted, RetryPolicy, State, UnsupportedByServer
 from realtime_fsm.fsm.inputs import Dispose, PingEnabledChanged
 from support.brokenlogs import Record, audited, lines_of
 from support.network import Network
@@ -152,6 +152,37 @@ async def test_a_log_processor_that_asks_for_all_things_at_once() -> None:
             await eventually(lambda: network.listening == {"rows", "files"})
             assert (realtime.state, rows.id, files.id) == (State.SUBSCRIBED, "s1", "s2")
         in_order(written)
+
+
+@pytest.mark.parametrize(
+    ("event", "change"), [("realtime.transition", None), ("realtime.subscription", "acknowledged"), ("realtime.gap", None)]
+)
+async def test_a_call_from_within_a_step_is_told_when_the_machine_takes_it(event: str, change: str | None) -> None:
+    """Its time in the state is that of the state after the step, and no record of the step comes behind it."""
+    network = Network()
+    realtime = network.realtime()
+    calls: list[Coroutine[Any, Any, Any]] = []
+
+    def process(record: Record) -> None:
+        if (record["event"], record.get("change")) == (event, change) and len(calls) < 6:
+            call = realtime.subscribe(f"files{len(calls)}") if len(calls) % 2 == 0 else realtime.set_presence(None)
+            calls.append(call)
+            with suppress(StopIteration, UnsupportedByServer):
+                call.send(None)  # as a task that starts eagerly
+            realtime.set_ping_enabled(len(calls) % 3 == 0)
+
+    with processor(process) as written:
+        async with realtime:
+            await realtime.subscribe("rows")
+            await asyncio.sleep(1)
+            network.socket.cut()
+            await eventually(lambda: len(network.sockets) == 2 and realtime.state is State.SUBSCRIBED)
+        in_order(written)
+        for call in calls:
+            call.close()
+    changes = [(record["change"], record.get("subscription")) for record in written if "change" in record]
+    assert ("desired", "s2") in changes
+    assert len(calls) > 0
 
 
 async def test_connect_after_a_dispose_that_waits_for_its_turn_is_refused() -> None:
