@@ -17,6 +17,9 @@ from support.recorded_walk import RecordedWalk
 from support.simlogs import SEEDS, logs_of
 from support.some import some
 
+ENOUGH = 60
+"""The records after an alteration in which the audit notices it."""
+
 
 def unnoticed(records: list[Record], indices: Iterable[int], chance: random.Random) -> list[tuple[str, Any, Record]]:
     """The alterations of some records that the audit of the log does not notice."""
@@ -79,10 +82,11 @@ def test_no_record_of_a_server_that_is_asked_by_the_address_can_be_altered() -> 
     assert unnoticed(records, range(len(records)), random.Random(0)) == []
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", SEEDS[::3])
 def test_no_record_of_a_storm_can_be_altered(seed: int) -> None:
     """A storm writes the records that a walk does not: gaps, presences, faults and handovers of a whole connection."""
     chance = random.Random(seed)
     for records in some(filter(None, logs_of(seed))):
-        kinds = {(record["event"], record.get("change")): index for index, record in enumerate(records)}
-        assert unnoticed(list(records), sorted({*kinds.values(), *chance.sample(range(len(records)), 3)}), chance) == []
+        kinds = {(record["event"], record.get("change")): index for index, record in reversed(list(enumerate(records)))}
+        for index in some({*kinds.values(), *chance.sample(range(len(records)), 2)}):
+            assert unnoticed(list(records[: index + ENOUGH]), [index], chance) == []
