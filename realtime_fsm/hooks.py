@@ -42,7 +42,7 @@ class Connection(Protocol):
 
 
 connections: WeakValueDictionary[str, Connection] = WeakValueDictionary()
-"""The connections that are not disposed of, by id."""
+"""The connections in use, by id: from the first call to the disposal."""
 
 records: list[Callable[[str, Any], object]] = []
 """Called with the level and each record, in the thread and the context of the connection."""
@@ -59,7 +59,7 @@ if hasattr(os, "register_at_fork"):  # not on Windows
 
 
 def all_connections() -> list[Connection]:
-    """Return the connections that are not disposed of; safe in any thread."""
+    """Return the connections in use; safe in any thread."""
     return [connection for reference in connections.valuerefs() if (connection := reference()) is not None]
 
 

@@ -113,7 +113,6 @@ class Driver(Calls):
         if self._prober is not None:
             self._registry.on_canary = self._prober.heard
         self._connection_id = connection_id
-        hooks.connections[connection_id] = self
         self._timer: asyncio.Handle | None = None
         self._armed_for: float | None = None  # the moment of that timer: on uvloop, the handle of one that is due has no `when`
 
@@ -174,6 +173,7 @@ class Driver(Calls):
         running = asyncio.get_running_loop()
         if self._loop is None:
             self._loop = running
+            hooks.connections[self._connection_id] = self
             self._audit.opened(self._context)
         elif self._loop is not running:
             raise WrongLoop("this Realtime")
