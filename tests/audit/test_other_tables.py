@@ -10,7 +10,10 @@ import msgspec
 import pytest
 
 from realtime_fsm import TABLE, State, diagram
+from realtime_fsm.audit.finding import describe_allowed
 from realtime_fsm.audit.report import Report
+from realtime_fsm.audit.row_facts import UNKNOWN
+from realtime_fsm.audit.tracking import TrackedConnection
 from realtime_fsm.cli.main import main as command
 from realtime_fsm.replay.log_reader import IncompleteLog, read_connection_log
 from support.brokenlogs import Record, audited, lines_of
@@ -69,7 +72,12 @@ def test_the_verdict_names_the_reason_and_the_remedy(tmp_path: Path, capsys: pyt
     assert main([log]) == 3
     told = capsys.readouterr().out
     assert f"the records are of table {OLD.fingerprint}, and this version knows {TABLE.fingerprint}; give it by --table" in told
-    assert "anything: the table of this connection is not known" in told
+    assert "--format json" in told, "the command that writes the table"
+
+
+def test_a_step_of_an_unknown_table_may_be_anything() -> None:
+    tracked = TrackedConnection("c", 1, book=UNKNOWN)
+    assert describe_allowed(tracked, "pong") == ["anything: the table of this connection is not known"]
 
 
 def test_what_another_table_allows_is_no_violation() -> None:
