@@ -40,8 +40,8 @@ class Observation:
     """
 
     def __init__(self) -> None:
-        self.dials = 0
-        self.throttled = False
+        self.dials: int = 0
+        self.throttled: bool = False
         self.pings: list[float] = []
         self._ping_at: float | None = None
         self.begin_dial()
@@ -51,7 +51,7 @@ class Observation:
         self.upgrade: float | None = None
         self.greeting: float | None = None
         self.errors: list[ErrorFrame] = []
-        self.sent = 0
+        self.sent: int = 0
         self._at = time.perf_counter()
 
     def note_upgrade(self) -> None:

@@ -41,7 +41,8 @@ class Board:
     """
 
     def __init__(self, title: str, only: Iterable[str] = (), most: int = MOST) -> None:
-        self.live, self.problem = True, ""
+        self.live: bool = True
+        self.problem: str = ""
         self._title, self._only, self._most = title, tuple(only), most
         self._views: dict[str, View] = {}
         self._stamps: dict[str, int] = {}  # when each view changed
