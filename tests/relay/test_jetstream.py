@@ -210,7 +210,7 @@ async def test_a_frozen_broker_is_left_after_the_patience() -> None:
     troubles: list[RelayError] = []
     with running_broker() as broker, patch("realtime_fsm.relay.jetstream._PATIENCE", 2):
         async with opened(broker, on_trouble=troubles.append) as sink:
-            broker.process.send_signal(signal.SIGSTOP)
+            broker.freeze()
             publishing = asyncio.create_task(sink.publish(messages(1, 2)))
             await eventually(lambda: bool(troubles))
             broker.process.send_signal(signal.SIGCONT)
