@@ -105,7 +105,7 @@ def test_without_the_package_the_error_names_the_extra() -> None:
         'BadOption instrument: it needs the package opentelemetry-api; install it with: pip install "realtime-fsm[otel]"\n'
     )
     other = run(code.replace("'opentelemetry', 'opentelemetry.context'", "'realtime_fsm.ops.telemetry_names',"))
-    assert "ModuleNotFoundError" in other.stderr, "only the missing extra is told of so"
+    assert "ModuleNotFoundError" in other.stderr, "the message about the extra hides no other missing module"
 
 
 def test_the_module_needs_no_package_and_loads_none() -> None:

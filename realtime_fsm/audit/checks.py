@@ -59,7 +59,7 @@ def _basics(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: flo
     if line.cause not in step.causes:
         return _wrong_cause(step)
     if line.cause is None and not (line.error_code is line.close_code is line.status is line.retry_after is None):
-        return RuleBreach("cause", "a code of a failure is told, and no failure")
+        return RuleBreach("cause", "the record has the code of a failure, and no cause")
     if step.of_socket and tracked.has_link is False:
         return RuleBreach("link", f"the trigger {step.trigger} needs a link, and the connection has none")
     if tracked.state is not None:

@@ -347,7 +347,7 @@ def test_a_step_without_a_failure_has_no_code_of_one(code: Record) -> None:
     assert found(audited(edited(PONG, **code))) == ("violated", "cause")
 
 
-@pytest.mark.parametrize(("whose", "verdict"), [("s1", "conformant"), ("nobody", "violated")])
+@pytest.mark.parametrize(("whose", "verdict"), [("s1", "conformant"), ("unknown", "violated")])
 def test_a_gap_is_told_until_a_withdrawn_subscription_is_removed(whose: str, verdict: str) -> None:
     withdrawn = next(index for index, record in enumerate(RECORDS) if record.get("change") == "withdrawn")
     gap = {

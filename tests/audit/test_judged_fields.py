@@ -48,7 +48,7 @@ def others(event: str, name: str, value: Any) -> Iterator[Any]:
         case str() if name == "change":
             yield from CHANGES[event]
         case str():
-            yield WORDS.get(name, "nobody")
+            yield WORDS.get(name, "unknown")
         case None if name in NEW:
             yield NEW[name]
 

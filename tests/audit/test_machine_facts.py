@@ -143,13 +143,7 @@ def test_the_facts_are_known_and_true_in_each_scene(row: AnyRow, witnesses: list
 class WitnessedWalk(RecordedWalk):
     """A walk whose facts are compared after each step."""
 
-    @property
-    def bench(self) -> Bench:
-        return self._bench
-
-    @bench.setter
-    def bench(self, bench: Bench) -> None:
-        self._bench = bench
+    def watch(self, bench: Bench) -> None:
         Witness(bench, self.records)
 
     def judge(self) -> None:

@@ -40,7 +40,7 @@ def judged_alterations(record: dict[str, Any], chance: random.Random) -> list[tu
             if not _tells_era(record["row"]):
                 altered.append(("era", _other_era(record["era"])))
         case "realtime.subscription", change:
-            altered.append(("subscription", "nobody"))
+            altered.append(("subscription", "unknown"))
             altered += [("change", other) for other in _DESIRES if change in _DESIRES[1:] and other != change]
         case "realtime.outage", change:
             altered += [("change", "closed" if change == "opened" else "opened"), ("planned", not record["planned"])]
@@ -52,7 +52,7 @@ def judged_alterations(record: dict[str, Any], chance: random.Random) -> list[tu
         case "realtime.retired", _:
             altered.append(("retired", record["retired"] + 1))
         case "realtime.gap", _:
-            altered.append(("subscription", "nobody"))
+            altered.append(("subscription", "unknown"))
     return altered
 
 

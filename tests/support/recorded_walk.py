@@ -24,6 +24,10 @@ class RecordedWalk(Walk):
     @bench.setter
     def bench(self, bench: Bench) -> None:
         self._bench = bench
+        self.watch(bench)
+
+    def watch(self, bench: Bench) -> None:
+        """Write what happens on a new workbench into `records`."""
         Scribe(bench)
 
     def teardown(self) -> None:

@@ -69,7 +69,7 @@ async def test_a_log_without_a_record_says_so(tmp_path: Path) -> None:
     log.write_text("nothing of ours\n")
     assert (await read(log)).problem == "no record of the connections that are asked for is in the log"
     log.write_bytes(b"".join(LINES))
-    assert (await read(log, board=Board("log", ["nobody"]))).problem.startswith("no record of the connections")
+    assert (await read(log, board=Board("log", ["unknown"]))).problem.startswith("no record of the connections")
 
 
 async def test_a_growing_log_is_followed_through_a_rotation(tmp_path: Path) -> None:
