@@ -17,38 +17,37 @@ from realtime_fsm.audit.worst import Worst
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from realtime_fsm.audit.downtime import Spell
     from realtime_fsm.audit.positions import LineNumbers
     from realtime_fsm.audit.report import Report
     from realtime_fsm.audit.tracking import TrackedConnection
-    from realtime_fsm.audit.watch import Spell
 
 
 class AnswerBuilder:
     """Collect how the connections stood at an instant.
 
     Args:
-        moment: the instant.
+        at: the instant.
         places: the files of the lines.
-
-    Attributes:
-        instant: watches the connections.
     """
 
-    def __init__(self, moment: datetime, places: LineNumbers) -> None:
-        self.instant: downtime.Instant = downtime.Instant(moment)
+    def __init__(self, at: datetime, places: LineNumbers) -> None:
+        self._at = at
         self._places = places
         self._counts: Counter[str] = Counter()
         self._worst: Worst[tuple[bool, float, int], Downtime] = Worst(KEPT)
         self._begins: datetime | None = None
 
-    def add(self, tracked: TrackedConnection, newest: datetime) -> None:
-        """Add a connection after its last record."""
-        standing = self.instant.conclude(tracked, newest)
-        self._counts[standing] += 1
+    def add(self, tracked: TrackedConnection, newest: datetime | None) -> None:
+        """Add a connection after its last record; `newest` is the newest moment of the log so far."""
         watch = tracked.watch
-        if watch is not None and (self._begins is None or watch.first < self._begins):
-            self._begins = watch.first
-        if watch is None or watch.spell is None or standing != downtime.DOWN:
+        if watch is None or tracked.last is None:  # none of its records could be read
+            return
+        newest = newest or tracked.last
+        standing = watch.conclude(tracked.last, newest)
+        self._counts[standing] += 1
+        self._begins = watch.first if self._begins is None else min(self._begins, watch.first)
+        if watch.spell is None or standing != downtime.DOWN:
             return
         told = self._tell(tracked, watch.spell, newest)
         self._worst.add((not told.planned, told.seconds, -tracked.first_line), lambda: told)
@@ -82,7 +81,7 @@ class AnswerBuilder:
             report: the report on the log.
             newest: its newest moment.
         """
-        counts, at = self._counts, self.instant.moment
+        counts, at = self._counts, self._at
         told = self._begins is not None and newest is not None and self._begins <= at <= newest
         return Answer(
             at=at,

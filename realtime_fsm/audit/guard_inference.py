@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from realtime_fsm.audit.decoding import FlatRecord
+    from realtime_fsm.audit.facts import Facts
     from realtime_fsm.audit.row_facts import RowFacts
-    from realtime_fsm.audit.tracking import TrackedConnection
     from realtime_fsm.fsm.table import State, Trigger
     from realtime_fsm.fsm.tablespec import Row
 
-    Fact = Callable[[TrackedConnection, FlatRecord], bool | None]
+    Fact = Callable[[Facts, FlatRecord], bool | None]
 
 URL_ERAS = frozenset({"E1", "E2", "E3"})
 """The eras of servers that read channels from the URL."""
@@ -55,125 +55,125 @@ def is_told_to_wait(line: FlatRecord) -> bool | None:
     return True if line.retry_after else is_throttled(line)
 
 
-def blamed_end(tracked: TrackedConnection, line: FlatRecord) -> bool | None:
+def blamed_end(facts: Facts, line: FlatRecord) -> bool | None:
     """Whether the error frame that announced the end of a link answered a request."""
     if line.trigger != "lost" or line.cause != "error_frame" or line.error_code != POLICY or line.source == "reconnecting":
         return False
-    return tracked.error_answered_request
+    return facts.request.error_answered
 
 
-def is_forgiven(tracked: TrackedConnection, line: FlatRecord) -> bool | None:
+def is_forgiven(facts: Facts, line: FlatRecord) -> bool | None:
     """Whether the end of a link does not count as a failed attempt, because it rejects a known request."""
-    blamed = blamed_end(tracked, line)
-    return tracked.accepted if blamed else blamed
+    blamed = blamed_end(facts, line)
+    return facts.link.accepted if blamed else blamed
 
 
-def is_refusal(tracked: TrackedConnection, line: FlatRecord) -> bool | None:
+def is_refusal(facts: Facts, line: FlatRecord) -> bool | None:
     """Whether a failure counts as a refusal of the connection."""
     if failure_code(line) != POLICY:
         return False
-    blamed = blamed_end(tracked, line)
+    blamed = blamed_end(facts, line)
     if blamed is None:
         return None
-    excused = tracked.accepted if blamed else tracked.proven
+    excused = facts.link.accepted if blamed else facts.link.proven
     return None if excused is None else not excused
 
 
-def is_fatal(tracked: TrackedConnection, line: FlatRecord) -> bool | None:
+def is_fatal(facts: Facts, line: FlatRecord) -> bool | None:
     """As `policies.verdict` judges the failure."""
     if line.cause in ("certificate_refused", "greeted_as_guest"):
         return True
     code = failure_code(line)
     if code == POLICY:
-        return _is_refused_for_good(tracked, line)
+        return _is_refused_for_good(facts, line)
     return code in (401, 403) and line.source == "reconnecting"
 
 
-def _is_refused_for_good(tracked: TrackedConnection, line: FlatRecord) -> bool | None:
-    blamed, borne = blamed_end(tracked, line), _is_borne(tracked)
+def _is_refused_for_good(facts: Facts, line: FlatRecord) -> bool | None:
+    blamed, borne = blamed_end(facts, line), _is_borne(facts)
     if blamed is None:
         return None
     if blamed:  # no record shows which subscriptions the request held, and so whether all are refused
-        return False if tracked.accepted or borne else None
-    if tracked.proven is not False:
-        return None if tracked.proven is None else False
-    if not tracked.been_up:
-        return None if tracked.been_up is None else True
+        return False if facts.link.accepted or borne else None
+    if facts.link.proven is not False:
+        return None if facts.link.proven is None else False
+    if not facts.history.been_up:
+        return None if facts.history.been_up is None else True
     return None if borne is None else not borne
 
 
-def _is_borne(tracked: TrackedConnection) -> bool | None:
+def _is_borne(facts: Facts) -> bool | None:
     """Whether one more refusal in a row is not yet too many."""
-    if tracked.policies is None:
+    if facts.policies is None:
         return None
-    most = tracked.policies.retry.attempts
+    most = facts.policies.retry.attempts
     if most is None:
         return True
-    return None if tracked.refusals is None else tracked.refusals + 1 < most
+    return None if facts.history.refusals is None else facts.history.refusals + 1 < most
 
 
-def _may_retry(tracked: TrackedConnection, line: FlatRecord) -> bool | None:
-    if tracked.policies is None:
+def _may_retry(facts: Facts, line: FlatRecord) -> bool | None:
+    if facts.policies is None:
         return None
-    retry = tracked.policies.retry
+    retry = facts.policies.retry
     first, later = retry.allows(line.attempt), retry.allows(line.attempt, been_up=True)
-    if tracked.been_up is None or (tracked.draining is not None and not tracked.complete):
+    if facts.history.been_up is None or (facts.draining is not None and not facts.complete):
         return first if first is later else None
-    if tracked.draining is not None:
+    if facts.draining is not None:
         return first
-    return later if tracked.been_up else first
+    return later if facts.history.been_up else first
 
 
-def _credentials_renewable(tracked: TrackedConnection, line: FlatRecord) -> bool | None:
-    return False if line.error_code not in (401, 403) or tracked.been_up is False else None
+def _credentials_renewable(facts: Facts, line: FlatRecord) -> bool | None:
+    return False if line.error_code not in (401, 403) or facts.history.been_up is False else None
 
 
-def _reconnect_off(tracked: TrackedConnection, _: FlatRecord) -> bool | None:
-    return None if tracked.policies is None else not tracked.policies.auto_reconnect
+def _reconnect_off(facts: Facts, _: FlatRecord) -> bool | None:
+    return None if facts.policies is None else not facts.policies.auto_reconnect
 
 
-def _without_link(tracked: TrackedConnection, _: FlatRecord) -> bool | None:
-    return None if tracked.has_link is None else not tracked.has_link
+def _without_link(facts: Facts, _: FlatRecord) -> bool | None:
+    return None if facts.link.is_open is None else not facts.link.is_open
 
 
-def _may_hurry(tracked: TrackedConnection, _: FlatRecord) -> bool | None:
-    if tracked.has_link or tracked.throttled:
+def _may_hurry(facts: Facts, _: FlatRecord) -> bool | None:
+    if facts.link.is_open or facts.next_dial.throttled:
         return False
-    return None if tracked.has_link is None or tracked.throttled is None else True
+    return None if facts.link.is_open is None or facts.next_dial.throttled is None else True
 
 
-def _wants_channels(tracked: TrackedConnection, line: FlatRecord) -> bool | None:
-    if line.error_code != POLICY or tracked.dialed_in_url or (line.era == Era.E4 and tracked.refusals == 0):
+def _wants_channels(facts: Facts, line: FlatRecord) -> bool | None:
+    if line.error_code != POLICY or facts.link.in_url or (line.era == Era.E4 and facts.history.refusals == 0):
         return False
-    if line.era == Era.E4 and tracked.refusals is None:
+    if line.era == Era.E4 and facts.history.refusals is None:
         return None
-    if tracked.policies is None or tracked.dialed_in_url is None:
+    if facts.policies is None or facts.link.in_url is None:
         return None
-    return tracked.policies.era is None
+    return facts.policies.era is None
 
 
-def _newcomers_blamed(tracked: TrackedConnection, line: FlatRecord) -> bool | None:
-    if line.error_code in (401, 403) or drops_message(line) or tracked.dialed_in_url is False:
+def _newcomers_blamed(facts: Facts, line: FlatRecord) -> bool | None:
+    if line.error_code in (401, 403) or drops_message(line) or facts.link.in_url is False:
         return False
-    return tracked.rejected > 0 if tracked.complete else None
+    return facts.last_step.rejected > 0 if facts.complete else None
 
 
-def _handover_due(tracked: TrackedConnection, _: FlatRecord) -> bool | None:
-    if tracked.dialed_in_url is False or (tracked.complete and tracked.desired <= tracked.acknowledged):
+def _handover_due(facts: Facts, _: FlatRecord) -> bool | None:
+    if facts.link.in_url is False or (facts.complete and facts.subscriptions.desired <= facts.subscriptions.acknowledged):
         return False
     return None
 
 
-def _all_closed(tracked: TrackedConnection, _: FlatRecord) -> bool | None:
-    return None if tracked.awaits is None or not tracked.complete else tracked.awaits <= 1
+def _all_closed(facts: Facts, _: FlatRecord) -> bool | None:
+    return None if facts.next_dial.awaits is None or not facts.complete else facts.next_dial.awaits <= 1
 
 
-def _while_old_link_delivers(tracked: TrackedConnection, _: FlatRecord) -> bool | None:
-    return False if tracked.complete and tracked.draining is None else None
+def _while_old_link_delivers(facts: Facts, _: FlatRecord) -> bool | None:
+    return False if facts.complete and facts.draining is None else None
 
 
-def _request_blamed(tracked: TrackedConnection, _: FlatRecord) -> bool | None:
-    return tracked.request_in_flight
+def _request_blamed(facts: Facts, _: FlatRecord) -> bool | None:
+    return facts.request.in_flight
 
 
 INFERRED_GUARDS: dict[str, Fact] = {
@@ -190,7 +190,7 @@ INFERRED_GUARDS: dict[str, Fact] = {
     Guard.CAN_DIAL_EARLY: _may_hurry,
     Guard.ATTEMPT_DUE: _without_link,
     Guard.ERROR_ANSWERS_REQUEST: _request_blamed,
-    Guard.REPETITION_DUE: lambda tracked, _: False if tracked.erred is False else None,
+    Guard.REPETITION_DUE: lambda facts, _: False if facts.request.erred is False else None,
     Guard.REPLY_OVERDUE: lambda _, line: line.cause == "reply_overdue",
     Guard.HEARD_SINCE_PING: lambda _, line: line.cause is None,
     Guard.RATE_LIMITED: lambda _, line: drops_message(line),
@@ -232,14 +232,14 @@ class RowChoiceCheck:
         """Whether the records tell nothing about it."""
         return not self._own and not self._before
 
-    def __call__(self, tracked: TrackedConnection, line: FlatRecord, _: RowFacts, __: float) -> RuleBreach | None:
+    def __call__(self, facts: Facts, line: FlatRecord, _: RowFacts, __: float) -> RuleBreach | None:
         """Check the choice."""
-        for name, fact in self._own:
-            if fact(tracked, line) is False:
+        for name, held in self._own:
+            if held(facts, line) is False:
                 return RuleBreach("row", f"rule {self._row} does not apply: its guard {name} cannot have held")
-        for row, facts in self._before:
-            for fact in facts:
-                if not fact(tracked, line):
+        for row, guards in self._before:
+            for held in guards:
+                if not held(facts, line):
                     break
             else:
                 return RuleBreach("row", f"rule {self._row} does not apply: {row} comes before it, and all of its guards held")

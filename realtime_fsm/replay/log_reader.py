@@ -14,7 +14,7 @@ from realtime_fsm.audit.report import Location
 from realtime_fsm.audit.secret_scan import REDACTED, looks_secret
 from realtime_fsm.audit.shapes import MARK, Shapes
 from realtime_fsm.audit.sources import Unreadable, open_log, read_lines, sort_by_content
-from realtime_fsm.audit.tracking import Policies
+from realtime_fsm.audit.policies import Policies
 from realtime_fsm.auditlog.records import (
     RECORDS,
     SCHEMA,

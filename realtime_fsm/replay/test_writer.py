@@ -25,7 +25,7 @@ from realtime_fsm.replay.inputs import CHANNEL, PLACEHOLDER
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from realtime_fsm.audit.tracking import Policies
+    from realtime_fsm.audit.policies import Policies
     from realtime_fsm.fsm.canary_policy import Canary
     from realtime_fsm.fsm.commands import StepResult
     from realtime_fsm.fsm.policies import PingPolicy
