@@ -8,8 +8,25 @@ from realtime_fsm.audit.deadline_checks import delay_bounds
 from realtime_fsm.audit.facts import MINUS_INFINITY, WINDOW, Budget, Link, Request
 from realtime_fsm.audit.guard_inference import URL_ERAS, drops_message, is_refusal, is_told_to_wait
 from realtime_fsm.audit.handovers import begin_handover, look_for_completion, resume
-from realtime_fsm.audit.row_facts import DISCONNECTED, DISPOSING, ERROR, PING, RECONNECTING, UNSUBSCRIBED, told_facts
-from realtime_fsm.fsm.names import Effect
+from realtime_fsm.audit.row_facts import (
+    CLOSE_FIRST,
+    DIAL,
+    DISCONNECTED,
+    DISPOSING,
+    DRAIN_LINK,
+    ERROR,
+    EXPECT_FIRST_LINK,
+    FIND_ERA,
+    PING,
+    RECONNECTING,
+    RESET_ATTEMPTS,
+    RESTORE_IDENTITY,
+    RESUME_LINK,
+    SCHEDULE_RETRY,
+    UNSUBSCRIBED,
+    USE_URL_SUBSCRIPTIONS,
+    told_facts,
+)
 from realtime_fsm.fsm.table import LIVE, State, Trigger
 from realtime_fsm.protocol.eras import Era
 
@@ -34,7 +51,7 @@ def resync(facts: Facts, line: FlatRecord, step: RowFacts | None) -> None:
     facts.attempt, facts.budget.sends = max(0, line.attempt), max(0, line.sends)
     if step is not None:
         facts.budget.sends -= step.must_send
-        if step.effects >= {Effect.RESET_ATTEMPTS, Effect.DIAL} and line.attempt > 0:
+        if step.effects >= {RESET_ATTEMPTS, DIAL} and line.attempt > 0:
             facts.newest_link -= 1
     if line.source in LIVE:
         facts.link.is_open = True
@@ -47,7 +64,7 @@ def doubt(facts: Facts, step: RowFacts) -> None:
     effects = step.effects
     if step.may_send and not step.pings:
         facts.request.in_flight = facts.request.put_back = None
-    if Effect.DIAL in effects and Effect.RESET_ATTEMPTS not in effects:
+    if DIAL in effects and RESET_ATTEMPTS not in effects:
         facts.link.is_open = None
 
 
@@ -148,8 +165,8 @@ def _note_frames(facts: Facts, line: FlatRecord, step: RowFacts, t: float) -> No
 def _note_link(facts: Facts, line: FlatRecord, step: RowFacts, t: float) -> None:
     """Note the effects on the link, and on the next dial."""
     effects, link, next_dial, history = step.effects, facts.link, facts.next_dial, facts.history
-    plans_retry, resets = Effect.SCHEDULE_RETRY in effects, Effect.RESET_ATTEMPTS in effects
-    waits = plans_retry or (Effect.RESTORE_IDENTITY in effects and is_told_to_wait(line))
+    plans_retry, resets = SCHEDULE_RETRY in effects, RESET_ATTEMPTS in effects
+    waits = plans_retry or (RESTORE_IDENTITY in effects and is_told_to_wait(line))
     if plans_retry:
         refused = is_refusal(facts, line)
         history.refusals = (
@@ -157,9 +174,9 @@ def _note_link(facts: Facts, line: FlatRecord, step: RowFacts, t: float) -> None
         )
     if step.trigger == SERVER_ERROR and not step.may_send:
         facts.request.in_flight = facts.request.error_answered = False
-    if Effect.CLOSE_FIRST in effects:
+    if CLOSE_FIRST in effects:
         next_dial.awaits = None if link.is_open is None else link.is_open + (facts.draining is not None)
-    if Effect.DRAIN_LINK in effects and facts.draining is None:
+    if DRAIN_LINK in effects and facts.draining is None:
         begin_handover(facts)
     if step.drops:
         link.is_open = facts.request.in_flight = facts.request.error_answered = False
@@ -169,7 +186,7 @@ def _note_link(facts: Facts, line: FlatRecord, step: RowFacts, t: float) -> None
         held = next_dial.not_before - t
         next_dial.throttled = held > 0 or is_told_to_wait(line)
         next_dial.retry = None if facts.policies is None else (t, *delay_bounds(facts.policies, line, held))
-    elif Effect.DIAL in effects:
+    elif DIAL in effects:
         next_dial.retry = None
     if step.closes_draining:
         facts.draining = None
@@ -177,30 +194,30 @@ def _note_link(facts: Facts, line: FlatRecord, step: RowFacts, t: float) -> None
     facts.era = line.era
     if resets:
         history.refusals, next_dial.not_before = 0, MINUS_INFINITY
-    if Effect.EXPECT_FIRST_LINK in effects:
+    if EXPECT_FIRST_LINK in effects:
         history.been_up = False
-    elif Effect.RESTORE_IDENTITY in effects:
+    elif RESTORE_IDENTITY in effects:
         history.been_up = history.ever_up
     if line.link > facts.newest_link:
         next_dial.awaits, next_dial.throttled = 0, False
         facts.link = Link(line.link, is_open=True, dialed_at=t, in_url=next_dial.in_url)
         facts.request, facts.budget = Request(), Budget(line.sends)
     facts.newest_link, facts.attempt = line.link, line.attempt
-    if Effect.RESUME_LINK in effects:
+    if RESUME_LINK in effects:
         resume(facts, line, t)
 
 
 def _note_way(facts: Facts, era: str | None, step: RowFacts, *, waits: bool | None) -> None:
     """Note whether the next dial asks for channels in the URL."""
     effects, next_dial = step.effects, facts.next_dial
-    finds_era = Effect.FIND_ERA in effects
-    if Effect.USE_URL_SUBSCRIPTIONS in effects:
+    finds_era = FIND_ERA in effects
+    if USE_URL_SUBSCRIPTIONS in effects:
         next_dial.in_url, next_dial.doubtful = True, False
     elif finds_era or waits:
         if finds_era:
             next_dial.doubtful = None if facts.policies is None else era == Era.E3 and facts.policies.era is None
         next_dial.in_url = _asks_in_url(facts, era, covered=not finds_era and facts.draining is not None)
-    elif Effect.RESET_ATTEMPTS in effects and step.source in LIVE:  # in `reconnecting` the machine dials again as it did
+    elif RESET_ATTEMPTS in effects and step.source in LIVE:  # in `reconnecting` the machine dials again as it did
         next_dial.in_url = era in URL_ERAS
 
 
