@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from realtime_fsm.audit.deadline_checks import delay_bounds
-from realtime_fsm.audit.facts import MINUS_INFINITY, WINDOW, Budget, Link, Request
+from realtime_fsm.audit.facts import LIMIT, MINUS_INFINITY, WINDOW, Budget, Link, Request
 from realtime_fsm.audit.guard_inference import URL_ERAS, drops_message, is_refusal, is_told_to_wait
 from realtime_fsm.audit.handovers import begin_handover, look_for_completion, resume
 from realtime_fsm.audit.row_facts import (
@@ -68,25 +68,24 @@ def doubt(facts: Facts, step: RowFacts) -> None:
         facts.link.is_open = None
 
 
-def apply_step(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: float, *, detail: bool) -> None:
+def apply_step(tracked: TrackedConnection, facts: Facts, line: FlatRecord, step: RowFacts, t: float, *, detail: bool) -> None:
     """Apply a step.
 
     Args:
         tracked: the connection.
+        facts: its facts.
         line: the record.
         step: the facts of its transition rule.
         t: its time, in seconds of the connection.
         detail: whether to keep the timeline.
     """
-    facts = tracked.facts
-    clock, was_draining = facts.clock, facts.draining is not None
+    clock, last, was_draining = facts.clock, facts.last_step, facts.draining is not None
     clock.now = clock.noted = t
     clock.now_at = line.timestamp
     if line.at is not None:
         clock.origin = line.at - t
     if detail:
         clock.wall = line.timestamp.timestamp() - t
-    last = facts.last_step
     last.dials, last.rejected, last.next_triggers = line.link - facts.newest_link, 0, None
     last.ping_took = line.dwell if step.source == PING else None
     if step.answers:
@@ -94,7 +93,7 @@ def apply_step(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: 
     if step.may_send:
         _note_frames(facts, line, step, t)
     if step.changes:
-        _enter(tracked, line, step, t)
+        _enter(tracked, facts, line, step, t)
     elif step.trigger == OPENED:
         facts.link.opened_at = t
     elif step.trigger == CLOSED:
@@ -130,7 +129,7 @@ def follow_step(tracked: TrackedConnection, line: FlatRecord, *, detail: bool) -
     if facts.state != line.source:
         resync(facts, line, None)
     facts.complete = False
-    apply_step(tracked, line, step, facts.entered + max(0.0, line.dwell), detail=detail)
+    apply_step(tracked, facts, line, step, facts.entered + max(0.0, line.dwell), detail=detail)
     facts.newest_link, facts.attempt = line.link, line.attempt
     return step
 
@@ -156,7 +155,9 @@ def _note_frames(facts: Facts, line: FlatRecord, step: RowFacts, t: float) -> No
             request.put_back = False
         request.in_flight = False
     if line.sends > budget.sends:
-        budget.add(t)
+        if len(budget.sent) == LIMIT:
+            budget.forget_old(t)
+        budget.sent.append(t)
         if not step.pings:
             request.in_flight, request.asked_at, request.put_back = True, t, False
     budget.sends = line.sends
@@ -240,11 +241,10 @@ def _note_era(facts: Facts, era: str | None) -> None:
     facts.era = era
 
 
-def _enter(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: float) -> None:
+def _enter(tracked: TrackedConnection, facts: Facts, line: FlatRecord, step: RowFacts, t: float) -> None:
     """Leave a state and enter another one."""
     tracked.leave_state(t)
-    facts, dest = tracked.facts, step.dest
-    outages, before_ping = facts.outages, facts.state_before_ping
+    outages, before_ping, dest = facts.outages, facts.state_before_ping, step.dest
     if step.trigger == PONG:
         tracked.stats.pings.add(line.dwell)
     if dest == UNSUBSCRIBED and before_ping != UNSUBSCRIBED:

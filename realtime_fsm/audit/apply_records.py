@@ -32,9 +32,9 @@ _TRIGGERS = {"acknowledged": ("acknowledged",), "rejected": ("server_error", "ac
 """The triggers of the steps that make a record of a subscription, each of which comes before the record of its step."""
 
 
-def apply_record(tracked: TrackedConnection, line: FlatRecord) -> RuleBreach | None:
+def apply_record(tracked: TrackedConnection, facts: Facts, line: FlatRecord) -> RuleBreach | None:
     """Apply a record of another kind than a step, and check it."""
-    facts, who = tracked.facts, line.subscription
+    who = line.subscription
     if line.link != facts.newest_link and facts.state is not None:
         return RuleBreach("link", f"the link is {facts.newest_link}, and only a step changes it")
     if who and who not in facts.subscriptions.desired and looks_secret(who):

@@ -107,9 +107,8 @@ class Auditor:
     def feed(self, lines: Iterable[bytes]) -> None:
         """Judge lines."""
         places, reporter, take = self._places, self._reporter, self._connections.take
-        for line in lines:
-            places.number = number = places.number + 1
-            reporter.here = number, line
+        for here in enumerate(lines, places.number + 1):
+            places.number, line = reporter.here = here
             try:
                 record = decode_fast(line)
             except (msgspec.MsgspecError, ValueError):

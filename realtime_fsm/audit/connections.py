@@ -103,7 +103,7 @@ class Connections:
             return None
         tracked = self._ended.get(identifier)
         if tracked is None:
-            tracked = self.live[identifier] = TrackedConnection(identifier, self._reporter.places.number)
+            tracked = self.live[identifier] = TrackedConnection(identifier, self._reporter.here[0])
             if self._window.is_all:
                 tracked.first = record.timestamp
             if looks_secret(identifier):

@@ -104,11 +104,9 @@ class Budget:
     is_known: bool = True  # whether `sent` holds every frame of the last `WINDOW`
     closed_until: float = MINUS_INFINITY  # after a 1013
 
-    def add(self, t: float) -> None:
-        """Count a frame, and forget those that have left the window once there are many."""
-        if len(self.sent) == LIMIT:
-            self.sent[:] = [sent for sent in self.sent if t - sent < WINDOW - ROUNDING]
-        self.sent.append(t)
+    def forget_old(self, t: float) -> None:
+        """Forget the frames that have left the window."""
+        self.sent[:] = [sent for sent in self.sent if t - sent < WINDOW - ROUNDING]
 
 
 @dataclass(slots=True, eq=False)

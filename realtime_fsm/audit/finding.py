@@ -34,13 +34,11 @@ class Reporter:
         fail_on: the rules whose findings count as violations, whatever their weight.
 
     Attributes:
-        places: the files of the lines.
         here: the number of the line that is judged, and the line.
     """
 
     def __init__(self, builder: ReportBuilder, places: LineNumbers, window: Window, fail_on: Collection[str]) -> None:
-        self._builder, self._window, self._fail_on = builder, window, frozenset(fail_on)
-        self.places: LineNumbers = places
+        self._builder, self._places, self._window, self._fail_on = builder, places, window, frozenset(fail_on)
         self.here: tuple[int, bytes] = 0, b""
 
     def report(self, tracked: TrackedConnection, said: RuleBreach) -> bool:
@@ -60,12 +58,12 @@ class Reporter:
 
     def report_line(self, said: RuleBreach) -> None:
         """Note a finding about a line that names no connection."""
-        place, record = self.places.of(self.here[0]), decode_redacted(self.here[1])
+        place, record = self._places.of(self.here[0]), decode_redacted(self.here[1])
         weight = weigh(said.rule, self._fail_on)
         self._builder.add_unattributed(Finding(said.rule, weight.value, said.text, place, None, record))
 
     def _finding(self, tracked: TrackedConnection, said: RuleBreach) -> Finding:
-        weight, places = weigh(said.rule, self._fail_on), self.places
+        weight, places = weigh(said.rule, self._fail_on), self._places
         place, record = places.of(self.here[0]), decode_redacted(self.here[1])
         name = masked(tracked.connection_id)
         if weight is Severity.NOTE:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from realtime_fsm.audit.collector import ReportBuilder
     from realtime_fsm.audit.decoding import FlatRecord
+    from realtime_fsm.audit.facts import Facts
     from realtime_fsm.audit.finding import Reporter
     from realtime_fsm.audit.row_facts import Rulebook
     from realtime_fsm.audit.tracking import TrackedConnection
@@ -71,9 +72,9 @@ class Judge:
         if record.machine != tracked.machine:
             self._change_table(tracked, record)
         if record.row or record.event == TRANSITION:
-            self._step(tracked, record)
+            self._step(tracked, facts, record)
         else:
-            self._note(tracked, record)
+            self._note(tracked, facts, record)
         here = self._reporter.here
         if tracked.watch is not None:
             tracked.watch.after(record, here[0])
@@ -114,8 +115,8 @@ class Judge:
             text = f"the records are of {which}, and this version knows {', '.join(self._books)}; {remedy}"
             self._report(tracked, RuleBreach("table", text))
 
-    def _step(self, tracked: TrackedConnection, line: FlatRecord) -> None:
-        facts, book = tracked.facts, tracked.book
+    def _step(self, tracked: TrackedConnection, facts: Facts, line: FlatRecord) -> None:
+        book = tracked.book
         if book is UNKNOWN:
             followed = follow_step(tracked, line, detail=self._detail)
             if followed is not None and followed.gives_up:
@@ -151,7 +152,7 @@ class Judge:
             self._rows[step.id] += 1
         if self._detail:
             self._dwells.setdefault(step.id, Histogram()).add(line.dwell)
-        apply_step(tracked, line, step, t, detail=self._detail)
+        apply_step(tracked, facts, line, step, t, detail=self._detail)
         if believed:
             doubt(facts, step)
         if step.gives_up:
@@ -162,10 +163,10 @@ class Judge:
             self._on_outage(line)
         self._report(tracked, RuleBreach("error", f"the connection gives up: {line.cause}"))
 
-    def _note(self, tracked: TrackedConnection, line: FlatRecord) -> None:
+    def _note(self, tracked: TrackedConnection, facts: Facts, line: FlatRecord) -> None:
         if tracked.book is UNKNOWN:
-            tracked.facts.newest_link = line.link
-        breach = apply_record(tracked, line)
+            facts.newest_link = line.link
+        breach = apply_record(tracked, facts, line)
         if self._on_outage is not None and line.event == OUTAGE:
             self._on_outage(line)
         if breach is not None:

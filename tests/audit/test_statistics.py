@@ -12,8 +12,8 @@ import msgspec
 import pytest
 
 from bench.auditlog import run
-from realtime_fsm.audit import auditor
 from realtime_fsm.audit import collector as ledger
+from realtime_fsm.audit import connections
 from realtime_fsm.audit.auditor import Auditor
 from realtime_fsm.audit.formats.text import life_lines
 from realtime_fsm.audit.histogram import Histogram
@@ -71,7 +71,8 @@ def test_percentiles_are_within_one_per_cent() -> None:
 def test_nothing_and_everything_have_a_bucket() -> None:
     histogram = Histogram()
     assert histogram.percentile(50) is None
-    histogram.extend([0.0, 1e-7, 1e12] * 50)
+    for seconds in [0.0, 1e-7, 1e12] * 50:
+        histogram.add(seconds)
     assert histogram.percentile(50) == pytest.approx(1e-6, rel=0.01)
     assert (histogram.most, histogram.count) == (1e12, 150)
 
@@ -79,7 +80,8 @@ def test_nothing_and_everything_have_a_bucket() -> None:
 @pytest.mark.parametrize(("name", "value"), [("count", 2), ("total", 5.0), ("most", 3.0)])
 def test_a_size_of_a_histogram_counts_what_has_just_come(name: str, value: float) -> None:
     histogram = Histogram()
-    histogram.extend([2.0, 3.0])
+    histogram.add(2.0)
+    histogram.add(3.0)
     assert getattr(histogram, name) == value
 
 
@@ -97,7 +99,7 @@ def test_memory_does_not_grow_with_the_connections_that_have_ended(monkeypatch: 
         return peak
 
     monkeypatch.setattr(ledger, "KEPT", 20)
-    monkeypatch.setattr(auditor, "MAX_ENDED_TRACKED", 20)
+    monkeypatch.setattr(connections, "MAX_ENDED_TRACKED", 20)
     fed(100)  # what is made once
     few, many = fed(100), fed(300)
     assert many < few * 1.2
