@@ -86,8 +86,8 @@ def apply_step(tracked: TrackedConnection, facts: Facts, line: FlatRecord, step:
         clock.origin = line.at - t
     if detail:
         clock.wall = line.timestamp.timestamp() - t
-    last.dials, last.rejected, last.next_triggers = line.link - facts.newest_link, 0, None
-    last.ping_took = line.dwell if step.source == PING else None
+    last.record, last.dials = line, line.link - facts.newest_link
+    last.rejected, last.next_triggers = 0, None
     if step.answers:
         facts.request.erred = step.trigger == SERVER_ERROR
     if step.may_send:

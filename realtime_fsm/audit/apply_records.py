@@ -9,7 +9,7 @@ from realtime_fsm.audit.facts import MINUS_INFINITY, OpenOutage
 from realtime_fsm.audit.formats.text_utils import pluralize
 from realtime_fsm.audit.handovers import look_for_completion
 from realtime_fsm.audit.policies import Policies
-from realtime_fsm.audit.row_facts import DISPOSING, SUBSCRIBED, UNSUBSCRIBED
+from realtime_fsm.audit.row_facts import DISPOSING, PING, SUBSCRIBED, UNSUBSCRIBED
 from realtime_fsm.audit.rules import ROUNDING, SINGLE, RuleBreach
 from realtime_fsm.audit.secret_scan import looks_secret, secret_fields
 from realtime_fsm.auditlog.records import RETIRED
@@ -58,9 +58,9 @@ def _differ(told: float, known: float) -> bool:
 
 
 def _ping(_: TrackedConnection, facts: Facts, line: FlatRecord) -> RuleBreach | None:
-    took = facts.last_step.ping_took
-    if took is not None and _differ(line.round_trip, took):
-        return RuleBreach("clock", f"the answer came after {took:.6f} s in 'ping'")
+    step = facts.last_step.record
+    if step is not None and step.source == PING and _differ(line.round_trip, step.dwell):
+        return RuleBreach("clock", f"the answer came after {step.dwell:.6f} s in 'ping'")
     return None
 
 

@@ -151,7 +151,7 @@ class Auditor:
             if isinstance(made, ExtendedRecord):
                 self._connections.take(made.line, made.secrets)
             elif isinstance(made, BadRecord):
-                self._connections.take(made)
+                self._connections.take_bad(made)
             elif self._stranger is None and MARK in line:
                 self._stranger = number, line
 

@@ -92,9 +92,9 @@ def _basics(facts: Facts, line: FlatRecord, step: RowFacts, t: float) -> RuleBre
             return RuleBreach("clock", f"{clock.now - facts.entered:.6f} s had passed in {line.source} before")
         if t < clock.noted - ROUNDING:
             return RuleBreach("clock", f"a record tells of {clock.noted - t:.6f} s later")
-        if clock.origin is not None and line.at is not None:
+        if line.at is not None and clock.origin is not None and abs(line.at - clock.origin - t) > ROUNDING:
             told = line.at - clock.origin
-            if abs(told - t) > ROUNDING and abs(told - t) > ROUNDING + _blur(line.at):
+            if abs(told - t) > ROUNDING + _blur(line.at):
                 return RuleBreach("clock", f"by the clock of the machine (`at`) the dwell is {told - facts.entered:.6f} s")
         if expected is not None and step.trigger not in expected:
             return RuleBreach("request", f"a record tells of an answer, and the step is {step.trigger}")

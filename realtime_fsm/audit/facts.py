@@ -39,8 +39,8 @@ class Clock:
 class LastStep:
     """The facts of the last step that the records between two steps must fit."""
 
+    record: FlatRecord | None = None
     dials: int = 0
-    ping_took: float | None = None  # where the step has left `ping`
     rejected: int = 0  # subscriptions since the step
     next_triggers: tuple[str, ...] | None = None  # one of them is the trigger of the next step
 
