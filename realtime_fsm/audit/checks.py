@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from realtime_fsm.audit.deadline_checks import deadline_of, delay
 from realtime_fsm.audit.facts import LIMIT, WINDOW
-from realtime_fsm.audit.guard_inference import URL_ERAS, RowChoiceCheck, is_forgiven, is_told_to_wait
+from realtime_fsm.audit.guard_inference import URL_ERAS, choice_of, is_forgiven, is_told_to_wait
 from realtime_fsm.audit.row_facts import (
     CLOSE_FIRST,
     DIAL,
@@ -230,10 +230,9 @@ def _with_checks(book: Rulebook) -> Rulebook:
 def _checks_of(step: RowFacts, table: Table[State, Trigger]) -> Iterator[Check]:
     """Choose the checks of a transition rule, in their order."""
     row, effects = step.row, step.effects
-    choice = RowChoiceCheck(step, table.cells[row.source, row.trigger])
     checks: tuple[tuple[Check | None, bool], ...] = (
         (_basics, True),
-        (choice, not choice.is_empty),
+        (choice_of(step, table.cells[row.source, row.trigger]), True),
         (_answered, row.trigger is Trigger.ACKNOWLEDGED),
         (deadline_of(step), True),
         (delay, row.source is State.RECONNECTING and DIAL in effects and RESET_ATTEMPTS not in effects),

@@ -6,12 +6,11 @@ Design: both are rare, so only a line that the strict decoder refuses comes here
 from __future__ import annotations
 
 import re
-from json import JSONDecoder
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from realtime_fsm.audit.shapes import MARK
+from realtime_fsm.audit.shapes import MARK, decode_first
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 LONGEST = 1 << 20
 """The most bytes of a record that is joined from its parts."""
 _CRI = re.compile(rb"(\d{4}-\d\d-\d\dT\S+ (stdout|stderr) )([PF])((?::\S*)? )")
-_decode_first = JSONDecoder().raw_decode
 
 
 class Framing:
@@ -79,7 +77,7 @@ def _split(line: bytes) -> Iterator[bytes]:
     start = _begin_of(text)
     while start >= 0:
         try:
-            value, end = _decode_first(text, start)
+            value, end = decode_first(text, start)
         except (ValueError, RecursionError):
             yield text[start:].encode()
             return

@@ -1,7 +1,7 @@
 """The guards, as far as records show whether they held.
 
-Design: no record shows the guards that are missing in `INFERRED_GUARDS`. The audit believes that these held where their row
-was taken.
+Design: no record shows the guards that are missing in `INFERRED_GUARDS`. The audit believes that these held where their
+transition rule was taken.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from realtime_fsm.audit.decoding import FlatRecord
     from realtime_fsm.audit.facts import Facts
-    from realtime_fsm.audit.row_facts import RowFacts
+    from realtime_fsm.audit.row_facts import Check, RowFacts
     from realtime_fsm.fsm.table import State, Trigger
     from realtime_fsm.fsm.tablespec import Row
 
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 URL_ERAS = frozenset({"E1", "E2", "E3"})
 """The eras of servers that read channels from the URL."""
 TOO_MANY_REQUESTS = 429
+
+
+def _not(fact: bool | None) -> bool | None:
+    return None if fact is None else not fact
 
 
 def failure_code(line: FlatRecord) -> int | str | None:
@@ -75,8 +79,7 @@ def is_refusal(facts: Facts, line: FlatRecord) -> bool | None:
     blamed = blamed_end(facts, line)
     if blamed is None:
         return None
-    excused = facts.link.accepted if blamed else facts.link.proven
-    return None if excused is None else not excused
+    return _not(facts.link.accepted if blamed else facts.link.proven)
 
 
 def is_fatal(facts: Facts, line: FlatRecord) -> bool | None:
@@ -96,10 +99,8 @@ def _is_refused_for_good(facts: Facts, line: FlatRecord) -> bool | None:
     if blamed:  # no record shows which subscriptions the request held, and so whether all are refused
         return False if facts.link.accepted or borne else None
     if facts.link.proven is not False:
-        return None if facts.link.proven is None else False
-    if not facts.history.been_up:
-        return None if facts.history.been_up is None else True
-    return None if borne is None else not borne
+        return _not(facts.link.proven)
+    return _not(borne if facts.history.been_up else facts.history.been_up)
 
 
 def _is_borne(facts: Facts) -> bool | None:
@@ -126,14 +127,6 @@ def _may_retry(facts: Facts, line: FlatRecord) -> bool | None:
 
 def _credentials_renewable(facts: Facts, line: FlatRecord) -> bool | None:
     return False if line.error_code not in (401, 403) or facts.history.been_up is False else None
-
-
-def _reconnect_off(facts: Facts, _: FlatRecord) -> bool | None:
-    return None if facts.policies is None else not facts.policies.auto_reconnect
-
-
-def _without_link(facts: Facts, _: FlatRecord) -> bool | None:
-    return None if facts.link.is_open is None else not facts.link.is_open
 
 
 def _may_hurry(facts: Facts, _: FlatRecord) -> bool | None:
@@ -164,16 +157,8 @@ def _handover_due(facts: Facts, _: FlatRecord) -> bool | None:
     return None
 
 
-def _all_closed(facts: Facts, _: FlatRecord) -> bool | None:
-    return None if facts.next_dial.awaits is None or not facts.complete else facts.next_dial.awaits <= 1
-
-
 def _while_old_link_delivers(facts: Facts, _: FlatRecord) -> bool | None:
     return False if facts.complete and facts.draining is None else None
-
-
-def _request_blamed(facts: Facts, _: FlatRecord) -> bool | None:
-    return facts.request.in_flight
 
 
 INFERRED_GUARDS: dict[str, Fact] = {
@@ -182,14 +167,16 @@ INFERRED_GUARDS: dict[str, Fact] = {
     Guard.NEW_SUBSCRIPTIONS_REJECTED: _newcomers_blamed,
     Guard.CREDENTIALS_RENEWABLE: _credentials_renewable,
     Guard.HANDOVER_DUE: _handover_due,
-    Guard.ALL_CLOSED: _all_closed,
+    Guard.ALL_CLOSED: lambda facts, _: (
+        None if not facts.complete or facts.next_dial.awaits is None else facts.next_dial.awaits <= 1
+    ),
     Guard.USER_CHANGED: _while_old_link_delivers,
     Guard.CAN_RESUME: _while_old_link_delivers,
     Guard.MAY_RETRY: _may_retry,
-    Guard.RECONNECT_OFF: _reconnect_off,
+    Guard.RECONNECT_OFF: lambda facts, _: None if facts.policies is None else not facts.policies.auto_reconnect,
     Guard.CAN_DIAL_EARLY: _may_hurry,
-    Guard.ATTEMPT_DUE: _without_link,
-    Guard.ERROR_ANSWERS_REQUEST: _request_blamed,
+    Guard.ATTEMPT_DUE: lambda facts, _: _not(facts.link.is_open),
+    Guard.ERROR_ANSWERS_REQUEST: lambda facts, _: facts.request.in_flight,
     Guard.REPETITION_DUE: lambda facts, _: False if facts.request.erred is False else None,
     Guard.REPLY_OVERDUE: lambda _, line: line.cause == "reply_overdue",
     Guard.HEARD_SINCE_PING: lambda _, line: line.cause is None,
@@ -208,39 +195,30 @@ def _is_out(guard: str, step: RowFacts) -> bool:
     return guard == Guard.IS_FATAL and step.causes == {None}
 
 
-class RowChoiceCheck:
-    """Whether a transition rule is the first of its cell whose guards held, as far as the records tell.
+def choice_of(step: RowFacts, cell: tuple[Row[State, Trigger], ...]) -> Check | None:
+    """Make the check that a transition rule is the first of its cell whose guards held; None where the records tell nothing.
 
     Args:
         step: the facts of the rule.
         cell: all rules of its cell, in order.
     """
+    own = tuple((name, INFERRED_GUARDS[name]) for name in step.row.guards if name in INFERRED_GUARDS)
+    before = tuple(
+        (row.id, tuple(INFERRED_GUARDS[name] for name in row.guards))
+        for row in cell[: cell.index(step.row)]
+        if all(name in INFERRED_GUARDS and not _is_out(name, step) for name in row.guards)
+    )
 
-    __slots__ = ("_before", "_own", "_row")
-
-    def __init__(self, step: RowFacts, cell: tuple[Row[State, Trigger], ...]) -> None:
-        self._row = step.id
-        self._own = tuple((name, INFERRED_GUARDS[name]) for name in step.row.guards if name in INFERRED_GUARDS)
-        self._before = tuple(
-            (row.id, tuple(INFERRED_GUARDS[name] for name in row.guards))
-            for row in cell[: cell.index(step.row)]
-            if all(name in INFERRED_GUARDS and not _is_out(name, step) for name in row.guards)
-        )
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether the records tell nothing about it."""
-        return not self._own and not self._before
-
-    def __call__(self, facts: Facts, line: FlatRecord, _: RowFacts, __: float) -> RuleBreach | None:
-        """Check the choice."""
-        for name, held in self._own:
+    def check(facts: Facts, line: FlatRecord, _: RowFacts, __: float) -> RuleBreach | None:
+        for name, held in own:
             if held(facts, line) is False:
-                return RuleBreach("row", f"rule {self._row} does not apply: its guard {name} cannot have held")
-        for row, guards in self._before:
+                return RuleBreach("row", f"rule {step.id} does not apply: its guard {name} cannot have held")
+        for row, guards in before:
             for held in guards:
                 if not held(facts, line):
                     break
             else:
-                return RuleBreach("row", f"rule {self._row} does not apply: {row} comes before it, and all of its guards held")
+                return RuleBreach("row", f"rule {step.id} does not apply: {row} comes before it, and all of its guards held")
         return None
+
+    return check if own or before else None
