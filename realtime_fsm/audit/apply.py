@@ -191,7 +191,7 @@ def _note_link(facts: Facts, line: FlatRecord, step: RowFacts, t: float) -> None
         next_dial.retry = None
     if step.closes_draining:
         facts.draining = None
-    _note_way(facts, line.era, step, waits=waits)
+    _note_url_channels(facts, line.era, step, waits=waits)
     facts.era = line.era
     if resets:
         history.refusals, next_dial.not_before = 0, MINUS_INFINITY
@@ -208,7 +208,7 @@ def _note_link(facts: Facts, line: FlatRecord, step: RowFacts, t: float) -> None
         resume(facts, line, t)
 
 
-def _note_way(facts: Facts, era: str | None, step: RowFacts, *, waits: bool | None) -> None:
+def _note_url_channels(facts: Facts, era: str | None, step: RowFacts, *, waits: bool | None) -> None:
     """Note whether the next dial asks for channels in the URL."""
     effects, next_dial = step.effects, facts.next_dial
     finds_era = FIND_ERA in effects

@@ -75,7 +75,7 @@ class Auditor:
         self.answer: Answer | None = None
         self._only, self._window = tuple(only), Window(since, until)
         self._reader, self._places = LineReader(names), LineNumbers()
-        self._stranger: tuple[int, bytes] | None = None  # the first line that names an event and is no record
+        self._unread: tuple[int, bytes] | None = None  # the first line that names an event and is no record
         self._answers = None if at is None else AnswerBuilder(at, self._places)
         books = {OWN.table.fingerprint: OWN} | {table.fingerprint: rulebook(table) for table in tables}
         self._builder = ReportBuilder(detail=detail, fail_on=fail_on, tables=[book.table for book in books.values()])
@@ -133,8 +133,8 @@ class Auditor:
         self._take_pieces(self._reader.flush())
         self._connections.finish()
         hint = ""
-        if self._stranger is not None:
-            hint = f"; {self._places.of(self._stranger[0])} {self._reader.explain(self._stranger[1])}"
+        if self._unread is not None:
+            hint = f"; {self._places.of(self._unread[0])} {self._reader.explain(self._unread[1])}"
         report = self._builder.report(
             self._places.files, self._places.number, self._window,
             some=bool(self._only), hint=hint, surplus=self._reader.surplus,
@@ -152,8 +152,8 @@ class Auditor:
                 self._connections.take(made.line, made.secrets)
             elif isinstance(made, BadRecord):
                 self._connections.take_bad(made)
-            elif self._stranger is None and MARK in line:
-                self._stranger = number, line
+            elif self._unread is None and MARK in line:
+                self._unread = number, line
 
     def _conclude(self, tracked: TrackedConnection, newest: datetime | None) -> None:
         if self._answers is not None:

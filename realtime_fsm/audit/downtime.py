@@ -34,7 +34,7 @@ _SETTLED = (SUBSCRIBED, UNSUBSCRIBED, PING)
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class LocatedRecord:
     """A record, and the number of its line."""
 
     record: FlatRecord
@@ -42,7 +42,7 @@ class Seen:
 
 
 @dataclass(slots=True, eq=False)
-class Spell:
+class DownPeriod:
     """A time in which a connection was not available."""
 
     kind: str
@@ -50,7 +50,7 @@ class Spell:
     cause: str
     planned: bool = False
     is_exact: bool = True
-    seen: Seen | None = None  # the record to look at
+    seen: LocatedRecord | None = None  # the record to look at
     opened: FlatRecord | None = None  # the record that begins the outage
     dials: int = 0
     until: datetime | None = None
@@ -69,7 +69,7 @@ class Spell:
             self.kind, self.opened, self.cause, self.until, self.end = LOST, opened, opened.cause or MISSING, None, ""
 
     def miss(self, line: FlatRecord) -> None:
-        """Note the gap of a subscription, if it belongs to the spell."""
+        """Note the gap of a subscription, if it belongs to the period."""
         since = line.timestamp - timedelta(seconds=line.seconds)
         if len(self.missed) < MOST_MISSED and (self.until is None or since < self.until):
             self.missed.append(Missed(line.subscription, since, line.timestamp, line.seconds))
@@ -85,22 +85,18 @@ class Watch:
 
     Attributes:
         standing: how the connection stands at the instant; None before.
-        spell: the time that holds the instant and in which the connection is down.
+        period: the time that holds the instant and in which the connection is down.
     """
-
-    __slots__ = (
-        "_at", "_facts", "_failure", "_fault", "_gave_up", "_is_sure", "_loss", "_opened", "_sought", "first", "spell", "standing"
-    )  # fmt: skip
 
     def __init__(self, at: datetime, first: datetime, facts: Facts) -> None:
         self._at, self.first, self._facts = at, first, facts
         self.standing: str | None = None
-        self.spell: Spell | None = None
+        self.period: DownPeriod | None = None
         self._is_sure = True
-        self._sought: Seen | None = None  # the step since which a link is sought
-        self._loss: Seen | None = None  # the last step that lost a live link
-        self._opened: Seen | None = None  # the last record that begins an outage
-        self._fault: Seen | None = None  # the last record that begins a server fault
+        self._sought: LocatedRecord | None = None  # the step since which a link is sought
+        self._loss: LocatedRecord | None = None  # the last step that lost a live link
+        self._opened: LocatedRecord | None = None  # the last record that begins an outage
+        self._fault: LocatedRecord | None = None  # the last record that begins a server fault
         self._failure: FlatRecord | None = None  # the last step that failed since a link was up
         self._gave_up = False  # since then
 
@@ -111,22 +107,22 @@ class Watch:
 
     def after(self, line: FlatRecord, number: int) -> None:
         """Learn from a record that has been applied; `number` is that of its line."""
-        spell = self.spell
+        period = self.period
         if line.event == TRANSITION:
             self._after_step(line, number)
         elif line.event == OUTAGE and line.change == "opened":
-            self._opened = Seen(line, number)
-            if spell is not None and spell.kind == FAULT:
-                spell.go_on_as_outage(line)
+            self._opened = LocatedRecord(line, number)
+            if period is not None and period.kind == FAULT:
+                period.go_on_as_outage(line)
         elif line.event == OUTAGE:
             self._after_outage(line, number)
         elif line.event == SERVER_FAULT and line.change == "opened":
-            self._fault = Seen(line, number)
+            self._fault = LocatedRecord(line, number)
         elif line.event == SERVER_FAULT:
-            if spell is not None and spell.kind == FAULT and spell.until is None:
-                spell.finish(line.timestamp, "healed")
-        elif line.event == GAP and spell is not None:
-            spell.miss(line)
+            if period is not None and period.kind == FAULT and period.until is None:
+                period.finish(line.timestamp, "healed")
+        elif line.event == GAP and period is not None:
+            period.miss(line)
 
     def conclude(self, last: datetime, newest: datetime) -> str:
         """Tell how the connection stood at the instant, after its last record.
@@ -139,13 +135,13 @@ class Watch:
             self._look()
             if self.standing == UP and self._is_silent(last):
                 self.standing = SILENT
-        spell = self.spell
-        if spell is not None and spell.until is None:
-            if spell.opened is not None:
-                spell.dials = self._facts.dials_in(spell.opened)
-            lasted = round(max(0.0, (newest - spell.since).total_seconds()), 6)
-            rest = sorted(self._facts.subscriptions.desired - {missed.subscription for missed in spell.missed})
-            spell.missed += [Missed(each, spell.since, None, lasted) for each in rest[: MOST_MISSED - len(spell.missed)]]
+        period = self.period
+        if period is not None and period.until is None:
+            if period.opened is not None:
+                period.dials = self._facts.dials_in(period.opened)
+            lasted = round(max(0.0, (newest - period.since).total_seconds()), 6)
+            rest = sorted(self._facts.subscriptions.desired - {missed.subscription for missed in period.missed})
+            period.missed += [Missed(each, period.since, None, lasted) for each in rest[: MOST_MISSED - len(period.missed)]]
         return self.standing or UNKNOWN
 
     def _look(self, *, is_hole: bool = False) -> None:
@@ -161,7 +157,7 @@ class Watch:
         elif outages.current is not None and state not in _SETTLED:
             self._begin_outage(outages.current.record)
         elif outages.lost_by is not None and self._loss is not None:  # the record of the outage is missing
-            self._begin(Spell(LOST, self._loss.record.timestamp, outages.lost_by, seen=self._loss))
+            self._begin(DownPeriod(LOST, self._loss.record.timestamp, outages.lost_by, seen=self._loss))
         elif state is None:
             self.standing = UNKNOWN
         elif state == DISCONNECTED:
@@ -170,15 +166,15 @@ class Watch:
             self._begin_search()
         elif outages.faulty_since is not None and self._fault is not None:
             told = self._fault.record
-            self._begin(Spell(FAULT, told.timestamp - timedelta(seconds=told.seconds), "error_frame", seen=self._fault))
+            self._begin(DownPeriod(FAULT, told.timestamp - timedelta(seconds=told.seconds), "error_frame", seen=self._fault))
 
-    def _begin(self, spell: Spell) -> None:
-        self.standing, self.spell = DOWN, spell
-        spell.failure, spell.gave_up = self._failure, self._gave_up
-        if spell.opened is not None:
-            spell.dials = self._facts.dials_in(spell.opened)
-        elif spell.kind != FAULT:
-            spell.dials = max(0, self._facts.attempt)
+    def _begin(self, period: DownPeriod) -> None:
+        self.standing, self.period = DOWN, period
+        period.failure, period.gave_up = self._failure, self._gave_up
+        if period.opened is not None:
+            period.dials = self._facts.dials_in(period.opened)
+        elif period.kind != FAULT:
+            period.dials = max(0, self._facts.attempt)
 
     def _begin_outage(self, opened: FlatRecord) -> None:
         if opened.planned and self._facts.state == DISCONNECTED:
@@ -189,7 +185,7 @@ class Watch:
             seen = loss  # which tells more
         if opened.planned and self._sought is not None:
             since = max(since, self._sought.record.timestamp)
-        self._begin(Spell(LOST, since, opened.cause or MISSING, planned=opened.planned, seen=seen, opened=opened))
+        self._begin(DownPeriod(LOST, since, opened.cause or MISSING, planned=opened.planned, seen=seen, opened=opened))
 
     def _begin_search(self) -> None:
         """Begin without a record of an outage: before the first link, or where that record is missing."""
@@ -199,18 +195,18 @@ class Watch:
             return
         step = sought.record
         kind = NO_LINK if self._loss is None and step.source not in LIVE else LOST
-        spell = Spell(kind, step.timestamp, step.cause or MISSING, seen=sought)
+        period = DownPeriod(kind, step.timestamp, step.cause or MISSING, seen=sought)
         if step.source in (RECONNECTING, ERROR):  # the step that entered the state is missing
-            spell.since, spell.is_exact = _entered(step), False
-        self._begin(spell)
+            period.since, period.is_exact = _entered(step), False
+        self._begin(period)
 
     def _after_step(self, line: FlatRecord, number: int) -> None:
         if line.source in LIVE and line.dest not in LIVE:
-            self._loss = Seen(line, number)
+            self._loss = LocatedRecord(line, number)
         if line.dest in LIVE or line.dest in (DISCONNECTED, DISPOSING):
             self._sought = None
         elif self._sought is None:
-            self._sought = Seen(line, number)
+            self._sought = LocatedRecord(line, number)
         if line.dest in _SETTLED:
             self._failure, self._gave_up = None, False
         elif line.cause not in (None, MISSING):
@@ -220,23 +216,23 @@ class Watch:
         if not self._is_sure:
             self._is_sure = True
             self._correct(line)
-        if self.spell is not None and self.spell.until is None:
-            self._go_on(self.spell, line)
+        if self.period is not None and self.period.until is None:
+            self._go_on(self.period, line)
 
-    def _go_on(self, spell: Spell, line: FlatRecord) -> None:
-        """Follow a spell through a step."""
-        if spell.kind != FAULT:
-            spell.dials = max(spell.dials, self._facts.dials_in(spell.opened) if spell.opened is not None else line.attempt)
+    def _go_on(self, period: DownPeriod, line: FlatRecord) -> None:
+        """Follow a period through a step."""
+        if period.kind != FAULT:
+            period.dials = max(period.dials, self._facts.dials_in(period.opened) if period.opened is not None else line.attempt)
         if line.dest == DISPOSING:
-            spell.finish(line.timestamp, "disposed")
-        elif spell.kind == FAULT:
+            period.finish(line.timestamp, "disposed")
+        elif period.kind == FAULT:
             return
         elif line.source in _SETTLED:  # the record of its end is missing
-            spell.finish(max(spell.since, _entered(line)), "healed")
+            period.finish(max(period.since, _entered(line)), "healed")
         elif line.dest in _SETTLED:
-            spell.finish(line.timestamp, "healed")
+            period.finish(line.timestamp, "healed")
         else:
-            spell.failure, spell.gave_up = self._failure, self._gave_up
+            period.failure, period.gave_up = self._failure, self._gave_up
 
     def _correct(self, line: FlatRecord) -> None:
         """Correct the opinion on the instant by the first step after it, which tells since when its state was."""
@@ -244,11 +240,11 @@ class Watch:
         if entered > self._at or line.dwell < 0:
             return
         if line.source in _SETTLED or (line.source == CONNECTED and self.standing == UNKNOWN):
-            self.standing, self.spell = UP, None
+            self.standing, self.period = UP, None
         elif line.source == DISCONNECTED:
-            self.standing, self.spell = UNWANTED, None
+            self.standing, self.period = UNWANTED, None
         elif line.source in (RECONNECTING, ERROR) and self.standing != DOWN:
-            self._begin(Spell(LOST, entered, MISSING, is_exact=False))
+            self._begin(DownPeriod(LOST, entered, MISSING, is_exact=False))
 
     def _after_outage(self, line: FlatRecord, number: int) -> None:
         """Learn from the end of an outage: it tells the length, whatever came before."""
@@ -257,14 +253,14 @@ class Watch:
             return
         if self.standing in (UNWANTED, ABSENT) and line.planned:
             return
-        spell = self.spell
-        if spell is None or spell.kind == FAULT:
-            spell = Spell(LOST, began, MISSING, seen=Seen(line, number))
-            self._begin(spell)
-        if spell.opened is None:
-            spell.since, spell.is_exact = began, True
-        spell.kind, spell.cause, spell.planned, spell.dials = LOST, line.cause or MISSING, line.planned, line.dials
-        spell.finish(line.timestamp, "healed")
+        period = self.period
+        if period is None or period.kind == FAULT:
+            period = DownPeriod(LOST, began, MISSING, seen=LocatedRecord(line, number))
+            self._begin(period)
+        if period.opened is None:
+            period.since, period.is_exact = began, True
+        period.kind, period.cause, period.planned, period.dials = LOST, line.cause or MISSING, line.planned, line.dials
+        period.finish(line.timestamp, "healed")
 
     def _is_silent(self, last: datetime) -> bool:
         """Whether pings should have left records until the instant."""

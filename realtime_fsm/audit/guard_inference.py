@@ -93,17 +93,17 @@ def is_fatal(facts: Facts, line: FlatRecord) -> bool | None:
 
 
 def _is_refused_for_good(facts: Facts, line: FlatRecord) -> bool | None:
-    blamed, borne = blamed_end(facts, line), _is_borne(facts)
+    blamed, may_go_on = blamed_end(facts, line), _may_be_refused_again(facts)
     if blamed is None:
         return None
     if blamed:  # no record shows which subscriptions the request held, and so whether all are refused
-        return False if facts.link.accepted or borne else None
+        return False if facts.link.accepted or may_go_on else None
     if facts.link.proven is not False:
         return _not(facts.link.proven)
-    return _not(borne if facts.history.been_up else facts.history.been_up)
+    return _not(may_go_on if facts.history.been_up else facts.history.been_up)
 
 
-def _is_borne(facts: Facts) -> bool | None:
+def _may_be_refused_again(facts: Facts) -> bool | None:
     """Whether one more refusal in a row is not yet too many."""
     if facts.policies is None:
         return None
@@ -129,13 +129,13 @@ def _credentials_renewable(facts: Facts, line: FlatRecord) -> bool | None:
     return False if line.error_code not in (401, 403) or facts.history.been_up is False else None
 
 
-def _may_hurry(facts: Facts, _: FlatRecord) -> bool | None:
+def _can_dial_early(facts: Facts, _: FlatRecord) -> bool | None:
     if facts.link.is_open or facts.next_dial.throttled:
         return False
     return None if facts.link.is_open is None or facts.next_dial.throttled is None else True
 
 
-def _wants_channels(facts: Facts, line: FlatRecord) -> bool | None:
+def _needs_url_channels(facts: Facts, line: FlatRecord) -> bool | None:
     if line.error_code != POLICY or facts.link.in_url or (line.era == Era.E4 and facts.history.refusals == 0):
         return False
     if line.era == Era.E4 and facts.history.refusals is None:
@@ -145,7 +145,7 @@ def _wants_channels(facts: Facts, line: FlatRecord) -> bool | None:
     return facts.policies.era is None
 
 
-def _newcomers_blamed(facts: Facts, line: FlatRecord) -> bool | None:
+def _new_subscriptions_rejected(facts: Facts, line: FlatRecord) -> bool | None:
     if line.error_code in (401, 403) or drops_message(line) or facts.link.in_url is False:
         return False
     return facts.last_step.rejected > 0 if facts.complete else None
@@ -157,24 +157,27 @@ def _handover_due(facts: Facts, _: FlatRecord) -> bool | None:
     return None
 
 
-def _while_old_link_delivers(facts: Facts, _: FlatRecord) -> bool | None:
+def _all_closed(facts: Facts, _: FlatRecord) -> bool | None:
+    awaits = facts.next_dial.awaits
+    return None if awaits is None or not facts.complete else awaits <= 1
+
+
+def _is_old_link_there(facts: Facts, _: FlatRecord) -> bool | None:
     return False if facts.complete and facts.draining is None else None
 
 
 INFERRED_GUARDS: dict[str, Fact] = {
     Guard.IS_FATAL: is_fatal,
-    Guard.SERVER_NEEDS_URL_CHANNELS: _wants_channels,
-    Guard.NEW_SUBSCRIPTIONS_REJECTED: _newcomers_blamed,
+    Guard.SERVER_NEEDS_URL_CHANNELS: _needs_url_channels,
+    Guard.NEW_SUBSCRIPTIONS_REJECTED: _new_subscriptions_rejected,
     Guard.CREDENTIALS_RENEWABLE: _credentials_renewable,
     Guard.HANDOVER_DUE: _handover_due,
-    Guard.ALL_CLOSED: lambda facts, _: (
-        None if not facts.complete or facts.next_dial.awaits is None else facts.next_dial.awaits <= 1
-    ),
-    Guard.USER_CHANGED: _while_old_link_delivers,
-    Guard.CAN_RESUME: _while_old_link_delivers,
+    Guard.ALL_CLOSED: _all_closed,
+    Guard.USER_CHANGED: _is_old_link_there,
+    Guard.CAN_RESUME: _is_old_link_there,
     Guard.MAY_RETRY: _may_retry,
     Guard.RECONNECT_OFF: lambda facts, _: None if facts.policies is None else not facts.policies.auto_reconnect,
-    Guard.CAN_DIAL_EARLY: _may_hurry,
+    Guard.CAN_DIAL_EARLY: _can_dial_early,
     Guard.ATTEMPT_DUE: lambda facts, _: _not(facts.link.is_open),
     Guard.ERROR_ANSWERS_REQUEST: lambda facts, _: facts.request.in_flight,
     Guard.REPETITION_DUE: lambda facts, _: False if facts.request.erred is False else None,

@@ -63,7 +63,7 @@ class StatsAccumulator:
     @property
     def up(self) -> float:
         """The seconds in which a link delivered."""
-        return sum(self.states[state] for state in LIVE) + self.covered
+        return sum(seconds for state, seconds in self.states.items() if state in LIVE) + self.covered
 
     @property
     def availability(self) -> float | None:
