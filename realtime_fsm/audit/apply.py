@@ -8,25 +8,7 @@ from realtime_fsm.audit.deadline_checks import delay_bounds
 from realtime_fsm.audit.facts import LIMIT, MINUS_INFINITY, WINDOW, Budget, Link, Request
 from realtime_fsm.audit.guard_inference import URL_ERAS, drops_message, is_refusal, is_told_to_wait
 from realtime_fsm.audit.handovers import begin_handover, look_for_completion, resume
-from realtime_fsm.audit.row_facts import (
-    CLOSE_FIRST,
-    DIAL,
-    DISCONNECTED,
-    DISPOSING,
-    DRAIN_LINK,
-    ERROR,
-    EXPECT_FIRST_LINK,
-    FIND_ERA,
-    PING,
-    RECONNECTING,
-    RESET_ATTEMPTS,
-    RESTORE_IDENTITY,
-    RESUME_LINK,
-    SCHEDULE_RETRY,
-    UNSUBSCRIBED,
-    USE_URL_SUBSCRIPTIONS,
-    told_facts,
-)
+from realtime_fsm.audit.row_facts import DISCONNECTED, DISPOSING, EFFECT, ERROR, PING, RECONNECTING, UNSUBSCRIBED, told_facts
 from realtime_fsm.fsm.table import LIVE, State, Trigger
 from realtime_fsm.protocol.eras import Era
 
@@ -51,7 +33,7 @@ def resync(facts: Facts, line: FlatRecord, step: RowFacts | None) -> None:
     facts.attempt, facts.budget.sends = max(0, line.attempt), max(0, line.sends)
     if step is not None:
         facts.budget.sends -= step.must_send
-        if step.effects >= {RESET_ATTEMPTS, DIAL} and line.attempt > 0:
+        if step.effects >= {EFFECT.RESET_ATTEMPTS, EFFECT.DIAL} and line.attempt > 0:
             facts.newest_link -= 1
     if line.source in LIVE:
         facts.link.is_open = True
@@ -64,7 +46,7 @@ def doubt(facts: Facts, step: RowFacts) -> None:
     effects = step.effects
     if step.may_send and not step.pings:
         facts.request.in_flight = facts.request.put_back = None
-    if DIAL in effects and RESET_ATTEMPTS not in effects:
+    if EFFECT.DIAL in effects and EFFECT.RESET_ATTEMPTS not in effects:
         facts.link.is_open = None
 
 
@@ -166,8 +148,8 @@ def _note_frames(facts: Facts, line: FlatRecord, step: RowFacts, t: float) -> No
 def _note_link(facts: Facts, line: FlatRecord, step: RowFacts, t: float) -> None:
     """Note the effects on the link, and on the next dial."""
     effects, link, next_dial, history = step.effects, facts.link, facts.next_dial, facts.history
-    plans_retry, resets = SCHEDULE_RETRY in effects, RESET_ATTEMPTS in effects
-    waits = plans_retry or (RESTORE_IDENTITY in effects and is_told_to_wait(line))
+    plans_retry, resets = EFFECT.SCHEDULE_RETRY in effects, EFFECT.RESET_ATTEMPTS in effects
+    waits = plans_retry or (EFFECT.RESTORE_IDENTITY in effects and is_told_to_wait(line))
     if plans_retry:
         refused = is_refusal(facts, line)
         history.refusals = (
@@ -175,9 +157,9 @@ def _note_link(facts: Facts, line: FlatRecord, step: RowFacts, t: float) -> None
         )
     if step.trigger == SERVER_ERROR and not step.may_send:
         facts.request.in_flight = facts.request.error_answered = False
-    if CLOSE_FIRST in effects:
+    if EFFECT.CLOSE_FIRST in effects:
         next_dial.awaits = None if link.is_open is None else link.is_open + (facts.draining is not None)
-    if DRAIN_LINK in effects and facts.draining is None:
+    if EFFECT.DRAIN_LINK in effects and facts.draining is None:
         begin_handover(facts)
     if step.drops:
         link.is_open = facts.request.in_flight = facts.request.error_answered = False
@@ -187,7 +169,7 @@ def _note_link(facts: Facts, line: FlatRecord, step: RowFacts, t: float) -> None
         held = next_dial.not_before - t
         next_dial.throttled = held > 0 or is_told_to_wait(line)
         next_dial.retry = None if facts.policies is None else (t, *delay_bounds(facts.policies, line, held))
-    elif DIAL in effects:
+    elif EFFECT.DIAL in effects:
         next_dial.retry = None
     if step.closes_draining:
         facts.draining = None
@@ -195,30 +177,30 @@ def _note_link(facts: Facts, line: FlatRecord, step: RowFacts, t: float) -> None
     facts.era = line.era
     if resets:
         history.refusals, next_dial.not_before = 0, MINUS_INFINITY
-    if EXPECT_FIRST_LINK in effects:
+    if EFFECT.EXPECT_FIRST_LINK in effects:
         history.been_up = False
-    elif RESTORE_IDENTITY in effects:
+    elif EFFECT.RESTORE_IDENTITY in effects:
         history.been_up = history.ever_up
     if line.link > facts.newest_link:
         next_dial.awaits, next_dial.throttled = 0, False
         facts.link = Link(line.link, is_open=True, dialed_at=t, in_url=next_dial.in_url)
         facts.request, facts.budget = Request(), Budget(line.sends)
     facts.newest_link, facts.attempt = line.link, line.attempt
-    if RESUME_LINK in effects:
+    if EFFECT.RESUME_LINK in effects:
         resume(facts, line, t)
 
 
 def _note_url_channels(facts: Facts, era: str | None, step: RowFacts, *, waits: bool | None) -> None:
     """Note whether the next dial asks for channels in the URL."""
     effects, next_dial = step.effects, facts.next_dial
-    finds_era = FIND_ERA in effects
-    if USE_URL_SUBSCRIPTIONS in effects:
+    finds_era = EFFECT.FIND_ERA in effects
+    if EFFECT.USE_URL_SUBSCRIPTIONS in effects:
         next_dial.in_url, next_dial.doubtful = True, False
     elif finds_era or waits:
         if finds_era:
             next_dial.doubtful = None if facts.policies is None else era == Era.E3 and facts.policies.era is None
         next_dial.in_url = _asks_in_url(facts, era, covered=not finds_era and facts.draining is not None)
-    elif RESET_ATTEMPTS in effects and step.source in LIVE:  # in `reconnecting` the machine dials again as it did
+    elif EFFECT.RESET_ATTEMPTS in effects and step.source in LIVE:  # in `reconnecting` the machine dials again as it did
         next_dial.in_url = era in URL_ERAS
 
 

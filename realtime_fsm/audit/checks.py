@@ -11,22 +11,7 @@ from typing import TYPE_CHECKING
 from realtime_fsm.audit.deadline_checks import deadline_of, delay
 from realtime_fsm.audit.facts import LIMIT, WINDOW
 from realtime_fsm.audit.guard_inference import URL_ERAS, choice_of, is_forgiven, is_told_to_wait
-from realtime_fsm.audit.row_facts import (
-    CLOSE_FIRST,
-    DIAL,
-    DISPOSING,
-    FIND_ERA,
-    OWN,
-    RESET_ATTEMPTS,
-    RESET_BACKOFF,
-    RESTORE_IDENTITY,
-    RESUME_LINK,
-    SUBSCRIBED,
-    UNSUBSCRIBED,
-    USE_URL_SUBSCRIPTIONS,
-    RowFacts,
-    Rulebook,
-)
+from realtime_fsm.audit.row_facts import DISPOSING, EFFECT, OWN, SUBSCRIBED, UNSUBSCRIBED, RowFacts, Rulebook
 from realtime_fsm.audit.rules import ROUNDING, SINGLE, RuleBreach
 from realtime_fsm.fsm.table import State, Trigger
 from realtime_fsm.protocol.eras import Era
@@ -40,7 +25,7 @@ if TYPE_CHECKING:
     from realtime_fsm.fsm.tablespec import Table
 
 
-_FORGIVING = frozenset({RESET_ATTEMPTS, RESET_BACKOFF})
+_FORGIVING = frozenset({EFFECT.RESET_ATTEMPTS, EFFECT.RESET_BACKOFF})
 _COMPLETED = State.CONNECTED, State.SUBSCRIBED
 
 
@@ -117,18 +102,18 @@ def _blur(at: float) -> float:
 
 
 def _keeps_era(facts: Facts, line: FlatRecord, step: RowFacts) -> bool:
-    if not facts.complete or step.enters_live or USE_URL_SUBSCRIPTIONS in step.effects:
+    if not facts.complete or step.enters_live or EFFECT.USE_URL_SUBSCRIPTIONS in step.effects:
         return False
-    if FIND_ERA in step.effects and facts.policies is not None:  # after a refusal by an era the machine begins anew
+    if EFFECT.FIND_ERA in step.effects and facts.policies is not None:  # after a refusal by an era the machine begins anew
         return line.era != facts.policies.era
     return not (step.row.trigger in (Trigger.PONG, Trigger.SERVER_ERROR) and {line.era, facts.era} == {Era.E1, Era.E2})
 
 
 def _numbers(facts: Facts, line: FlatRecord, step: RowFacts, t: float) -> RuleBreach | None:
     """Check the numbers of links, attempts and frames, which follow from the effects of the transition rule."""
-    if RESUME_LINK in step.effects:
+    if EFFECT.RESUME_LINK in step.effects:
         return None if line.attempt == 0 else RuleBreach("attempt", "it is 0")
-    dials = DIAL in step.effects
+    dials = EFFECT.DIAL in step.effects
     attempt = 0 if step.effects & _FORGIVING else facts.attempt
     if step.row.trigger is Trigger.LOST:
         forgiven = is_forgiven(facts, line)
@@ -170,8 +155,8 @@ def _dials_at_once(facts: Facts, line: FlatRecord, step: RowFacts) -> bool:
         return False
     if facts.next_dial.awaits is None:  # records are missing, and a link may still have to close
         return False
-    awaits = CLOSE_FIRST in step.effects or (facts.next_dial.awaits != 0 and step.row.trigger is not Trigger.CLOSED)
-    return not awaits and not (RESTORE_IDENTITY in step.effects and is_told_to_wait(line) is not False)
+    awaits = EFFECT.CLOSE_FIRST in step.effects or (facts.next_dial.awaits != 0 and step.row.trigger is not Trigger.CLOSED)
+    return not awaits and not (EFFECT.RESTORE_IDENTITY in step.effects and is_told_to_wait(line) is not False)
 
 
 def _dialed(facts: Facts, line: FlatRecord, step: RowFacts) -> RuleBreach | None:
@@ -235,8 +220,8 @@ def _checks_of(step: RowFacts, table: Table[State, Trigger]) -> Iterator[Check]:
         (choice_of(step, table.cells[row.source, row.trigger]), True),
         (_answered, row.trigger is Trigger.ACKNOWLEDGED),
         (deadline_of(step), True),
-        (delay, row.source is State.RECONNECTING and DIAL in effects and RESET_ATTEMPTS not in effects),
-        (_all_acknowledged, (row.source, row.dest) == _COMPLETED and RESUME_LINK not in effects),
+        (delay, row.source is State.RECONNECTING and EFFECT.DIAL in effects and EFFECT.RESET_ATTEMPTS not in effects),
+        (_all_acknowledged, (row.source, row.dest) == _COMPLETED and EFFECT.RESUME_LINK not in effects),
         (_recovered, row.trigger is Trigger.RECOVERED),
         (_closed_once, row.source is State.DISPOSING),
     )
