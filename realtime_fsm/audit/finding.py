@@ -58,15 +58,13 @@ class Reporter:
 
     def report_line(self, said: RuleBreach) -> None:
         """Note a finding about a line that names no connection."""
-        place, record = self._places.of(self.here[0]), decode_redacted(self.here[1])
-        weight = weigh(said.rule, self._fail_on)
-        self._builder.add_unattributed(Finding(said.rule, weight.value, said.text, place, None, record))
+        self._builder.add_unattributed(self._finding(None, said))
 
-    def _finding(self, tracked: TrackedConnection, said: RuleBreach) -> Finding:
+    def _finding(self, tracked: TrackedConnection | None, said: RuleBreach) -> Finding:
         weight, places = weigh(said.rule, self._fail_on), self._places
         place, record = places.of(self.here[0]), decode_redacted(self.here[1])
-        name = masked(tracked.connection_id)
-        if weight is Severity.NOTE:
+        name = None if tracked is None else masked(tracked.connection_id)
+        if tracked is None or weight is Severity.NOTE:
             return Finding(said.rule, weight.value, said.text, place, name, record)
         before = [ContextRecord(places.of(number), decode_redacted(earlier) or {}) for number, earlier in tracked.recent]
         is_step = record is not None and record.get("event") == TRANSITION  # other records follow no transition rule
