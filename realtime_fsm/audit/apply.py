@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from realtime_fsm.audit.deadline_checks import delay_bounds
-from realtime_fsm.audit.facts import LIMIT, MINUS_INFINITY, WINDOW, Budget, Link, Request
+from realtime_fsm.audit.facts import LIMIT, MINUS_INFINITY, WINDOW, Frames, Link
 from realtime_fsm.audit.guard_inference import URL_ERAS, drops_message, is_refusal, is_told_to_wait
 from realtime_fsm.audit.handovers import begin_handover, look_for_completion, resume
 from realtime_fsm.audit.row_facts import DISCONNECTED, DISPOSING, EFFECT, ERROR, PING, RECONNECTING, UNSUBSCRIBED, told_facts
@@ -28,11 +28,11 @@ def resync(facts: Facts, line: FlatRecord, step: RowFacts | None) -> None:
     The numbers are those after the record, less a dial or a frame that its transition rule certainly makes.
     """
     facts.forget()
-    facts.set_state(line.source if line.source in _STATES else None, facts.clock.now - max(0.0, line.dwell))
+    facts.set_state(line.source if line.source in _STATES else None, facts.last_step.now - max(0.0, line.dwell))
     facts.link.number = facts.newest_link = line.link
-    facts.attempt, facts.budget.sends = max(0, line.attempt), max(0, line.sends)
+    facts.attempt, facts.frames.sends = max(0, line.attempt), max(0, line.sends)
     if step is not None:
-        facts.budget.sends -= step.must_send
+        facts.frames.sends -= step.must_send
         if step.effects >= {EFFECT.RESET_ATTEMPTS, EFFECT.DIAL} and line.attempt > 0:
             facts.newest_link -= 1
     if line.source in LIVE:
@@ -45,7 +45,7 @@ def doubt(facts: Facts, step: RowFacts) -> None:
     """Forget whether a believed step sent a request or dialed: only the numbers before it could tell."""
     effects = step.effects
     if step.may_send and not step.pings:
-        facts.request.in_flight = facts.request.put_back = None
+        facts.frames.in_flight = facts.frames.put_back = None
     if EFFECT.DIAL in effects and EFFECT.RESET_ATTEMPTS not in effects:
         facts.link.is_open = None
 
@@ -61,17 +61,18 @@ def apply_step(tracked: TrackedConnection, facts: Facts, line: FlatRecord, step:
         t: its time, in seconds of the connection.
         detail: whether to keep the timeline.
     """
-    clock, last, was_draining = facts.clock, facts.last_step, facts.draining is not None
-    clock.now = clock.noted = t
-    clock.now_at = line.timestamp
+    last, was_draining = facts.last_step, facts.draining is not None
+    last.now = last.noted = t
+    last.now_at = line.timestamp
     if line.at is not None:
-        clock.origin = line.at - t
+        last.origin = line.at - t
     if detail:
-        clock.wall = line.timestamp.timestamp() - t
-    last.record, last.dials = line, line.link - facts.newest_link
-    last.rejected, last.next_triggers = 0, None
+        last.wall = line.timestamp.timestamp() - t
+    last.ping_took = line.dwell if step.source == PING else None
+    last.dials, last.rejected = line.link - facts.newest_link, 0
+    last.next_triggers = None
     if step.answers:
-        facts.request.erred = step.trigger == SERVER_ERROR
+        facts.frames.erred = step.trigger == SERVER_ERROR
     if step.may_send:
         _note_frames(facts, line, step, t)
     if step.changes:
@@ -106,7 +107,7 @@ def follow_step(tracked: TrackedConnection, line: FlatRecord, *, detail: bool) -
     step = told_facts(line.source, line.trigger, line.dest)
     if step is None:
         facts.note_hole()
-        facts.clock.now_at = line.timestamp
+        facts.last_step.now_at = line.timestamp
         return None
     if facts.state != line.source:
         resync(facts, line, None)
@@ -126,23 +127,23 @@ def _note_end(facts: Facts, state: str) -> None:
 
 def _note_frames(facts: Facts, line: FlatRecord, step: RowFacts, t: float) -> None:
     """Note the answer that came, and the frame that was sent."""
-    budget, request = facts.budget, facts.request
+    frames = facts.frames
     if step.answers:
-        if request.erred:
-            request.error_answered = request.in_flight
+        if frames.erred:
+            frames.error_answered = frames.in_flight
             if drops_message(line):
-                budget.closed_until = t + WINDOW
-                request.put_back = request.in_flight or request.put_back
+                frames.closed_until = t + WINDOW
+                frames.put_back = frames.in_flight or frames.put_back
         else:
-            request.put_back = False
-        request.in_flight = False
-    if line.sends > budget.sends:
-        if len(budget.sent) == LIMIT:
-            budget.forget_old(t)
-        budget.sent.append(t)
+            frames.put_back = False
+        frames.in_flight = False
+    if line.sends > frames.sends:
+        if len(frames.sent) == LIMIT:
+            frames.forget_old(t)
+        frames.sent.append(t)
         if not step.pings:
-            request.in_flight, request.asked_at, request.put_back = True, t, False
-    budget.sends = line.sends
+            frames.in_flight, frames.asked_at, frames.put_back = True, t, False
+    frames.sends = line.sends
 
 
 def _note_link(facts: Facts, line: FlatRecord, step: RowFacts, t: float) -> None:
@@ -156,13 +157,13 @@ def _note_link(facts: Facts, line: FlatRecord, step: RowFacts, t: float) -> None
             0 if refused is False else None if refused is None or history.refusals is None else history.refusals + 1
         )
     if step.trigger == SERVER_ERROR and not step.may_send:
-        facts.request.in_flight = facts.request.error_answered = False
+        facts.frames.in_flight = facts.frames.error_answered = False
     if EFFECT.CLOSE_FIRST in effects:
         next_dial.awaits = None if link.is_open is None else link.is_open + (facts.draining is not None)
     if EFFECT.DRAIN_LINK in effects and facts.draining is None:
         begin_handover(facts)
     if step.drops:
-        link.is_open = facts.request.in_flight = facts.request.error_answered = False
+        link.is_open = facts.frames.in_flight = facts.frames.error_answered = False
         facts.subscriptions.acknowledged.clear()
         next_dial.retry = None
     if waits:
@@ -184,7 +185,7 @@ def _note_link(facts: Facts, line: FlatRecord, step: RowFacts, t: float) -> None
     if line.link > facts.newest_link:
         next_dial.awaits, next_dial.throttled = 0, False
         facts.link = Link(line.link, is_open=True, dialed_at=t, in_url=next_dial.in_url)
-        facts.request, facts.budget = Request(), Budget(line.sends)
+        facts.frames = Frames(line.sends)
     facts.newest_link, facts.attempt = line.link, line.attempt
     if EFFECT.RESUME_LINK in effects:
         resume(facts, line, t)

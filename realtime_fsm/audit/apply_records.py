@@ -9,7 +9,7 @@ from realtime_fsm.audit.facts import MINUS_INFINITY, OpenOutage
 from realtime_fsm.audit.formats.text_utils import pluralize
 from realtime_fsm.audit.handovers import look_for_completion
 from realtime_fsm.audit.policies import Policies
-from realtime_fsm.audit.row_facts import DISPOSING, PING, SUBSCRIBED, UNSUBSCRIBED
+from realtime_fsm.audit.row_facts import DISPOSING, SUBSCRIBED, UNSUBSCRIBED
 from realtime_fsm.audit.rules import ROUNDING, SINGLE, RuleBreach
 from realtime_fsm.audit.secret_scan import looks_secret, secret_fields
 from realtime_fsm.auditlog.records import RETIRED
@@ -58,18 +58,18 @@ def _differ(told: float, known: float) -> bool:
 
 
 def _ping(_: TrackedConnection, facts: Facts, line: FlatRecord) -> RuleBreach | None:
-    step = facts.last_step.record
-    if step is not None and step.source == PING and _differ(line.round_trip, step.dwell):
-        return RuleBreach("clock", f"the answer came after {step.dwell:.6f} s in 'ping'")
+    took = facts.last_step.ping_took
+    if took is not None and _differ(line.round_trip, took):
+        return RuleBreach("clock", f"the answer came after {took:.6f} s in 'ping'")
     return None
 
 
 def _note_moment(facts: Facts, line: FlatRecord) -> RuleBreach | None:
     """Check that the time in the state, which a record tells, has not gone back."""
-    at, noted = facts.entered + line.dwell, facts.clock.noted
+    at, noted = facts.entered + line.dwell, facts.last_step.noted
     if facts.state is None or line.dwell < 0:
         return None
-    facts.clock.noted = max(at, noted)
+    facts.last_step.noted = max(at, noted)
     return RuleBreach("clock", f"the record before tells of {noted - at:.6f} s later") if at < noted - ROUNDING else None
 
 
@@ -78,7 +78,7 @@ def _outage(tracked: TrackedConnection, facts: Facts, line: FlatRecord) -> RuleB
         wrong = _ends_wrongly(facts, line)
         tracked.end_outage(line)
         return wrong
-    wrong, now, outages = _begins_wrongly(facts, line), facts.clock.now, facts.outages
+    wrong, now, outages = _begins_wrongly(facts, line), facts.last_step.now, facts.outages
     outages.current, outages.gap, outages.lost_by = OpenOutage(now, line), 0.0, None
     tracked.end_coverage(now)
     if line.seconds > ROUNDING:
@@ -108,7 +108,7 @@ def _ends_wrongly(facts: Facts, line: FlatRecord) -> RuleBreach | None:
     at, opened = facts.outages.current
     if (line.cause, line.planned) != (opened.cause, opened.planned):
         return RuleBreach("cause", f"the outage began with {opened.cause}")
-    lasted = facts.clock.now - at
+    lasted = facts.last_step.now - at
     if facts.complete and _differ(line.seconds, lasted):
         return RuleBreach("clock", f"the outage lasted {lasted:.3f} s, and not {line.seconds:.3f} s")
     if facts.complete and line.dials != (dials := facts.dials_in(opened)):
@@ -117,7 +117,7 @@ def _ends_wrongly(facts: Facts, line: FlatRecord) -> RuleBreach | None:
 
 
 def _fault(tracked: TrackedConnection, facts: Facts, line: FlatRecord) -> RuleBreach | None:
-    stats, now, since = tracked.stats, facts.clock.now, facts.outages.faulty_since
+    stats, now, since = tracked.stats, facts.last_step.now, facts.outages.faulty_since
     if line.change == "opened":
         facts.outages.faulty_since = now - line.seconds
         stats.counts["faults"] += 1
@@ -180,7 +180,7 @@ def _check_change(facts: Facts, line: FlatRecord) -> RuleBreach | None:
         if (breach := _note_moment(facts, line)) is not None:
             return breach
     desired, withdrawn = who in known.desired, who in known.withdrawn
-    if facts.request.put_back is False:  # a late reply has no step
+    if facts.frames.put_back is False:  # a late reply has no step
         last.next_triggers = _TRIGGERS.get(change, last.next_triggers)
     match change:
         case "desired":
@@ -235,16 +235,16 @@ def _note_quiet(facts: Facts) -> None:
 def _pause(_: TrackedConnection, facts: Facts, line: FlatRecord) -> RuleBreach | None:
     breach = _note_moment(facts, line)
     if line.paused == facts.newest_link:  # the reply timeout rests, and begins anew
-        facts.request.asked_at = MINUS_INFINITY if line.change == "opened" else facts.entered + line.dwell
+        facts.frames.asked_at = MINUS_INFINITY if line.change == "opened" else facts.entered + line.dwell
     return breach
 
 
 def _retired(_: TrackedConnection, facts: Facts, line: FlatRecord) -> RuleBreach | None:
     old, facts.draining = facts.draining, None
-    clock, draining = facts.clock, None if old is None else old.link.number
+    last, draining = facts.last_step, None if old is None else old.link.number
     if facts.state is not None:
-        clock.now = max(clock.now, facts.entered + line.dwell)
-    clock.now_at = line.timestamp
+        last.now = max(last.now, facts.entered + line.dwell)
+    last.now_at = line.timestamp
     if facts.complete and draining != line.retired:
         return RuleBreach("link", f"link {line.retired} has ended, and {draining or 'no link'} was draining")
     facts.note_loss(RETIRED)

@@ -72,16 +72,16 @@ def _basics(facts: Facts, line: FlatRecord, step: RowFacts, t: float) -> RuleBre
             breach = _numbers(facts, line, step, t)
         if breach is not None:
             return breach
-        clock, expected = facts.clock, facts.last_step.next_triggers
-        if t < clock.now - ROUNDING:
-            return RuleBreach("clock", f"{clock.now - facts.entered:.6f} s had passed in {line.source} before")
-        if t < clock.noted - ROUNDING:
-            return RuleBreach("clock", f"a record tells of {clock.noted - t:.6f} s later")
-        if line.at is not None and clock.origin is not None and abs(line.at - clock.origin - t) > ROUNDING:
-            told = line.at - clock.origin
+        last = facts.last_step
+        if t < last.now - ROUNDING:
+            return RuleBreach("clock", f"{last.now - facts.entered:.6f} s had passed in {line.source} before")
+        if t < last.noted - ROUNDING:
+            return RuleBreach("clock", f"a record tells of {last.noted - t:.6f} s later")
+        if line.at is not None and last.origin is not None and abs(line.at - last.origin - t) > ROUNDING:
+            told = line.at - last.origin
             if abs(told - t) > ROUNDING + _blur(line.at):
                 return RuleBreach("clock", f"by the clock of the machine (`at`) the dwell is {told - facts.entered:.6f} s")
-        if expected is not None and step.trigger not in expected:
+        if last.next_triggers is not None and step.trigger not in last.next_triggers:
             return RuleBreach("request", f"a record tells of an answer, and the step is {step.trigger}")
         if line.era != facts.era and _keeps_era(facts, line, step):
             return RuleBreach("era", f"the era is {facts.era}, and the rule does not change it")
@@ -133,19 +133,19 @@ def _numbers(facts: Facts, line: FlatRecord, step: RowFacts, t: float) -> RuleBr
 
 
 def _frames(facts: Facts, line: FlatRecord, step: RowFacts, t: float) -> RuleBreach | None:
-    budget = facts.budget
-    sent = line.sends - budget.sends
+    frames = facts.frames
+    sent = line.sends - frames.sends
     if not step.must_send <= sent <= step.may_send:
         few = str(step.must_send) if step.must_send == step.may_send else f"{step.must_send} or {step.may_send}"
-        return RuleBreach("budget", f"{budget.sends} frames had been sent on the link, and the rule sends {few}")
+        return RuleBreach("budget", f"{frames.sends} frames had been sent on the link, and the rule sends {few}")
     if not sent:
         return None
-    if facts.request.in_flight and not step.answers:
+    if facts.frames.in_flight and not step.answers:
         return RuleBreach("request", "a frame is sent while the answer to a request is awaited")
-    if len(budget.sent) == LIMIT and t - budget.sent[0] < WINDOW - ROUNDING:
-        return RuleBreach("budget", f"it is frame {LIMIT + 1} within {t - budget.sent[0]:.3f} s")
-    if t < budget.closed_until - ROUNDING:
-        later = budget.closed_until - t
+    if len(frames.sent) == LIMIT and t - frames.sent[0] < WINDOW - ROUNDING:
+        return RuleBreach("budget", f"it is frame {LIMIT + 1} within {t - frames.sent[0]:.3f} s")
+    if t < frames.closed_until - ROUNDING:
+        later = frames.closed_until - t
         return RuleBreach("budget", f"the server refused more frames, and the next one may go out {later:.3f} s later")
     return None
 
@@ -176,7 +176,7 @@ def _wrong_cause(step: RowFacts) -> RuleBreach:
 
 def _answered(facts: Facts, line: FlatRecord, _: RowFacts, __: float) -> RuleBreach | None:
     in_url = line.era in URL_ERAS  # the greeting answers a request in the URL
-    if in_url or facts.request.in_flight is not False or facts.request.put_back is not False:
+    if in_url or facts.frames.in_flight is not False or facts.frames.put_back is not False:
         return None
     return RuleBreach("request", "no request was in flight")
 

@@ -116,7 +116,7 @@ class ReportBuilder:
 
     def _note_end(self, tracked: TrackedConnection, place: Location) -> None:
         facts, stats = tracked.facts, tracked.stats
-        now, outages = facts.clock.now, facts.outages
+        now, outages = facts.last_step.now, facts.outages
         tracked.leave_state(now)
         tracked.end_coverage(now)
         if outages.faulty_since is not None:

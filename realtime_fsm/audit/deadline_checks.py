@@ -56,11 +56,11 @@ def _not_up(facts: Facts, policies: Policies, line: FlatRecord, t: float) -> Rul
 
 
 def _acknowledged(facts: Facts, policies: Policies, line: FlatRecord, t: float) -> RuleBreach | None:
-    request = facts.request
-    if not request.in_flight:
-        overdue = line.trigger == "deadline" and request.in_flight is False
+    frames = facts.frames
+    if not frames.in_flight:
+        overdue = line.trigger == "deadline" and frames.in_flight is False
         return RuleBreach("request", "no request was in flight") if overdue else None
-    return _within("reply", t - request.asked_at, policies.timeouts.reply, line)
+    return _within("reply", t - frames.asked_at, policies.timeouts.reply, line)
 
 
 def _at_least(what: str, spent: float, least: float) -> RuleBreach | None:
@@ -87,11 +87,11 @@ def _idle(facts: Facts, policies: Policies, _: FlatRecord, t: float) -> RuleBrea
 
 def _room(facts: Facts, _: Policies, line: FlatRecord, t: float) -> RuleBreach | None:
     """Check that the budget got room for the request at its deadline, or had room already after the step before."""
-    budget = facts.budget
-    if not budget.is_known or line.lag < 0:
+    frames = facts.frames
+    if not frames.sent_known or line.lag < 0:
         return None
     due = t - line.lag
-    moments = (facts.clock.now, budget.closed_until, *(sent + WINDOW for sent in budget.sent))
+    moments = (facts.last_step.now, frames.closed_until, *(sent + WINDOW for sent in frames.sent))
     if any(abs(due - moment) <= ROUNDING for moment in moments):
         return None
     return RuleBreach("row", f"rule {line.row} does not apply: the send budget did not get room at that moment")

@@ -25,23 +25,17 @@ MINUS_INFINITY = float("-inf")
 
 
 @dataclass(slots=True, eq=False)
-class Clock:
-    """The time of a connection."""
+class LastStep:
+    """The last step, the time, and the facts of the records since."""
 
-    now: float = 0.0  # of the last step, or of the end of a draining link
+    now: float = 0.0  # the time of the step, or of the end of a draining link
     now_at: datetime | None = None  # the same by the wall clock
-    noted: float = 0.0  # of the last record that tells a moment
+    noted: float = 0.0  # the time of the last record that tells a moment
     origin: float | None = None  # the machine's clock when `now` was 0
     wall: float | None = None  # the wall clock (seconds since 1970) when `now` was 0, for the timeline
-
-
-@dataclass(slots=True, eq=False)
-class LastStep:
-    """The facts of the last step that the records between two steps must fit."""
-
-    record: FlatRecord | None = None
+    ping_took: float | None = None  # where the step has left `ping`
     dials: int = 0
-    rejected: int = 0  # subscriptions since the step
+    rejected: int = 0  # subscriptions since
     next_triggers: tuple[str, ...] | None = None  # one of them is the trigger of the next step
 
 
@@ -96,28 +90,22 @@ class History:
 
 
 @dataclass(slots=True, eq=False)
-class Budget:
-    """The frames that have been sent on the link."""
+class Frames:
+    """The frames that have been sent on the link, and the request that awaits a reply."""
 
     sends: int = 0
     sent: list[float] = field(default_factory=list)  # the moments of the newest ones, at most `LIMIT`
-    is_known: bool = True  # whether `sent` holds every frame of the last `WINDOW`
+    sent_known: bool = True  # whether `sent` holds every frame of the last `WINDOW`
     closed_until: float = MINUS_INFINITY  # after a 1013
-
-    def forget_old(self, t: float) -> None:
-        """Forget the frames that have left the window."""
-        self.sent[:] = [sent for sent in self.sent if t - sent < WINDOW - ROUNDING]
-
-
-@dataclass(slots=True, eq=False)
-class Request:
-    """The request that awaits a reply."""
-
     in_flight: bool | None = False
     asked_at: float = MINUS_INFINITY
     put_back: bool | None = False  # a 1013 has put a request back, and a late reply may still answer it
     error_answered: bool | None = False
     erred: bool | None = False  # the server answered with an error frame, and has acknowledged nothing since
+
+    def forget_old(self, t: float) -> None:
+        """Forget the frames that have left the window."""
+        self.sent[:] = [sent for sent in self.sent if t - sent < WINDOW - ROUNDING]
 
 
 @dataclass(slots=True, eq=False)
@@ -165,13 +153,11 @@ class Facts:
     closed: bool = False  # by the last socket
     closed_by_record: bool = False
     policies: Policies | None = None
-    clock: Clock = field(default_factory=Clock)
     last_step: LastStep = field(default_factory=LastStep)
     link: Link = field(default_factory=Link)
     next_dial: NextDial = field(default_factory=NextDial)
     history: History = field(default_factory=History)
-    budget: Budget = field(default_factory=Budget)
-    request: Request = field(default_factory=Request)
+    frames: Frames = field(default_factory=Frames)
     subscriptions: Subscriptions = field(default_factory=Subscriptions)
     outages: Outages = field(default_factory=Outages)
 
@@ -183,13 +169,13 @@ class Facts:
         """Forget the facts that depend on the state."""
         self.set_state(None, self.entered)
         self.complete = False
-        self.clock.origin, self.clock.noted = None, MINUS_INFINITY
-        self.last_step = LastStep()
+        self.last_step = LastStep(self.last_step.now, self.last_step.now_at, MINUS_INFINITY, wall=self.last_step.wall)
         self.link = Link(self.link.number, is_open=None, in_url=None, proven=None, accepted=None)
         self.next_dial = NextDial(None, None, None, self.next_dial.not_before, None, None)
         self.history = History(None, None, None)
-        self.budget = Budget(self.budget.sends, is_known=False)
-        self.request = Request(in_flight=None, put_back=None, error_answered=None, erred=None)
+        self.frames = Frames(
+            self.frames.sends, sent_known=False, in_flight=None, put_back=None, error_answered=None, erred=None
+        )  # fmt: skip
         self.subscriptions = Subscriptions()
         self.outages.covered_from, self.outages.faulty_since, self.outages.unwanted = None, None, False
 

@@ -63,7 +63,7 @@ def blamed_end(facts: Facts, line: FlatRecord) -> bool | None:
     """Whether the error frame that announced the end of a link answered a request."""
     if line.trigger != "lost" or line.cause != "error_frame" or line.error_code != POLICY or line.source == "reconnecting":
         return False
-    return facts.request.error_answered
+    return facts.frames.error_answered
 
 
 def is_forgiven(facts: Facts, line: FlatRecord) -> bool | None:
@@ -179,8 +179,8 @@ INFERRED_GUARDS: dict[str, Fact] = {
     Guard.RECONNECT_OFF: lambda facts, _: None if facts.policies is None else not facts.policies.auto_reconnect,
     Guard.CAN_DIAL_EARLY: _can_dial_early,
     Guard.ATTEMPT_DUE: lambda facts, _: _not(facts.link.is_open),
-    Guard.ERROR_ANSWERS_REQUEST: lambda facts, _: facts.request.in_flight,
-    Guard.REPETITION_DUE: lambda facts, _: False if facts.request.erred is False else None,
+    Guard.ERROR_ANSWERS_REQUEST: lambda facts, _: facts.frames.in_flight,
+    Guard.REPETITION_DUE: lambda facts, _: False if facts.frames.erred is False else None,
     Guard.REPLY_OVERDUE: lambda _, line: line.cause == "reply_overdue",
     Guard.HEARD_SINCE_PING: lambda _, line: line.cause is None,
     Guard.RATE_LIMITED: lambda _, line: drops_message(line),

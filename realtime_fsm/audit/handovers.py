@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from realtime_fsm.audit.facts import WINDOW, Budget, Link, OldLink, Request
+from realtime_fsm.audit.facts import WINDOW, Frames, Link, OldLink
 from realtime_fsm.audit.guard_inference import is_throttled, is_told_to_wait
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def resume(facts: Facts, line: FlatRecord, t: float) -> None:
     if is_told_to_wait(line):
         next_dial.not_before = t + max(line.retry_after or 0.0, WINDOW if is_throttled(line) else 0.0)
     next_dial.throttled, next_dial.awaits = False, 0
-    facts.request, facts.budget = Request(in_flight=None), Budget(line.sends, is_known=False)
+    facts.frames = Frames(line.sends, sent_known=False, in_flight=None)
     history.refusals = None
     number, in_url = facts.link.number, None
     if old is None:

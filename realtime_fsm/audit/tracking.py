@@ -69,9 +69,9 @@ class TrackedConnection:
 
     def time_at(self, moment: datetime) -> float:
         """Return a moment after the last step, in seconds of the connection."""
-        clock = self.facts.clock
-        begun = clock.now_at or self.last
-        return clock.now if begun is None else clock.now + max(0.0, (moment - begun).total_seconds())
+        last = self.facts.last_step
+        begun = last.now_at or self.last
+        return last.now if begun is None else last.now + max(0.0, (moment - begun).total_seconds())
 
     def leave_state(self, t: float) -> None:
         """Count the time in the state until `t`, also for the timeline where the wall clock is known."""
@@ -83,8 +83,8 @@ class TrackedConnection:
         stats.states[facts.state] += spent
         if facts.outages.unwanted and facts.state == DISCONNECTED:
             stats.unwanted += spent
-        if facts.clock.wall is not None:
-            stats.stays.add(facts.clock.wall + since, spent, facts.state)
+        if facts.last_step.wall is not None:
+            stats.stays.add(facts.last_step.wall + since, spent, facts.state)
 
     def end_coverage(self, t: float) -> None:
         """Count the time until `t` in which a draining link delivered."""
@@ -97,7 +97,7 @@ class TrackedConnection:
         """End the outage under way by its record; the record alone tells one whose beginning is missing."""
         outages = self.facts.outages
         outages.current = None
-        self._add_outage(closed, self.facts.clock.now - closed.seconds, closed.seconds, closed.dials, "healed")
+        self._add_outage(closed, self.facts.last_step.now - closed.seconds, closed.seconds, closed.dials, "healed")
         outages.gap = 0.0
 
     def cut_outage(self, outage: OpenOutage) -> None:
@@ -107,11 +107,11 @@ class TrackedConnection:
             self._add_outage(healed, at, healed.seconds, healed.dials, "healed")
             return
         end = "disposed" if self.facts.state == DISPOSING else ""
-        self._add_outage(opened, at, self.facts.clock.now - at, self.facts.dials_in(opened), end)
+        self._add_outage(opened, at, self.facts.last_step.now - at, self.facts.dials_in(opened), end)
 
     def _add_outage(self, record: FlatRecord, at: float, seconds: float, dials: int, end: str) -> None:
         start = record.timestamp - timedelta(seconds=record.seconds)
-        within = max(0.0, self.facts.clock.now - max(at, self.stats.since))
+        within = max(0.0, self.facts.last_step.now - max(at, self.stats.since))
         self.stats.add_outage(OutageLine(
             start, round(at, 6), round(seconds, 6), record.cause or "unknown", record.planned, dials, self.facts.outages.gap, end,
             round(within, 6),

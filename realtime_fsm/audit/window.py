@@ -96,5 +96,5 @@ class Window:
                 return False
             self._begin(tracked)
         if end is not None and (lasts or (tracked.past_window and not facts.closed_by_record)):
-            facts.clock.now = max(facts.clock.now, tracked.time_at(end))
+            facts.last_step.now = max(facts.last_step.now, tracked.time_at(end))
         return True

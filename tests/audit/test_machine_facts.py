@@ -60,7 +60,7 @@ class Witness:
 
     def facts(self, known: Facts, context: ConnectionContext) -> list[tuple[str, Any, Any]]:
         """The name of each fact, its value for the audit, and its true value. Each moment counts from the first step."""
-        subscriptions, link, mine, frames = context.subscriptions, context.link, known.subscriptions, known.budget
+        subscriptions, link, mine, frames = context.subscriptions, context.link, known.subscriptions, known.frames
         outage = self._scribe.outages.current
 
         def since_began(moment: float | None) -> float:
@@ -83,7 +83,7 @@ class Witness:
             ("ever_up", known.history.ever_up, context.ever_up),
             ("refusals", known.history.refusals, context.refusals),
             ("sends", frames.sends, context.frames_sent),
-            ("request_in_flight", known.request.in_flight, subscriptions.in_flight is not None),
+            ("request_in_flight", known.frames.in_flight, subscriptions.in_flight is not None),
             ("desired", mine.desired, desired),
             ("acknowledged", mine.acknowledged & mine.desired, set(subscriptions._acknowledged) & desired),
             ("outage", known.outages.current is not None, outage is not None),
@@ -107,7 +107,7 @@ class Witness:
                 ("closed_until", frames.closed_until, since_began(budget._closed_until)),
                 (
                     "sent",
-                    [round(moment, 6) for moment in frames.sent[-len(sent) :]] if frames.is_known else None,
+                    [round(moment, 6) for moment in frames.sent[-len(sent) :]] if frames.sent_known else None,
                     sent,
                 ),
                 ("faulty", known.outages.faulty_since is not None, link.at_fault),
@@ -116,8 +116,8 @@ class Witness:
                 facts.append(("dialed_at", round(known.link.dialed_at, 6), since_began(link.since)))
             if link.phase is Phase.GREETING:
                 facts.append(("opened_at", round(known.link.opened_at, 6), since_began(link.since)))
-            if link.request_sent_at is not None and known.request.in_flight:
-                facts.append(("asked_at", round(known.request.asked_at, 6), since_began(link.request_sent_at)))
+            if link.request_sent_at is not None and known.frames.in_flight:
+                facts.append(("asked_at", round(known.frames.asked_at, 6), since_began(link.request_sent_at)))
         return facts
 
 
