@@ -73,7 +73,7 @@ def apply_step(tracked: TrackedConnection, facts: Facts, line: FlatRecord, step:
     last.next_triggers = None
     if step.answers:
         facts.frames.erred = step.trigger == SERVER_ERROR
-    if step.may_send:
+    if step.may_send and (step.answers or line.sends != facts.frames.sends):
         _note_frames(facts, line, step, t)
     if step.changes:
         _enter(tracked, facts, line, step, t)

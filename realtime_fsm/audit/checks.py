@@ -66,10 +66,11 @@ def _basics(facts: Facts, line: FlatRecord, step: RowFacts, t: float) -> RuleBre
     if step.needs_link and facts.link.is_open is False:
         return RuleBreach("link", f"the trigger {step.trigger} needs a link, and the connection has none")
     if facts.state is not None:
-        if step.keeps_link and line.attempt == facts.attempt and line.link == facts.newest_link:
-            breach = _frames(facts, line, step, t)
-        else:
+        breach = None
+        if not step.keeps_link or line.attempt != facts.attempt or line.link != facts.newest_link:
             breach = _numbers(facts, line, step, t)
+        elif step.must_send or line.sends != facts.frames.sends:
+            breach = _frames(facts, line, step, t)
         if breach is not None:
             return breach
         last = facts.last_step
