@@ -127,8 +127,8 @@ _TEMPLATES: dict[tuple[type[Record], str], str] = {
     (records.PresenceRecord, "rejected"): "the server rejects the presence{1}",
     (records.PresenceRecord, "withdrawn"): "the program no longer wants the presence",
     (records.PingRecord, ""): "the server answered a ping after {0.round_trip:.3f} s",
-    (records.OutageRecord, "opened"): "an outage begins ({2})",
-    (records.OutageRecord, "closed"): "the outage is over after {0.seconds:.1f} s and {3} ({2})",
+    (records.OutageRecord, "opened"): "{2} outage begins",
+    (records.OutageRecord, "closed"): "the outage is over after {0.seconds:.1f} s and {3}",
     (records.FaultRecord, "opened"): "the server is at fault: it answers, and cannot do its work",
     (records.FaultRecord, "closed"): "the fault of the server is over after {0.seconds:.1f} s",
     (records.DroppedRecord, ""): f"subscription {_ID} dropped {{0.count}} of its events, because the consumer was too slow",
@@ -144,16 +144,16 @@ _TEMPLATES: dict[tuple[type[Record], str], str] = {
     (records.RelayedRecord, ""): "the broker stored messages of the relay: {0.stored}, the newest {0.lag:.1f} s after its event",
     (records.CloseRecord, ""): "the connection is disposed of, and its socket is closed",
 }
-"""The words by the type of a record and its change: 0 is the record, 1 its codes, 2 the cause, and 3 its dials."""
+"""The words by the type of a record and its change: 0 is the record, 1 its codes, 2 the kind of an outage, and 3 its dials."""
 
 
 def sentence(record: Record) -> str:
     """Write a record as a sentence, without a full stop: ``link 3 lost: the server sent an error (code 0); dial 1 in 1.8 s``."""
     if isinstance(record, records.TransitionRecord):
         return _step(record)
-    cause, dials = getattr(record, "cause", None), getattr(record, "dials", 0)
+    outage, dials = "a planned" if getattr(record, "planned", False) else "an", getattr(record, "dials", 0)
     return _TEMPLATES[type(record), getattr(record, "change", "")].format(
-        record, _codes(record), meaning(cause or "link_failure"), f"{dials} dial{'s' * (dials != 1)}"
+        record, _codes(record), outage, f"{dials} dial{'s' * (dials != 1)}"
     )
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from realtime_fsm.client.health import NAMED, Health, delivering, faulty_since, health_of, is_deaf
+from realtime_fsm.client.health import NAMED, Health, current_failure, delivering, faulty_since, health_of, is_deaf
 from realtime_fsm.client.subscription import SubscriptionInfo
 from realtime_fsm.errors import RealtimeError  # noqa: TC001  (for tools that read annotations, as are those below)
 from realtime_fsm.fsm.change import Failure  # noqa: TC001
@@ -92,7 +92,7 @@ class Explanation:
         notes: sentences on the unusual, such as a pause or a server fault.
         error: the reason why no attempt follows, in state ``error``.
         last_failure: the newest failed attempt or lost link.
-        remedy: the remedy for the last failure, and for the error; empty without them.
+        remedy: the remedy for the last failure, while it explains the state, and for the error; empty without them.
         advice: the next step for a user in this state.
         health: the health at that moment.
     """
@@ -170,9 +170,9 @@ def explanation_of(driver: Driver, state: State, connection_id: str) -> Explanat
 
     failure, due, user = driver.failures.last, context.deadline, None if driver.user is None else driver.user.get("$id")
     entered, entered_by, served = context.state_entered_at, driver.entered_by, delivering(driver, state)
-    last = None if failure is None else failure.error
-    is_told = driver.error is None or getattr(driver.error, "cause", None) is last  # else the error alone tells more
-    causes = last if is_told else None, driver.error
+    cause = current_failure(driver, state)
+    if driver.error is not None and getattr(driver.error, "cause", None) is not cause:
+        cause = None  # the error alone tells more
     deliveries = [one for one in (*driver._registry.deliveries.values(),) if one.spec.id in context.subscriptions.desired]
     return Explanation(
         connection_id=connection_id,
@@ -196,7 +196,7 @@ def explanation_of(driver: Driver, state: State, connection_id: str) -> Explanat
         notes=(*_notes(driver, now), *_silence(driver, [one for one in deliveries if one.spec.id in served])),
         error=driver.error,
         last_failure=failure,
-        remedy=" ".join(dict.fromkeys(remedy_of(one) for one in causes if one is not None)),
+        remedy=" ".join(remedy_of(one) for one in (cause, driver.error) if one is not None),
         advice=STATES[state].advice,
         health=health_of(driver, state),
     )

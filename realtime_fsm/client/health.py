@@ -17,6 +17,7 @@ from realtime_fsm.fsm.table import State
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from realtime_fsm.errors import LinkFailure
     from realtime_fsm.runtime.driver import Driver
 
 NAMED = 5
@@ -69,14 +70,24 @@ def is_deaf(driver: Driver) -> bool:
     return driver._prober is not None and driver._prober.is_deaf
 
 
+def current_failure(driver: Driver, state: State) -> LinkFailure | None:
+    """Return the newest failure while it explains the state: no link has come since, or each link since is deaf."""
+    newest, entered = driver.failures.last, driver._context.state_entered_at
+    if newest is None or entered is None:
+        return None
+    if state.is_live:
+        explains = is_deaf(driver) and newest.error.kind == "echo_overdue"
+    else:
+        explains = driver.failures.noted_at >= entered
+    return newest.error if explains else None
+
+
 def _obstacles(driver: Driver, state: State) -> Iterator[str]:
     context, desired = driver._context, tuple(driver._context.subscriptions.desired)
     served = delivering(driver, state)
     missing = [identifier for identifier in desired if identifier not in served]
     if not state.is_live and context.draining is None:
-        entered, failure = context.state_entered_at, driver.failures.last
-        recent = failure is not None and entered is not None and driver.failures.noted_at >= entered
-        cause = driver.error or (failure.error if failure is not None and recent else None)
+        cause = driver.error or current_failure(driver, state)
         yield f"{state}: {STATES[state].brief}" + ("" if cause is None else f"; {cause}")
     elif missing:
         named = ", ".join(missing[:NAMED]) + (", ..." if len(missing) > NAMED else "")
