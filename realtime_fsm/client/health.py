@@ -76,10 +76,8 @@ def current_failure(driver: Driver, state: State) -> LinkFailure | None:
     if newest is None or entered is None:
         return None
     if state.is_live:
-        explains = is_deaf(driver) and newest.error.kind == "echo_overdue"
-    else:
-        explains = driver.failures.noted_at >= entered
-    return newest.error if explains else None
+        return newest.error if is_deaf(driver) and newest.error.kind == "echo_overdue" else None
+    return newest.error if driver.failures.noted_at >= entered else None
 
 
 def _obstacles(driver: Driver, state: State) -> Iterator[str]:

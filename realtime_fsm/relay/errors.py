@@ -104,5 +104,9 @@ class CatchUpFailed(RelayError):
         self.reason = reason
 
 
+class OtherChannelsWarning(UserWarning):
+    """The newest message of the project in the stream is of a relay with other channels."""
+
+
 class ShortWindowWarning(UserWarning):
     """The stream forgets ids before the longest outage to be covered is over: an event may come twice."""
