@@ -206,7 +206,7 @@ class Realtime(ConnectionInfo):
             raise BadOption("http", "an aiohttp session belongs to one event loop, and this Realtime runs its own; leave it out")
         self._portal = Portal("this Realtime")
         self._inner = client.Realtime(*args, **self._wrap_callables(options))
-        self._driver, self._connection_id = self._inner._driver, self._inner.connection_id  # noqa: SLF001  (the same connection)
+        super().__init__(self._inner._driver, self._inner.connection_id)  # noqa: SLF001  (the same connection)
         self._portal.last, self._portal.patience = self._inner.dispose, (options.get("timeouts") or Timeouts()).close
         weakref.finalize(self, self._portal.close, wait=False).atexit = False  # garbage is collected in any thread
 

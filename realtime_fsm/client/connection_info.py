@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from realtime_fsm.diagram.notebook import NotebookDisplay
 from realtime_fsm.errors import Disposed
 from realtime_fsm.fsm.table import State
-from realtime_fsm.runtime.driver import Driver  # noqa: TC001  (for tools that read annotations)
 
 if TYPE_CHECKING:
     from realtime_fsm.client.explanation import Explanation
@@ -18,13 +17,15 @@ if TYPE_CHECKING:
     from realtime_fsm.errors import RealtimeError
     from realtime_fsm.fsm.change import Failure
     from realtime_fsm.protocol.eras import Era
+    from realtime_fsm.runtime.driver import Driver
 
 
 class ConnectionInfo(NotebookDisplay):
     """The properties of every `Realtime`."""
 
-    _driver: Driver
-    _connection_id: str
+    def __init__(self, driver: Driver, connection_id: str) -> None:
+        self._driver = driver
+        self._connection_id = connection_id
 
     def _check_not_disposed(self) -> None:
         """Refuse a call after ``dispose()``, and one from another event loop."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio  # noqa: TC003  (for tools that read annotations)
+import asyncio
+import uuid
 from typing import TYPE_CHECKING, Any, overload
 
 from realtime_fsm.client.connection_info import ConnectionInfo
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from realtime_fsm.runtime.credentials import Secret
+    from realtime_fsm.runtime.driver import Driver
 
 _TOO_MANY = 1013
 
@@ -23,8 +25,10 @@ _TOO_MANY = 1013
 class IdentityMixin(ConnectionInfo):
     """The part of `Realtime` that changes the identity and the presence."""
 
-    _identity_lock: asyncio.Lock
-    _presence_id: str
+    def __init__(self, driver: Driver, connection_id: str) -> None:
+        super().__init__(driver, connection_id)
+        self._identity_lock = asyncio.Lock()
+        self._presence_id = uuid.uuid4().hex  # other users see it, so it differs from the id in the log
 
     @overload
     async def authenticate(self, session: Secret) -> dict[str, Any]: ...

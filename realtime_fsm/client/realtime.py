@@ -126,21 +126,19 @@ class Realtime(SubscribingMixin, IdentityMixin):
             canary=canary,
             server=host_and_port(url),
         )
-        self._endpoint, self._project = endpoint, project
-        self._connection_id = uuid.uuid4().hex
-        self._presence_id = uuid.uuid4().hex  # other users see it, so it differs from the id in the log
-        self._driver = Driver(
+        connection_id = uuid.uuid4().hex
+        driver = Driver(
             context,
             self._transport(
                 http, ssl=ssl, self_signed=self_signed, proxy=proxy, trust_env=trust_env, cookies=cookies, max_frame=max_frame
             ),
-            connection_id=self._connection_id,
+            connection_id=connection_id,
             url=url,
             project=project,
             credentials=Credentials(session, jwt, dict(headers or {})),
         )
-        self._identity_lock = asyncio.Lock()
-        self._listener_tasks: list[asyncio.Task[None]] = []
+        super().__init__(driver, connection_id)
+        self._endpoint = endpoint
         self._dispose_future: asyncio.Future[None] | None = None
         self._disposing_task: asyncio.Task[Any] | None = None  # of a callable that called dispose()
         self._close_timeout = context.timeouts.close
@@ -298,4 +296,4 @@ class Realtime(SubscribingMixin, IdentityMixin):
             driver.forsake()
 
     def __repr__(self) -> str:
-        return f"<Realtime {self._project} at {self._endpoint}: {self.state}>"
+        return f"<Realtime {self._driver.project} at {self._endpoint}: {self.state}>"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio  # noqa: TC003  (for tools that read annotations)
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
@@ -20,12 +19,14 @@ from realtime_fsm.runtime.delivery import BUFFER_BYTES, DeliveryOptions
 from realtime_fsm.sealing import sealed
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
     from types import UnionType
 
     from realtime_fsm.client.subscription import OnMisfit, SubscribeOptions
     from realtime_fsm.events import A, B, C, D, Event, OneOf
     from realtime_fsm.runtime.delivery import CatchUp, OnGap, SubscriptionDelivery
+    from realtime_fsm.runtime.driver import Driver
     from realtime_fsm.runtime.overflow import Overflow
 
 R = TypeVar("R")
@@ -37,7 +38,9 @@ _OVERFLOW: Overflow = "drop_oldest"
 class SubscribingMixin(ConnectionInfo):
     """The part of `Realtime` that subscribes."""
 
-    _listener_tasks: list[asyncio.Task[None]]
+    def __init__(self, driver: Driver, connection_id: str) -> None:
+        super().__init__(driver, connection_id)
+        self._listener_tasks: list[asyncio.Task[None]] = []
 
     @overload
     def subscribe(self, *channels: str, **options: Unpack[SubscribeOptions]) -> AwaitableContext[Subscription]: ...
