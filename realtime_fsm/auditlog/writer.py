@@ -100,14 +100,10 @@ class AuditWriter:
         """
         cause, row = transition.cause, transition.row
         self._link = transition.link
-        level = level_of(row.id, fails=cause is not None)
-        if not _is_heard(level):  # the most frequent record: it is not worth its fields
-            self._seq += 1
-            return
         trigger, source, dest = _NAMES[row.id]
         self._write(
             records.TransitionRecord,
-            level,
+            level_of(row.id, fails=cause is not None),
             at,
             row=row.id,
             trigger=trigger,
