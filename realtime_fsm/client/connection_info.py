@@ -55,17 +55,17 @@ class ConnectionInfo(NotebookDisplay):
 
     @property
     def last_failure(self) -> Failure | None:
-        """The newest failed attempt or lost link, and when the next dial is due.
+        """The newest failed attempt or lost link, and when the next dial is due; None before the first.
 
-        None before the first. A later success does not clear it: compare its ``at``.
+        A later success does not clear it: compare its ``at``.
         """
         return self._driver.last_failure
 
     def explain(self) -> Explanation:
-        """Explain the state: why it is this one, what is awaited and until when, what failed last, and what to do.
+        """Explain the state: its cause, the next deadline, the newest failure, each subscription, and the next step for you.
 
-        ``print(realtime.explain())`` is the first step where no events arrive. The call changes nothing, and is meant for people:
-        its sentences may change with a release. Call it on the event loop of the connection.
+        Where no events arrive, begin with ``print(realtime.explain())``. The call changes nothing. Its sentences are for people,
+        and may change with a release. Call it on the event loop of the connection.
         """
         from realtime_fsm.client.explanation import explanation_of
 

@@ -35,7 +35,7 @@ _SHORT = timedelta(minutes=2)
 
 @dataclass(frozen=True, slots=True)
 class ExplainedSubscription:
-    """The part of a subscription in an explanation.
+    """One subscription in an `Explanation`.
 
     Attributes:
         id: its id.
@@ -80,7 +80,7 @@ class Explanation:
         why: the sentence of that rule; empty without one.
         link: the number of the current link, a dial included; None without a link.
         draining: the number of the link that still delivers during a handover; None without one.
-        attempt: how many dials in a row were made, without those that were forgiven.
+        attempt: how many dials in a row were made, without those that a stable link has forgiven.
         attempts: how many dials in a row may fail now; None for no limit.
         awaited: the name of the next deadline, such as ``"dial"``, ``"greeting"``, ``"reply"``, ``"pong"`` or ``"ping"``; empty
             without a deadline.
@@ -89,7 +89,7 @@ class Explanation:
         greeted: whether a server has told who the user is.
         user: the id of the user whom the server named; None for a guest, and before that.
         subscriptions: the subscriptions that are desired.
-        notes: sentences on the unusual, such as a pause or a server fault.
+        notes: a sentence on each unusual fact, such as a pause or a server fault.
         error: the reason why no attempt follows, in state ``error``.
         last_failure: the newest failed attempt or lost link.
         remedy: the remedy for the last failure, while it explains the state, and for the error; empty without them.

@@ -26,14 +26,14 @@ NAMED = 5
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """Whether a connection lives, and whether it delivers.
+    """Whether a connection can go on, and whether it delivers.
 
     Attributes:
-        live: whether the connection can go on. False after ``dispose()``, and when its event loop is closed: nothing but a new
-            connection helps then.
-        ready: whether links deliver everything that is desired. The old link of a handover counts, an open server fault does not,
-            nor does a deaf link.
-        reasons: why it is not live, or not ready; empty when it is both.
+        live: whether the connection can go on. False after ``dispose()``, and when its event loop is closed: then only a new
+            connection helps.
+        ready: whether links deliver everything that is desired, the old link of a handover included. False during a server
+            fault, and while a canary finds the link deaf.
+        reasons: why the connection is not live, or not ready: a sentence each; empty when it is both.
     """
 
     live: bool
