@@ -1,6 +1,6 @@
 """The kinds of records and their fields as plain values, read from the record types.
 
-Invariant: the SQL, the lnav format and the OpenTelemetry mapping take the fields from here, so none can drift from the types.
+Invariant: the SQL, the lnav format and the OpenTelemetry mapping take the fields from here, so all agree with the types.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Invariant: a sentence comes from the fields of its record alone, so it holds no text of the server, no channel's name, no payload
 and no secret.
 
-Design: the words of a step are those of its transition rule, filled in once. A record then costs one `str.format`.
+Design: the words of a step come from its transition rule, once for each rule. A record then takes one `str.format`.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def _fails(row: Row[State, Trigger]) -> bool:
 
 
 def _level(row: Row[State, Trigger]) -> str:
-    """Choose the level of a step in which nothing fails: a heartbeat changes the state, and is no news."""
+    """Choose the level of a step in which nothing fails. A heartbeat is for debugging, although it changes the state."""
     if row.dest is State.ERROR:
         return "error"
     beats = State.PING in (row.source, row.dest) and row.dest in LIVE

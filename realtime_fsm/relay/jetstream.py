@@ -1,7 +1,7 @@
 """NATS JetStream as a sink.
 
-Invariant: `publish` returns when the broker has acknowledged each message, and sends a message again, with those behind it, until
-then. A message that was stored before its acknowledgement was lost is dropped by the broker, because of its id.
+Invariant: `publish` returns when the broker has acknowledged each message. Until then it sends a message, and those behind it,
+again. Where only the acknowledgement was lost, the broker drops the second copy, because of its id.
 
 Design: after a loss the sink opens a new link, so one path serves the first dial and all others. Retries end after ``outage``
 seconds, and the stream knows ids for as long: no message is sent again after its id is forgotten.
@@ -37,14 +37,14 @@ _FIRST_DELAY, _LONGEST_DELAY = 0.1, 2.0  # seconds between two tries
 class JetStream:
     """A stream of NATS JetStream, for `Relay`.
 
-    A stream that does not exist is created: subjects ``appwrite.>``, on disk, for 7 days and 1 GiB; a full one refuses new
-    messages. A stream that exists is never changed.
+    The sink creates a missing stream: subjects ``appwrite.>``, on disk, for 7 days and 1 GiB. A full stream refuses new messages.
+    The sink never changes a stream that exists.
 
     Args:
         servers: a URL such as ``nats://HOST:4222``, or several of one cluster; ``tls://`` requires TLS.
         stream: the name of the stream.
-        outage: the longest outage to be covered, in seconds. The relay waits so long for a broker that is lost or full. The
-            stream should know ids for as long (its ``duplicate_window``), or `ShortWindowWarning` says so.
+        outage: the longest outage to be covered, in seconds. The sink waits so long for a broker that is lost or full. The
+            stream should know ids for as long (its ``duplicate_window``); else the sink warns with `ShortWindowWarning`.
         on_trouble: called with the error when the sink begins to wait, once for each loss of the broker or full stream.
         options: further arguments of ``nats.connect``: ``user``, ``password``, ``token``, ``user_credentials``, ``tls``, ...
 
@@ -109,7 +109,7 @@ class JetStream:
 
     @sealed
     async def publish(self, messages: Sequence[Message]) -> int:
-        """Store the messages in their order, and return how many were there already.
+        """Store the messages in their order, and return how many the stream had already.
 
         Raises:
             BrokerUnavailable, StreamFull: when the trouble has lasted for ``outage`` seconds.

@@ -147,7 +147,7 @@ class MessageMaker:
 
 
 def _part(event: Event, name: str) -> Any:
-    """Return a part of an event; None where the server sent nonsense, because the payload is worth relaying all the same."""
+    """Return a part of an event; None where it breaks the protocol, because the payload is worth relaying all the same."""
     with suppress(MalformedEvent):
         return getattr(event, name)
     return None
