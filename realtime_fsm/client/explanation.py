@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from realtime_fsm.client.health import NAMED, Health, current_failure, delivering, faulty_since, health_of, is_deaf
+from realtime_fsm.client.health import Health, current_failure, delivering, faulty_since, health_of, is_deaf, named
 from realtime_fsm.client.subscription import SubscriptionInfo
 from realtime_fsm.errors import RealtimeError  # noqa: TC001  (for tools that read annotations, as are those below)
 from realtime_fsm.fsm.change import Failure  # noqa: TC001
@@ -232,7 +232,7 @@ def _notes(driver: Driver, now: float) -> Iterator[str]:
 def _silence(driver: Driver, served: list[SubscriptionDelivery]) -> Iterator[str]:
     """Tell why subscriptions that are served may give nothing."""
     if waiting := [one.spec.id for one in served if len(one.buffer)]:
-        yield f"Events wait for the consumer of {_named(waiting)}: iterate over it, or consume faster."
+        yield f"Events wait for the consumer of {named(waiting)}: iterate over it, or consume faster."
     for channel in dict.fromkeys(channel for one in served for channel in one.spec.channels):
         if doubt := doubt_about(channel):
             yield f"{doubt[0].upper()}{doubt[1:]}."
@@ -242,13 +242,9 @@ def _silence(driver: Driver, served: list[SubscriptionDelivery]) -> Iterator[str
             yield f"A server of era {driver.era} publishes nothing on channel {channel!r}."
     if silent := [one.spec.id for one in served if not one.received]:
         yield (
-            f"No event has come for {_named(silent)}. Check the channels, the queries, and who may read the rows;"
+            f"No event has come for {named(silent)}. Check the channels, the queries, and who may read the rows;"
             " `realtime-fsm doctor` helps."
         )
-
-
-def _named(ids: list[str]) -> str:
-    return f"{', '.join(ids[:NAMED])}{', ...' if len(ids) > NAMED else ''}"
 
 
 def _sentence(failure: Exception) -> str:

@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from realtime_fsm.errors import LinkFailure
     from realtime_fsm.runtime.driver import Driver
 
-NAMED = 5
-"""The ids of subscriptions that a reason names at most."""
+_MOST_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +48,11 @@ def health_of(driver: Driver, state: State) -> Health:
         return Health(live=False, ready=False, reasons=("the event loop of the connection is closed",))
     reasons = tuple(_obstacles(driver, state))
     return Health(live=True, ready=not reasons, reasons=reasons)
+
+
+def named(ids: list[str]) -> str:
+    """Name subscriptions by their ids, five at most."""
+    return f"{', '.join(ids[:_MOST_NAMED])}{', ...' if len(ids) > _MOST_NAMED else ''}"
 
 
 def delivering(driver: Driver, state: State) -> frozenset[str]:
@@ -88,8 +92,7 @@ def _obstacles(driver: Driver, state: State) -> Iterator[str]:
         cause = driver.error or current_failure(driver, state)
         yield f"{state}: {STATES[state].brief}" + ("" if cause is None else f"; {cause}")
     elif missing:
-        named = ", ".join(missing[:NAMED]) + (", ..." if len(missing) > NAMED else "")
-        yield f"{len(missing)} of {len(desired)} subscriptions not acknowledged: {named}"
+        yield f"{len(missing)} of {len(desired)} subscriptions not acknowledged: {named(missing)}"
     if faulty_since(driver) is not None:
         yield "a server fault: the server answers, and cannot do its work"
     if is_deaf(driver):

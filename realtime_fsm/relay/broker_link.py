@@ -114,8 +114,7 @@ class BrokerLink:
                 await self._client.subscribe(f"{self._inbox}.>", cb=self._on_ack)
                 return found
         except (Error, OSError, ImportError) as problem:
-            first = self._problems[-1] if isinstance(problem, NoServersError) and self._problems else problem
-            failure = self._lost.result() if self._lost.done() else self._error_of(first)
+            failure = self._failure_of(self._problems[-1] if isinstance(problem, NoServersError) and self._problems else problem)
         raise failure  # outside of the handler: the problem must not become the context
 
     async def _find_or_create_stream(self, window: float) -> float:
@@ -148,7 +147,7 @@ class BrokerLink:
         except NotFoundError:
             return {}
         except (Error, OSError) as problem:
-            failure = self._error_of(problem)
+            failure = self._failure_of(problem)
         else:
             return newest.headers or {}
         raise failure
@@ -220,6 +219,10 @@ class BrokerLink:
             with suppress(Error, OSError):  # the broker may be gone, or frozen
                 async with asyncio.timeout(1):
                     await self._client.close()
+
+    def _failure_of(self, problem: Exception) -> RealtimeError:
+        """Name the end of a request: the loss of the link, or a missing permission, tells more than a timeout."""
+        return self._lost.result() if self._lost.done() else self._error_of(problem)
 
     def _error_of(self, problem: BaseException) -> RealtimeError:
         """Name a problem of the connection. Neither the system nor nats-py puts a login into its texts."""

@@ -43,6 +43,7 @@ PASSWORD = "s3cr3t"  # noqa: S105
 _USERS = f"""
 authorization {{ users = [
   {{user: writer, password: {PASSWORD}, permissions: {{publish: ["$JS.API.>", "$JS.ACK.>"], subscribe: ["_INBOX.>"]}}}}
+  {{user: opener, password: {PASSWORD}, permissions: {{publish: ["$JS.API.STREAM.*.*"], subscribe: ["_INBOX.>"]}}}}
   {{user: reader, password: {PASSWORD}, permissions: {{publish: ["appwrite.>"], subscribe: ["_INBOX.>"]}}}}
 ] }}
 jetstream: {{max_file_store: 2GB}}
@@ -326,6 +327,9 @@ async def test_a_wrong_login_is_refused() -> None:
         assert "Authorization Violation" in await failed(BrokerRefused, broker.url.replace("//", f"//writer:x{PASSWORD}@"))
         text = await failed(BrokerRefused, broker.url, user="reader", password=PASSWORD)
         assert "permissions violation for publish" in text.lower()
+        with patch("realtime_fsm.relay.broker_link._PATIENCE", 2):
+            text = await failed(BrokerRefused, broker.url, user="opener", password=PASSWORD)
+        assert 'publish to "$js.api.stream.msg.get.appwrite"' in text.lower()
         async with opened(broker, user="writer", password=PASSWORD) as sink:
             with pytest.raises(BrokerRefused, match=r"and its permissions to publish to appwrite\.>"):
                 await sink.publish(messages(1))
