@@ -87,7 +87,7 @@ class MessageMaker:
         self._project = project
         self._source = quote(f"//{server}/{project}", safe=_HEADER_SAFE)
         self._channels = channels
-        self._channels_hash = _digest(*sorted({*channels}))[:12]
+        self._channels_hash = _digest(*sorted({str(channel) for channel in channels}))[:12]
 
     def of_event(self, event: Event) -> Message:
         """Make the message of an event, or of a caught-up row, which has no names."""
