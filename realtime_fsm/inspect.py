@@ -28,10 +28,10 @@ __all__ = ["Inspector", "attach"]
 
 
 class Inspector(InspectorServer):
-    """A page about connections of this program, from `attach`.
+    """A page about connections of this program; `attach` makes it.
 
-    Enter the inspector with ``async with``, or await it and call `aclose` at the end. A program without an event loop enters it
-    with ``with``, and a thread serves the page.
+    Enter it with ``async with``, or await it and call `aclose` at the end. A program without an event loop enters it with
+    ``with``: then a thread of its own serves the page.
     """
 
     def __init__(self, connections: tuple[ConnectionInfo, ...], host: str, port: int, *, browser: bool) -> None:
@@ -42,7 +42,7 @@ class Inspector(InspectorServer):
 
     @property
     def url(self) -> str:
-        """The URL of the page. Its token lets each program of this machine read the page, so keep the URL out of logs."""
+        """The URL of the page, with its token: it lets each program of this machine read the page, so keep it out of logs."""
         return super().url
 
     async def _start(self) -> None:
