@@ -133,10 +133,10 @@ class Subscription(SubscriptionInfo, Generic[T_co]):
     if TYPE_CHECKING:  # for type checkers and editors, which cannot look into `blocking`
 
         def update(self, *, channels: Iterable[str] | None = None, queries: Iterable[str] | None = None) -> None:
-            """Replace the channels or queries, as `realtime_fsm.Subscription.update`. Returns when the server acknowledged."""
+            """Replace the channels or queries, and return when the server agrees; as `realtime_fsm.Subscription.update`."""
 
         def unsubscribe(self) -> None:
-            """End the subscription, as `realtime_fsm.Subscription.unsubscribe`. Returns when the server has confirmed."""
+            """End the subscription, and return when the server has confirmed; as `realtime_fsm.Subscription.unsubscribe`."""
     else:
         update = blocking(subscription.Subscription.update)
         unsubscribe = blocking(subscription.Subscription.unsubscribe)
