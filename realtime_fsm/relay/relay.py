@@ -61,8 +61,8 @@ class Relay:
 
     Args:
         realtime: the connection, which the relay does not dispose of.
-        channels: a channel, or several. Relays that share a project and a stream must have the same channels; else
-            `OtherChannelsWarning` tells it at the next start.
+        channels: a channel, or several. Relays that share a project and a stream must have the same channels; where they have
+            not, `JetStream` warns at the next start with `OtherChannelsWarning`.
         sink: where the messages go: a `JetStream`, or an object of yours.
         catch_up: as for `Realtime.subscribe`; the relay calls it also at the start, with a gap since the newest message of the
             sink. When it raises, the relay stops, because later events would hide the missing rows.
@@ -104,7 +104,7 @@ class Relay:
         self._window = window
         self._on_ready = on_ready
         self._lock = asyncio.Lock()
-        self._task: asyncio.Task[Any] | None = None
+        self._timeout: asyncio.Timeout | None = None  # of `run`: `_stop` lets it expire
         self._failure: BaseException | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._recorded = 0, 0
@@ -124,24 +124,18 @@ class Relay:
             RelayError: from the sink, or `CatchUpFailed`. Run again after the remedy.
             RealtimeError: from `Realtime.subscribe` and the iteration of its subscription.
         """
-        self._task, self._failure = asyncio.current_task(), None
+        self._failure = None
         try:
-            async with self._sink.open(self._project) as since:
+            async with asyncio.timeout(None) as self._timeout, self._sink.open(self._project) as since:
                 await self._relay(since)
-        except BaseException as end:
-            # `_stop` has cancelled this task; the caller may have done so, too
-            if self._failure is None or self._cancelled_by_caller() or not isinstance(end, asyncio.CancelledError):
+        except TimeoutError:
+            if self._failure is None:
                 raise
-            failure = self._failure
-        else:
-            return
         finally:
+            self._timeout = None
             self._record()
-        raise failure
-
-    def _cancelled_by_caller(self) -> bool:
-        """Take back the cancellation of `_stop`, and tell whether the caller has cancelled the task, too."""
-        return self._task is not None and self._task.uncancel() > 0
+        if self._failure is not None:
+            raise self._failure
 
     async def _relay(self, since: datetime | None) -> None:
         catch_up = None if self._catch_up is None else self._fetch
@@ -185,10 +179,10 @@ class Relay:
             raise
 
     def _stop(self, failure: BaseException) -> None:
-        """End `run` with a failure, from whatever task."""
-        if self._failure is None and self._task is not None:
+        """End `run` with a failure, from any task."""
+        if self._failure is None and self._timeout is not None:
             self._failure = failure
-            self._task.cancel()
+            self._timeout.reschedule(0)
 
     async def _publish(self, events: Sequence[Event]) -> None:
         await self._store([self._maker.of_event(event) for event in events])
