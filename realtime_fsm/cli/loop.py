@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import signal
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
+    from contextlib import AbstractAsyncContextManager, AsyncExitStack
+
+S = TypeVar("S")
 
 
 def run_until_interrupted(work: Coroutine[None, None, None]) -> int:
@@ -30,6 +35,22 @@ def signals_interrupt() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+async def start_server(server: AbstractAsyncContextManager[S], stack: AsyncExitStack, place: str) -> S:
+    """Start a server that ends with a stack.
+
+    Raises:
+        OSError: when it cannot listen at ``place``; the text names the remedy.
+    """
+    try:
+        return await stack.enter_async_context(server)
+    except OSError as failure:
+        code = failure.errno or 0  # a negative one is of the resolver
+        reason = os.strerror(code) if code > 0 else failure.strerror or failure
+        is_of_port = code in (errno.EADDRINUSE, errno.EACCES)
+        remedy = "choose another port, or 0 for one that is free" if is_of_port else "give an address of this machine"
+        raise OSError(code, f"{reason}; {remedy}", place) from failure
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

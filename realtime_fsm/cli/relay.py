@@ -9,7 +9,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from realtime_fsm.catch_up import rows
-from realtime_fsm.cli.arguments import number
+from realtime_fsm.cli.arguments import seconds
 from realtime_fsm.cli.identity import appwrite_client
 from realtime_fsm.cli.listen import add_connection_arguments, open_connection, print_news, run_connection
 from realtime_fsm.cli.output import print_problem
@@ -41,7 +41,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--to", required=True, metavar="URL", action="append", help="nats://HOST:4222, or tls://; may repeat")
     parser.add_argument("--stream", default="APPWRITE", metavar="NAME", help="the stream; created if missing (%(default)s)")
     parser.add_argument(
-        "--outage", type=_seconds, default=600.0, metavar="SECONDS",
+        "--outage", type=seconds(1, 604_800), default=600.0, metavar="SECONDS",
         help="the longest outage of the broker to be covered; the stream should know ids for as long (%(default)s)",
     )  # fmt: skip
     parser.add_argument(
@@ -50,10 +50,6 @@ def add_parser(commands: Any) -> None:
         " APPWRITE_API_KEY may read its rows",
     )  # fmt: skip
     parser.set_defaults(run=run)
-
-
-def _seconds(word: str) -> float:
-    return number(word, float, 1, 604_800, "a number of seconds from 1 to 604800")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -7,14 +7,15 @@ import math
 import sys
 import time
 from collections import deque
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from realtime_fsm.audit.formats.text_utils import format_duration, pluralize, printable
 from realtime_fsm.audit.report import Verdict
 from realtime_fsm.audit.sources import STDIN
-from realtime_fsm.cli.arguments import number
-from realtime_fsm.cli.output import discard_stdout, print_problem
+from realtime_fsm.cli.arguments import add_connections, number
+from realtime_fsm.cli.output import discard_stdout, fail
 from realtime_fsm.cli.replay_view import StepFormatter, palette_for
 from realtime_fsm.fsm.table import TABLE
 from realtime_fsm.replay.divergence import Diverged
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from realtime_fsm.replay.log_reader import ConnectionLog
     from realtime_fsm.replay.replayer import ReplayedStep
 
+_fail = partial(fail, command="realtime-fsm replay")
 _INTERRUPTED = 130
 _CONTEXT = 5
 """How many steps to show before a divergence."""
@@ -50,7 +52,7 @@ def add_parser(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("files", metavar="FILE", nargs="+", help="a log; - for standard input")
-    parser.add_argument("--connection", metavar="ID", help="the connection; it may be left out where there is only one")
+    add_connections(parser, "replay the one of the")
     parser.add_argument("--from", dest="since", metavar="SEQ", type=_record, default=1, help="show the steps from this record on")
     parser.add_argument("--to", dest="until", metavar="SEQ", type=_record, help="replay up to this record")
     pace = parser.add_mutually_exclusive_group()
@@ -96,11 +98,6 @@ def run(options: argparse.Namespace) -> int:
         return _fail(f"{failure.filename or 'standard output'}: {failure.strerror}", Verdict.UNUSABLE)
     except KeyboardInterrupt:
         return _INTERRUPTED
-    return code
-
-
-def _fail(sentence: str, code: int) -> int:
-    print_problem(sentence, "realtime-fsm replay")
     return code
 
 
