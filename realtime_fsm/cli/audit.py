@@ -1,4 +1,4 @@
-"""The command: ``realtime-fsm audit FILE...``."""
+"""``realtime-fsm audit``: judge audit logs, and report."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def _read(auditor: Auditor, order: list[str], copies: dict[str, str]) -> None:
 
 
 def _write(lines: Iterator[str], output: str | None) -> int:
-    """Write lines where they are wanted. The answer is an exit code: 0 for well done."""
+    """Write lines to the output; return 0, or the exit code of a failure."""
     try:
         if output is None:
             for line in lines:
@@ -176,7 +176,7 @@ def _write(lines: Iterator[str], output: str | None) -> int:
         else:
             with open(output, "w", encoding="utf-8") as file:  # noqa: PTH123  (as the user says it)
                 file.writelines(f"{line}\n" for line in lines)
-    except BrokenPipeError:  # `realtime-fsm audit ... | head`: the reader has had enough
+    except BrokenPipeError:  # `realtime-fsm audit ... | head`: the reader has gone
         discard_stdout()
     except OSError as failure:
         return _usage_error(f"{output or 'standard output'}: {failure.strerror}")

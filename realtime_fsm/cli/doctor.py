@@ -11,11 +11,10 @@ from realtime_fsm.cli.identity import add_as_user, identity
 from realtime_fsm.cli.loop import run_until_interrupted
 from realtime_fsm.cli.output import WIDTH, fold, pretty_json
 from realtime_fsm.cli.replay_view import palette_for
-from realtime_fsm.ops.doctor import Report, Status, examine
+from realtime_fsm.ops.doctor import Status, examine
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
 
     from realtime_fsm.ops.doctor import Check
 
@@ -65,42 +64,33 @@ def _pings(word: str) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """Examine, and print each check as it comes, or the report as JSON; return the exit code."""
-    reports: list[Report] = []
+    return run_until_interrupted(_examine(options))
+
+
+async def _examine(options: argparse.Namespace) -> int:
     as_text = options.format == "text"
-    code = run_until_interrupted(_examine(options, reports, _print_check if as_text else None))
-    if code:
-        return code
-    (report,) = reports
-    if as_text:
-        _print_end(report)
-    else:
-        print(pretty_json(report))
-    return int(report.status is Status.FAILED)
-
-
-async def _examine(options: argparse.Namespace, reports: list[Report], on_check: Callable[[Check], object] | None) -> None:
     who = identity(options) if options.session is None else {"session": options.session}
     report = await examine(
         options.endpoint, options.project, *options.channels, pings=options.pings, echo=options.echo, idle=options.idle,
-        on_check=on_check, trust_env=True, **who,
+        on_check=_print_check if as_text else None, trust_env=True, **who,
     )  # fmt: skip
-    reports.append(report)
+    if not as_text:
+        print(pretty_json(report))
+        return int(report.status is Status.FAILED)
+    if report.not_checked:
+        print(*_folded(f"Not checked: {', '.join(report.not_checked)}"), sep="\n")
+    print(*_folded(report.cause), sep="\n")
+    return int(report.status is Status.FAILED)
 
 
 def _print_check(check: Check) -> None:
     palette = palette_for(sys.stdout)
     first, *lines = _folded(check.text, _INDENT, _INDENT)
-    row = _COLUMNS.format(check.status, check.name, first.lstrip())
+    line = _COLUMNS.format(check.status, check.name, first.lstrip())
     if palette is not None:
-        row = palette.text(check.status, _COLOURS[check.status]) + row[len(check.status) :]
+        line = palette.text(check.status, _COLOURS[check.status]) + line[len(check.status) :]
     remedy = _folded(check.remedy, _INDENT + "-> ", _INDENT + "   ")
-    print(row, *lines, *remedy, sep="\n", flush=True)
-
-
-def _print_end(report: Report) -> None:
-    if report.not_checked:
-        print(*_folded(f"Not checked: {', '.join(report.not_checked)}"), sep="\n")
-    print(*_folded(report.cause), sep="\n")
+    print(line, *lines, *remedy, sep="\n", flush=True)
 
 
 def _folded(text: str, first: str = "", others: str = "") -> list[str]:

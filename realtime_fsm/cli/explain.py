@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from realtime_fsm.cli.words import Meaning
 
 WORD = "WORD"
-"""The name of the argument, by which the completion finds it."""
+"""The name of the argument; the completion finds the argument by it."""
 _INDENT = 15
 _SHOWN = 6
 

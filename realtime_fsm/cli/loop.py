@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 S = TypeVar("S")
 
 
-def run_until_interrupted(work: Coroutine[None, None, None]) -> int:
-    """Run a coroutine, and return the exit code.
+def run_until_interrupted(work: Coroutine[None, None, int | None]) -> int:
+    """Run a coroutine, and return the exit code: its own, or 128 and the number of the signal that ended it.
 
     Ctrl-C, SIGTERM and SIGHUP cancel it, so that it closes everything in order. Ctrl-C does so even where a script has started
     the command in the background, with SIGINT ignored; SIGHUP does not where ``nohup`` has it ignored.
@@ -62,7 +62,7 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return new_event_loop
 
 
-async def _until_interrupted(work: Coroutine[None, None, None]) -> int:
+async def _until_interrupted(work: Coroutine[None, None, int | None]) -> int:
     task = asyncio.ensure_future(work)
     received: list[int] = []
 
@@ -74,9 +74,8 @@ async def _until_interrupted(work: Coroutine[None, None, None]) -> int:
     for number in (signal.SIGINT, signal.SIGTERM, *hangup):
         asyncio.get_running_loop().add_signal_handler(number, interrupt, number)
     try:
-        await task
+        return await task or 0
     except asyncio.CancelledError:
         if not received:
             raise
         return 128 + received[0]
-    return 0

@@ -61,15 +61,16 @@ async def _relay(options: argparse.Namespace) -> None:
     from realtime_fsm.relay import JetStream, Relay  # without nats-py, this alone fails
 
     login: dict[str, Any] = {option: os.environ[name] for option, name in _LOGIN.items() if os.environ.get(name)}
-    sink = JetStream(options.to, stream=options.stream, outage=options.outage, on_trouble=_print_trouble, **login)
-    catch_up = _catch_up(options) if options.catch_up else None
+
+    def print_trouble(trouble: RelayError) -> None:
+        print_problem(f"{trouble}; events wait")
 
     def print_start() -> None:
-        print(
-            f"Relaying {', '.join(options.channels)} to stream {sink.stream} at {sink.server},"
-            f" which knows ids for {sink.duplicate_window:g} s",
-            flush=True,
-        )
+        place = f"stream {sink.stream} at {sink.server}, which knows ids for {sink.duplicate_window:g} s"
+        print(f"Relaying {', '.join(options.channels)} to {place}", flush=True)
+
+    sink = JetStream(options.to, stream=options.stream, outage=options.outage, on_trouble=print_trouble, **login)
+    catch_up = _catch_up(options) if options.catch_up else None
 
     async with AsyncExitStack() as stack:
         realtime = await open_connection(options, stack)
@@ -92,7 +93,3 @@ def _catch_up(options: argparse.Namespace) -> CatchUp:
         return sorted(found, key=itemgetter("$updatedAt"))
 
     return catch_up
-
-
-def _print_trouble(trouble: RelayError) -> None:
-    print_problem(f"{trouble}; events wait")

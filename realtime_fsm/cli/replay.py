@@ -1,4 +1,4 @@
-"""The command ``realtime-fsm replay FILE...``: the real machine takes the path of a log, step by step on the screen."""
+"""``realtime-fsm replay``: drive the real machine along the path of a log, step by step on the screen."""
 
 from __future__ import annotations
 

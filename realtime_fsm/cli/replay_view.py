@@ -1,4 +1,4 @@
-"""The view: a replayed connection, one step a line, in the colours of the diagrams where a terminal shows them."""
+"""Show a replayed connection, one step a line; a terminal shows the colours of the diagrams."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The server of the page: for this machine alone, and for those who have the token.
+"""The server of the page. It answers requests from this machine that carry the token.
 
 Invariant: nothing but a loopback address is bound, and every answer needs the token. The name in the Host header must be one of
 this machine: else a web page elsewhere could point its own name here, and read the answers.

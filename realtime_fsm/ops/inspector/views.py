@@ -1,4 +1,4 @@
-"""The view of a connection: what the page shows of it, made from its records.
+"""The view of a connection: the facts that the page shows, made from the records.
 
 Invariant: a view is bounded, however long the connection lives, and it holds nothing that a record does not hold. Only a
 live connection of this process tells more: the channels and events of its subscriptions, and its next deadline.
@@ -49,8 +49,8 @@ class SubscriptionView(msgspec.Struct):
         gaps: the number of its gaps.
         missed: the seconds of its gaps together.
         received: the events that links have brought; None where only a log tells of it.
-        waiting: the events that wait for the consumer; None, too.
-        behind: since when the consumer has always left something waiting; None where nothing waits.
+        waiting: the events that wait for the consumer; None where only a log tells of it.
+        behind: since when at least one event has waited all the time; None where nothing waits.
     """
 
     phase: str = "desired"
@@ -70,7 +70,7 @@ class View(msgspec.Struct):
         id: the name of the connection, without what looks like a secret.
         number: its number on the page.
         last: the moment of its newest record.
-        since: when the state was entered; None where no record has told it.
+        since: when the state was entered; None as long as no record tells it.
         stays: the states in time, each with its begin.
         marks: outages and server faults that are over: begin, end, and kind.
         outage: the begin, the kind and the cause of an outage that is not over.
