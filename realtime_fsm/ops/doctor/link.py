@@ -148,15 +148,19 @@ class LinkExaminer:
     async def _await_pings(self, count: int) -> bool:
         """Wait until so many pings are answered; tell whether they are.
 
-        The wait is bounded, because a link on which any frame comes is alive, without an answer to its pings, too.
+        The wait for each has a limit of its own: a link on which other frames come stays up without any answer.
         """
-        pings = self._observed.pings
-        due = sum(map(self._realtime.ping_policy.interval_after, range(len(pings), count)))
+        pings, policy, loop = self._observed.pings, self._realtime.ping_policy, asyncio.get_running_loop()
+
+        def limit() -> float:
+            return loop.time() + policy.interval_after(len(pings)) + PATIENCE
+
         try:
-            async with asyncio.timeout(due + PATIENCE):
+            async with asyncio.timeout_at(limit()) as wait:
                 async for change in self._realtime.states():
                     if len(pings) >= count or self._observed.throttled or not change.dest.is_live:
                         break
+                    wait.reschedule(limit())
         except TimeoutError:
             return False
         return len(pings) >= count
