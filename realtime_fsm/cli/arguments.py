@@ -52,12 +52,9 @@ def add_server(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--project", required=True, metavar="ID", help="the project's id")
 
 
-def add_connections(parser: argparse.ArgumentParser, job: str) -> None:
-    """Add the option that chooses connections of a log; ``job`` tells what the command does with them."""
-    parser.add_argument(
-        "--connection", metavar="PREFIX", action="append", default=[],
-        help=f"{job} connections whose ids begin so; may be repeated",
-    )  # fmt: skip
+def add_connections(parser: argparse.ArgumentParser, meaning: str) -> None:
+    """Add the option that chooses connections of a log by the beginnings of their ids."""
+    parser.add_argument("--connection", metavar="PREFIX", action="append", default=[], help=meaning)
 
 
 def add_renamed_fields(parser: argparse.ArgumentParser) -> None:

@@ -63,7 +63,7 @@ def add_parser(commands: Any) -> None:
         help="format of the report (%(default)s)",
     )
     parser.add_argument("-o", "--output", metavar="FILE", help="write the report there instead of to standard output")
-    add_connections(parser, "look only at")
+    add_connections(parser, "look only at connections whose ids begin so; may be repeated")
     audit_times.add_arguments(parser)
     add_renamed_fields(parser)
     parser.add_argument(

@@ -36,7 +36,7 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("names", metavar="NAME", nargs="+", help="a log, - for standard input; with --listen a channel")
     parser.add_argument("--follow", action="store_true", help="go on reading as the logs grow, like tail -F")
-    add_connections(parser, "show only")
+    add_connections(parser, "show only connections whose ids begin so; may be repeated")
     add_renamed_fields(parser)
     parser.add_argument("--listen", metavar="ENDPOINT", help="listen to the channels at this Appwrite endpoint, and show that")
     parser.add_argument("--project", metavar="ID", help="with --listen: the project's id")

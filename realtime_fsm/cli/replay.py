@@ -47,12 +47,12 @@ def add_parser(commands: Any) -> None:
         "replay",
         help="repeat an audit log on the real state machine, or make a test of it",
         description="Repeat an audit log on the real state machine, on a virtual clock. Show each step, or write a test that"
-        " reproduces them.\nReads JSON lines, plain, .gz or .zst.",
+        " reproduces them.\nReads JSON lines, also wrapped or compressed, as audit does.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("files", metavar="FILE", nargs="+", help="a log; - for standard input")
-    add_connections(parser, "replay the one of the")
+    add_connections(parser, "the connection whose id begins so; it may be left out where there is only one")
     parser.add_argument("--from", dest="since", metavar="SEQ", type=_record, default=1, help="show the steps from this record on")
     parser.add_argument("--to", dest="until", metavar="SEQ", type=_record, help="replay up to this record")
     pace = parser.add_mutually_exclusive_group()
