@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from realtime_fsm.audit.sources import STDIN, Unreadable, open_log
@@ -74,7 +75,7 @@ def _refuse_unreadable(names: list[str]) -> None:
     """Refuse a log that cannot be opened. A log that is damaged further on is shown up to there."""
     for name in names:
         try:
-            if name != STDIN:
+            if name != STDIN and not Path(name).is_fifo():  # a pipe is read once
                 open_log(name).close()
         except Unreadable as unreadable:
             raise BadOption("NAME", f"{name}: {unreadable}") from None

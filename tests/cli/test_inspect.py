@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import re
 import signal
 import time
@@ -15,6 +16,7 @@ from urllib.request import urlopen
 
 import pytest
 
+from realtime_fsm.cli.inspect import _refuse_unreadable
 from realtime_fsm.cli.main import main
 from support.brokenlogs import lines_of
 from support.commands import PATIENCE, line, result_of, running, serving
@@ -110,6 +112,17 @@ def test_a_log_that_cannot_be_opened_ends_the_command(tmp_path: Path) -> None:
     result = result_of("inspect", str(log), str(missing), "--no-browser")
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr == f"realtime-fsm: NAME: {missing}: No such file or directory\n"
+
+
+def test_a_pipe_is_not_opened_before_it_is_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    pipe = os.open(tmp_path / "pipe", os.O_RDWR | os.O_NONBLOCK)
+    try:
+        os.write(pipe, LINES[0])
+        _refuse_unreadable([str(tmp_path / "pipe")])
+        assert os.read(pipe, 65_536) == LINES[0]
+    finally:
+        os.close(pipe)
 
 
 def test_a_log_that_is_cut_is_told_and_the_page_stays(tmp_path: Path) -> None:
