@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from realtime_fsm.audit.decoding import FlatRecord
 
 _PATIENCE = 8
-"""After so many looks without a new line in any file, the audit waits no longer for late records."""
+"""Looks at each file without a new line, after which the audit waits no longer for late records."""
 
 
 def follow(files: list[str], /, **asked: Any) -> Auditor:

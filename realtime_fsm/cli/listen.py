@@ -117,7 +117,11 @@ async def open_connection(options: argparse.Namespace, stack: AsyncExitStack) ->
         )
     )
     if options.health is not None:
-        await _serve_health(stack, realtime, *options.health)
+        from realtime_fsm.ops.health import serve  # it loads a web server
+
+        host, port = options.health
+        server = await start_server(serve(realtime, host=host, port=port), stack, f"--health {host}:{port}")
+        print_problem(f"{server.url}/livez and /readyz tell the health")
     return realtime
 
 
@@ -138,13 +142,6 @@ def _screen_type() -> type[Screen]:
     if not sys.stdout.isatty():
         raise BadOption("--tui", "standard output is no terminal; leave the option out")
     return Screen
-
-
-async def _serve_health(stack: AsyncExitStack, realtime: Realtime, host: str, port: int) -> None:
-    from realtime_fsm.ops.health import serve  # it loads a web server
-
-    server = await start_server(serve(realtime, host=host, port=port), stack, f"--health {host}:{port}")
-    print_problem(f"{server.url}/livez and /readyz tell the health")
 
 
 def _print_failure(failure: Failure) -> None:

@@ -1,4 +1,4 @@
-"""Run a subcommand on an event loop until its end, Ctrl-C, SIGTERM, or the end of its terminal."""
+"""Run a subcommand on an event loop until its end, Ctrl-C, SIGTERM, or the end of its terminal; start its server there."""
 
 from __future__ import annotations
 

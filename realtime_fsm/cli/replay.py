@@ -26,8 +26,6 @@ from realtime_fsm.replay.test_writer import write_test
 from realtime_fsm.testing.scenario import play_scenario
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
     from realtime_fsm.replay.log_reader import ConnectionLog
     from realtime_fsm.replay.replayer import ReplayedStep
 
@@ -140,24 +138,20 @@ def _replay(log: ConnectionLog, options: argparse.Namespace) -> int:
         print("", printable(f"inconclusive: {reason}"), sep="\n", file=out)
         print(f"the {pluralize(len(played), 'step')} before it, in {seconds}, are reproduced", file=out)
     if options.emit_test is not None:
-        _emit(options.emit_test, _test_lines(log, played, reason) if played else ())
+        _emit_test(options.emit_test, log, played, reason)
     return Verdict.CONFORMANT if reason is None else Verdict.INCONCLUSIVE
 
 
-def _test_lines(log: ConnectionLog, played: Sequence[ReplayedStep], reason: str | None) -> Iterator[str]:
+def _emit_test(path: str, log: ConnectionLog, played: list[ReplayedStep], reason: str | None) -> None:
     """Write the test module; the scenario runs once, so that its test holds the outcome of this machine."""
+    if not played:
+        raise UnusableLog("there is no step to make a test of")
     scenario = scenario_of(log.policies, played)
     outcome = play_scenario(log.policies, scenario)
-    return write_test(log.policies, played, log.connection, reason, (scenario, outcome))
-
-
-def _emit(path: str, lines: Iterable[str]) -> None:
+    lines = write_test(log.policies, played, log.connection, reason, (scenario, outcome))
     text = "".join(f"{line}\n" for line in lines)
-    if not text:
-        raise UnusableLog("there is no step to make a test of")
     if path == STDIN:
         sys.stdout.write(text)
-        sys.stdout.flush()
     else:
         Path(path).write_text(text, encoding="utf-8")
 
