@@ -68,7 +68,7 @@ def _begin(connection: ConnectionInfo, board: Board) -> None:
     if view is None:
         return
     view.last, view.closed = told.at.timestamp(), told.state is State.DISPOSING
-    view.link, view.attempt, view.era = driver.link_number, told.attempt, None if told.era is None else told.era.value
+    view.link, view.attempt, view.era = driver._context.generation, told.attempt, None if told.era is None else told.era.value
     if told.since is not None:
         view.enter(told.state.value, told.since.timestamp())
     if told.last_failure is not None:
