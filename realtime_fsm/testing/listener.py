@@ -131,6 +131,10 @@ class Listener(Protocol):
     port: int
     refusing: bool
 
+    @property
+    def authority(self) -> str:
+        """The host and the port, as in a URL."""
+
     async def start(self) -> None:
         """Listen."""
 
@@ -186,6 +190,11 @@ class LoopbackServer:
         self._runner: web.ServerRunner | None = None
         self._links: dict[ServerTransport, asyncio.Task[object] | None] = {}
         self._thawed = asyncio.Event()
+
+    @property
+    def authority(self) -> str:
+        """The host and the port, as in a URL."""
+        return f"[{self._host}]:{self.port}" if ":" in self._host else f"{self._host}:{self.port}"  # a colon: IPv6
 
     async def start(self) -> None:
         """Listen.

@@ -191,9 +191,10 @@ class _MemoryListener:
     port = 80
 
     def __init__(self, handler: Handler) -> None:
+        self.authority = f"{next(_hosts)}:{self.port}"
+        self.refusing = False
         self._handler = handler
         self._links: dict[_MemoryLink, None] = {}
-        self.refusing = False
         self._up = False
         self._thawed = asyncio.Event()
 
@@ -247,9 +248,8 @@ class InMemoryServer(RealtimeServer):
     effect. The waits take 600 virtual seconds at most, unless ``timeout`` says otherwise.
     """
 
-    def _make_listener(self, port: int) -> Listener:
-        self._host = next(_hosts)
-        self._memory = _MemoryListener(self._dispatcher)
+    def _make_listener(self, handler: Handler, host: str, port: int) -> Listener:
+        self._memory = _MemoryListener(handler)
         return self._memory
 
     async def wait_for_connections(self, count: int, *, timeout: float = _PATIENCE) -> None:  # noqa: ASYNC109
