@@ -18,7 +18,7 @@ from realtime_fsm.testing.messages import TAIL
 from realtime_fsm.testing.quota import MinuteQuota
 from realtime_fsm.testing.upgrade import CONSOLE
 from realtime_fsm.testing.users import EXPIRES, UserDirectory
-from realtime_fsm.testing.wire import Refusal, as_php, format_timestamp
+from realtime_fsm.testing.wire import POLICY, Refusal, as_php, format_timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 FAULT_DELAY = 2.0
 """Seconds that a server whose Redis is away takes to answer a ping, and to greet a dial (PROTOCOL: "Messages", rule 10)."""
-
-_POLICY = 1008
 
 
 class EventReceiver(Protocol):
@@ -132,7 +130,7 @@ class Backend:
         """
         directory = self._directories.get(params.project)
         if directory is None:
-            raise Refusal(_POLICY, "Missing or unknown project ID")
+            raise Refusal(POLICY, "Missing or unknown project ID")
         self.dial_quota.spend(now, "Too many requests", (params.path, params.client_ip))
         if params.project != CONSOLE:
             params.check_origin(self.platforms)
@@ -199,13 +197,8 @@ class Backend:
 
         The order of the channels decides the order of the subscriptions in the frame. `now` is in seconds since the epoch.
         """
-        return self._publish(
-            self.directory(project),
-            (events, channels, timestamp or format_timestamp(now), as_php(payload)),
-            frozenset(roles),
-            now,
-            memberships_of,
-        )
+        directory = self.directory(project)
+        return self._deliveries(directory, events, channels, frozenset(roles), payload, now, timestamp, memberships_of)
 
     def cause(
         self,
@@ -217,29 +210,33 @@ class Backend:
         now: float,
     ) -> None:
         """Keep the deliveries of an event that a connection of a project causes, for `take_caused`."""
-        self._caused += self._publish(directory, (events, channels, format_timestamp(now), as_php(payload)), roles, now)
+        self._caused += self._deliveries(directory, events, channels, roles, payload, now)
 
     def take_caused(self) -> Deliveries:
         """Take the deliveries that connections have caused; the caller asks after every message and every end of a link."""
         caused, self._caused = self._caused, []
         return [(connection, frame) for connection, frame in caused if connection in self.connections]
 
-    def _publish(
+    def _deliveries(
         self,
         directory: UserDirectory,
-        event: tuple[Sequence[str], Sequence[str], str, object],
+        events: Sequence[str],
+        channels: Sequence[str],
         roles: frozenset[str],
+        payload: object,
         now: float,
+        timestamp: str | None = None,
         memberships_of: str | None = None,
     ) -> Deliveries:
-        frame = frame_for_ids(*event, console=directory is self._directories[CONSOLE], ids=self.era.ids)
+        payload = as_php(payload)
+        is_console = directory is self._directories[CONSOLE]
+        frame = frame_for_ids(events, channels, timestamp or format_timestamp(now), payload, console=is_console, ids=self.era.ids)
         if self.faulty:
             return []
         if memberships_of is not None and self.stale_login:
             self._bus_lost = True
         if self._bus_lost or now < self._deaf_until:
             return []
-        _, channels, _, payload = event
         return [
             (connection, frame(matching))
             for connection in self.connections

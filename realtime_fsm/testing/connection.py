@@ -16,15 +16,16 @@ from realtime_fsm.testing import messages, presence
 from realtime_fsm.testing.accounts import GUEST, Account
 from realtime_fsm.testing.quota import MinuteQuota
 from realtime_fsm.testing.subscriptions import Subscriptions, rewrite_channels
-from realtime_fsm.testing.upgrade import UpgradeParams, UpgradeRequest
+from realtime_fsm.testing.upgrade import UpgradeParams
 from realtime_fsm.testing.url import Slot, slots
-from realtime_fsm.testing.wire import Refusal, Reply, as_php, bad_message, decode, encode, error
+from realtime_fsm.testing.wire import POLICY, UNCAUGHT, Refusal, Reply, as_php, bad_message, decode, encode, error
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from realtime_fsm.testing.backend import Backend
     from realtime_fsm.testing.eras import EraRules
+    from realtime_fsm.testing.request import HttpRequest
     from realtime_fsm.testing.users import UserDirectory
 
 MAX_CLIENT_FRAME = 65_536
@@ -33,7 +34,6 @@ HISTORY = 1_000
 """Messages of a connection that are kept in `ServerConnection.received`."""
 
 _HEADER = 8  # bytes of a client's frame near the limit: 2, then 2 of length, then 4 of mask
-_UNCAUGHT, _POLICY = 0, 1008
 _NO_REDIS = "Redis server went away"
 _NO_GUESTS = "Guests may not subscribe"  # not recorded: no real server was seen to refuse guests
 _NO_PROJECT = "Missing project context. Reconnect to the project first."
@@ -78,7 +78,7 @@ class ServerConnection:
         """The channels of the subscriptions."""
         return self._subscriptions.channels
 
-    def receive_upgrade(self, request: UpgradeRequest, now: float) -> Reply:
+    def receive_upgrade(self, request: HttpRequest, now: float) -> Reply:
         """Answer an upgrade request, with the ``connected`` frame or with an error and the end.
 
         Args:
@@ -131,7 +131,7 @@ class ServerConnection:
         self.received.append(raw.decode(errors="replace") if message is None else message)
         if self._backend.faulty:
             is_ping = isinstance(message, dict) and message.get("type") == "ping"
-            return Reply(self._refuse(Refusal(_UNCAUGHT, _NO_REDIS)).frames, after=self._backend.fault_delay if is_ping else 0.0)
+            return Reply(self._refuse(Refusal(UNCAUGHT, _NO_REDIS)).frames, after=self._backend.fault_delay if is_ping else 0.0)
         try:
             self.quota.spend(now)
             return Reply((encode(self._answer(*messages.read(message, self.era))),))
@@ -163,7 +163,7 @@ class ServerConnection:
 
     def _slots(self, params: UpgradeParams, channels: list[str]) -> Mapping[str, Slot]:
         if not channels and not self.era.by_message:
-            raise Refusal(_POLICY, "Missing channels")
+            raise Refusal(POLICY, "Missing channels")
         if channels:
             self._check_guest()
         return slots(params.parameters, channels) if self.era.ids else {"0": Slot(channels)}
@@ -232,13 +232,13 @@ class ServerConnection:
 
     def _project(self) -> UserDirectory:
         if self.directory is None:
-            raise Refusal(_POLICY, _NO_PROJECT, end=True)
+            raise Refusal(POLICY, _NO_PROJECT, end=True)
         return self.directory
 
     def _check_guest(self) -> None:
         code = self._backend.guest_code
         if code is not None and self.account is None:
-            raise Refusal(code, _NO_GUESTS, end=code == _POLICY)
+            raise Refusal(code, _NO_GUESTS, end=code == POLICY)
 
     def _roles(self) -> frozenset[str]:
         return GUEST if self.account is None else self.account.roles

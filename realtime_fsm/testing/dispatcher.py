@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from realtime_fsm.testing.connection import HISTORY, ServerConnection
 from realtime_fsm.testing.rest import answer
-from realtime_fsm.testing.upgrade import UpgradeRequest
 from realtime_fsm.testing.wire import Reply
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from realtime_fsm.testing.backend import Backend, Deliveries, EventReceiver
-    from realtime_fsm.testing.listener import RestCall, ServerLink
+    from realtime_fsm.testing.listener import ServerLink
+    from realtime_fsm.testing.request import HttpRequest
 
 Greeting: TypeAlias = Literal["late"] | bool
 Shuffle: TypeAlias = Callable[[list[str | bytes]], object]
@@ -49,7 +49,7 @@ class ConnectionDispatcher:
         self._shuffle = shuffle
         self._connections: dict[ServerLink, ServerConnection] = {}
         self._links: dict[EventReceiver, ServerLink] = {}
-        self._ungreeted: dict[ServerLink, UpgradeRequest] = {}
+        self._ungreeted: dict[ServerLink, HttpRequest] = {}
         self._batched_messages: dict[ServerLink, list[str | bytes]] = {}
         self._waiters: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
 
@@ -58,13 +58,12 @@ class ConnectionDispatcher:
         """The connections that are up, in the order of their dials."""
         return self._connections.values()
 
-    def opened(self, link: ServerLink, target: str, headers: tuple[tuple[str, str], ...]) -> None:
+    def opened(self, link: ServerLink, request: HttpRequest) -> None:
         """Make the connection of a new link, and greet the client."""
         connection = ServerConnection(self._backend)
         self._connections[link] = connection
         self._links[connection] = link
         self.received.append(connection.received)
-        request = UpgradeRequest(target, headers)
         if self.greeting == "late":
             self._ungreeted[link] = request
         elif self.greeting and self._backend.faulty:
@@ -93,9 +92,9 @@ class ConnectionDispatcher:
             self.deliver(self._backend.take_caused())
             self._check_waiters()
 
-    def answer(self, call: RestCall) -> tuple[int, bytes]:
+    def answer(self, request: HttpRequest) -> tuple[int, bytes]:
         """Answer a POST request with a status and a JSON document."""
-        return answer(self._backend, call, self._clock())
+        return answer(self._backend, request, self._clock())
 
     def drop_all(self) -> None:
         """Drop all connections, because every stream is about to end."""
@@ -127,7 +126,7 @@ class ConnectionDispatcher:
         finally:
             self._waiters.remove(waiter)
 
-    def _greet(self, link: ServerLink, connection: ServerConnection, request: UpgradeRequest) -> None:
+    def _greet(self, link: ServerLink, connection: ServerConnection, request: HttpRequest) -> None:
         if link in self._connections:
             self._execute(link, connection.receive_upgrade(request, self._clock()))
             self._check_waiters()

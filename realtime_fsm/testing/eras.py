@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from realtime_fsm.testing.subscriptions import Subscriptions
-from realtime_fsm.testing.wire import MASKED, Refusal
+from realtime_fsm.testing.wire import BAD_MESSAGE, MASKED, POLICY, UNCAUGHT, Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 EraName: TypeAlias = Literal["E1", "E2", "E3", "E4"]
 
-_POLICY, _BAD_MESSAGE, _UNCAUGHT, _FAULTS = 1008, 1003, 0, 500
+_FAULTS = 500  # the least code of a fault of the server
 _DERIVED = frozenset({"emailCanonical", "emailIsFree", "emailIsDisposable", "emailIsCorporate", "emailIsCanonical"})
 _IMPERSONATION = frozenset({"impersonator", "impersonatorUserId"})
 
@@ -63,8 +63,8 @@ class EraRules:
 
     def text(self, refusal: Refusal, *, dialing: bool) -> str:
         """Return the text with which a production server refuses a dial, or else a message."""
-        maskable = isinstance(refusal.code, str) or refusal.code == _UNCAUGHT or refusal.code >= _FAULTS
-        revealed = self.reveals_dial_errors and dialing and refusal.code == _POLICY
+        maskable = isinstance(refusal.code, str) or refusal.code == UNCAUGHT or refusal.code >= _FAULTS
+        revealed = self.reveals_dial_errors and dialing and refusal.code == POLICY
         return MASKED if self.masked and maskable and not revealed else refusal.message
 
 
@@ -82,7 +82,7 @@ ERAS: Mapping[str, EraRules] = MappingProxyType(
                 reveals_dial_errors=True,
                 login=Subscriptions.login_adding_roles,
                 goes_deaf=True,
-                null_session=_BAD_MESSAGE,
+                null_session=BAD_MESSAGE,
                 absent_fields=_DERIVED | _IMPERSONATION,
             ),
             EraRules(
@@ -95,7 +95,7 @@ ERAS: Mapping[str, EraRules] = MappingProxyType(
                 reveals_dial_errors=False,
                 login=Subscriptions.login_adding_roles,
                 goes_deaf=True,
-                null_session=_UNCAUGHT,
+                null_session=UNCAUGHT,
                 absent_fields=_DERIVED | _IMPERSONATION,
             ),
             EraRules(
@@ -108,7 +108,7 @@ ERAS: Mapping[str, EraRules] = MappingProxyType(
                 reveals_dial_errors=True,
                 login=Subscriptions.login_replacing_latest,
                 goes_deaf=False,
-                null_session=_UNCAUGHT,
+                null_session=UNCAUGHT,
                 absent_fields=_DERIVED,
             ),
             EraRules(
@@ -121,7 +121,7 @@ ERAS: Mapping[str, EraRules] = MappingProxyType(
                 reveals_dial_errors=True,
                 login=Subscriptions.login_rebinding,
                 goes_deaf=False,
-                null_session=_BAD_MESSAGE,
+                null_session=BAD_MESSAGE,
                 absent_fields=frozenset(),
             ),
         )

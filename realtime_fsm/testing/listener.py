@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from aiohttp import WSMessage, WSMsgType, web
+
+from realtime_fsm.testing.request import HttpRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,8 +89,8 @@ class ServerTransport:
 class Handler(Protocol):
     """The receiver of a server's links and messages."""
 
-    def opened(self, link: ServerLink, target: str, headers: tuple[tuple[str, str], ...]) -> None:
-        """Take a new link, with the target and the headers of its upgrade request."""
+    def opened(self, link: ServerLink, request: HttpRequest) -> None:
+        """Take a new link, with its upgrade request."""
 
     def message(self, link: ServerLink, data: str | bytes) -> None:
         """Take a text or binary message."""
@@ -97,27 +98,8 @@ class Handler(Protocol):
     def closed(self, link: ServerLink) -> None:
         """Take the end of a link, whichever side ended it."""
 
-    def answer(self, call: RestCall) -> tuple[int, bytes]:
+    def answer(self, request: HttpRequest) -> tuple[int, bytes]:
         """Answer a POST request below ``/v1/`` with a status and a JSON document."""
-
-
-@dataclass(frozen=True, slots=True)
-class RestCall:
-    """A POST request. Its repr shows the path only: the headers carry an API key.
-
-    Attributes:
-        path: the path of the URL.
-        headers: names and values, in order.
-        body: the content.
-    """
-
-    path: str
-    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    body: bytes = field(default=b"", repr=False)
-
-    def header(self, name: str) -> str:
-        """Return the first value of a header, whose case does not matter, or an empty string."""
-        return next((value for key, value in self.headers if key.lower() == name.lower()), "")
 
 
 class Listener(Protocol):
@@ -262,8 +244,9 @@ class LoopbackServer:
             return web.Response()  # aiohttp drops it, for the client has gone
         link = ServerTransport(transport)
         response = _BareSocket(link)
+        headers = tuple(request.headers.items())
         if request.method == "POST" and request.path.startswith("/v1/"):
-            status, body = self._handler.answer(RestCall(request.path, tuple(request.headers.items()), await request.read()))
+            status, body = self._handler.answer(HttpRequest(request.path, headers, await request.read()))
             return web.Response(status=status, body=body, content_type="application/json")
         if not response.can_prepare(request):
             return web.Response(status=400, headers={"Connection": "close"})
@@ -272,7 +255,7 @@ class LoopbackServer:
         await response.prepare(request)
         self._links[link] = asyncio.current_task()
         try:
-            self._handler.opened(link, request.raw_path, tuple(request.headers.items()))
+            self._handler.opened(link, HttpRequest(request.raw_path, headers))
             while True:
                 message = await response.receive()
                 await self._thawed.wait()

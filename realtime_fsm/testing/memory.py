@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from realtime_fsm.client.realtime import Realtime
 from realtime_fsm.errors import DialFailed, StreamEnded, UpgradeRefused, WrongLoop
+from realtime_fsm.testing.request import HttpRequest
 from realtime_fsm.testing.server import RealtimeServer
 from realtime_fsm.testing.url import is_routed
 from realtime_fsm.testing.virtual import VirtualLoop
@@ -237,7 +238,7 @@ class _MemoryListener:
             raise UpgradeRefused(404)
         link = _MemoryLink(self._handler, self._links)
         self._links[link] = None
-        self._handler.opened(link, f"{parts.path}?{parts.query}", tuple(headers.items()))
+        self._handler.opened(link, HttpRequest(f"{parts.path}?{parts.query}", tuple(headers.items())))
         return link.socket
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from realtime_fsm.testing.queries import BadQuery, Query, parse
-from realtime_fsm.testing.wire import Refusal, bad_message, php_type
+from realtime_fsm.testing.wire import POLICY, UNCAUGHT, Refusal, bad_message, php_type
 
 if TYPE_CHECKING:
     from collections.abc import Container
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 TAIL = "console.tail."
 """The prefix of the channels of the console's live tail; the id of a project follows."""
 
-_UNCAUGHT, _POLICY = 0, 1008
 _SUBSCRIPTION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,35}|unique\(\)")
 _INVALID = "Payload is not valid."
 
@@ -48,7 +47,7 @@ def read(message: object, era: EraRules) -> tuple[str, object]:
         Refusal: with 1003, or with 0 for a JSON scalar.
     """
     if isinstance(message, str | int | float):
-        raise Refusal(_UNCAUGHT, _not_an_array(message))
+        raise Refusal(UNCAUGHT, _not_an_array(message))
     if not isinstance(message, dict) or not {"type", "data"} & set(message):
         raise bad_message("Message format is not valid.")
     kind = message.get("type")
@@ -65,7 +64,7 @@ def read_authentication(data: object, era: EraRules) -> str:
         Refusal: when the message names no session.
     """
     if not era.by_message and not isinstance(data, dict | list):
-        raise Refusal(_UNCAUGHT, _not_an_array(data))
+        raise Refusal(UNCAUGHT, _not_an_array(data))
     if not isinstance(data, dict) or "session" not in data:
         raise bad_message(f"{_INVALID} Session is required" if era.by_message else _INVALID)
     if not isinstance(data["session"], str):
@@ -126,7 +125,7 @@ def _subscribe_item(item: dict[str, object], tails: Container[str]) -> Subscribe
     if not isinstance(queries, list):
         raise bad_message("items: queries is not a valid array.")
     if any(name.startswith(TAIL) and name not in tails for name in names):
-        raise Refusal(_POLICY, "Console live tail is only available on the console connection.", end=True)
+        raise Refusal(POLICY, "Console live tail is only available on the console connection.", end=True)
     try:
         parsed = tuple(parse(query) for query in queries)
     except BadQuery as problem:

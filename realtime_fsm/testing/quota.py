@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 
-from realtime_fsm.testing.wire import Refusal
+from realtime_fsm.testing.wire import TOO_MANY, Refusal
 
 _MINUTE = 60.0  # seconds
-_TOO_MANY = 1013
 
 
 class MinuteQuota:
@@ -36,4 +35,4 @@ class MinuteQuota:
             self._used.clear()
         self._used[key] += 1
         if self._limit is not None and self._used[key] > self._limit:
-            raise Refusal(_TOO_MANY, text)
+            raise Refusal(TOO_MANY, text)

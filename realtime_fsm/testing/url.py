@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import parse_qsl
 
 from realtime_fsm.testing.queries import EVERYTHING, BadQuery, Query, parse
-from realtime_fsm.testing.wire import Refusal
+from realtime_fsm.testing.wire import POLICY, Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 Parameters: TypeAlias = "dict[str, str | Parameters]"
 
-_POLICY = 1008
 _KEY = re.compile(r"(?P<name>[^\[]*)(?P<path>(?:\[[^\]]*\])*)")
 
 
@@ -99,7 +98,7 @@ def _parsed(queries: Iterable[str]) -> list[Query]:
     try:
         return [parse(query) for query in queries]
     except BadQuery as problem:
-        raise Refusal(_POLICY, str(problem)) from None
+        raise Refusal(POLICY, str(problem)) from None
 
 
 def _index(parent: Parameters, name: str) -> str:

@@ -17,7 +17,9 @@ import msgspec
 MASKED = "Error: Server Error"
 """The text with which a production server replaces most error messages."""
 
-_BAD_MESSAGE = 1003
+UNCAUGHT, BAD_MESSAGE, POLICY, TOO_MANY = 0, 1003, 1008, 1013
+"""The codes of errors: an exception without a code, a message that is not valid, a breach of a policy, and too many messages."""
+
 _MAX_DEPTH = 128  # of nesting; PHP's own limit is 512, which this interpreter's stack may not hold
 _PLAIN_FLOATS = 1e15  # PHP writes whole floats below it without a point or an exponent
 _INT64 = 1 << 63
@@ -41,7 +43,7 @@ class Refusal(Exception):
 
 def bad_message(text: str, *, end: bool = False) -> Refusal:
     """Make the refusal of a message that is not valid, with code 1003."""
-    return Refusal(_BAD_MESSAGE, text, end=end)
+    return Refusal(BAD_MESSAGE, text, end=end)
 
 
 @dataclass(frozen=True, slots=True)
