@@ -43,7 +43,7 @@ from realtime_fsm.protocol.eras import Era  # noqa: TC001
 from realtime_fsm.protocol.frames import AcknowledgedSubscription
 from realtime_fsm.protocol.options import Timeouts  # noqa: TC001
 from realtime_fsm.protocol.spec import SubscriptionSpec as SubscriptionSpec
-from realtime_fsm.replay.harness import DEFAULT_DRAW, MachineHarness, ReplayInput, command_words
+from realtime_fsm.replay.harness import DEFAULT_DRAW, MachineHarness, ReplayInput
 from realtime_fsm.replay.scenario import Outcome
 from realtime_fsm.testing.scenario import play
 
@@ -143,12 +143,19 @@ def check_path(
     Raises:
         AssertionError: when the machine takes another path. The text names the step, what came and what was expected.
     """
-    settings = {"retry": retry, "ping": ping, "timeouts": timeouts, "auto_reconnect": auto_reconnect, "era": era}
-    harness = MachineHarness(SimpleNamespace(**settings, max_link_age=max_link_age, canary=canary))
+    policies = SimpleNamespace(
+        retry=retry,
+        ping=ping,
+        timeouts=timeouts,
+        auto_reconnect=auto_reconnect,
+        max_link_age=max_link_age,
+        era=era,
+        canary=canary,
+    )
+    harness = MachineHarness(policies)
     for number, step in enumerate(steps, 1):
         result = harness.feed(ReplayInput(step.at, step.input, step.draw, step.dial_slot, step.heard, step.pauses))
-        row, context = None if result.transition is None else result.transition.row.id, harness.context
-        came = (row, harness.state, context.generation, context.attempt, context.frames_sent, command_words(result))
+        came = tuple(harness.reached(result))
         expected = (step.row, step.state, step.link, step.attempt, step.sends, step.asks)
         if came != expected:
             raise AssertionError(f"step {number} at {step.at} s, {step.input}: {came} instead of {expected}")

@@ -33,7 +33,7 @@ from realtime_fsm.fsm.inputs import (
 from realtime_fsm.fsm.policies import RetryPolicy
 from realtime_fsm.fsm.table import State
 from realtime_fsm.identity import TokenUnavailable
-from realtime_fsm.replay.test_writer import _code
+from realtime_fsm.replay.source_code import source_of
 from support.bench import Bench
 from support.replay_cases import lived, rows
 from support.replaying import emitted, log_of, replayed, run_emitted
@@ -132,7 +132,7 @@ def test_moments_have_the_fewest_digits_that_keep_the_path(stable_after: float, 
 
 
 def test_moments_stay_exact_if_every_rounding_changes_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("realtime_fsm.replay.test_writer._DIGITS", (0, 1))
+    monkeypatch.setattr("realtime_fsm.replay.rounding._DIGITS", (0, 1))
     records = lived(lambda bench: bench.to(State.CONNECTED).expire_until("con65"), retry=RetryPolicy(stable_after=29.9998))
     text = emitted(log_of(tmp_path / "log", records))
     assert "Step(1029.9998, Deadline()" in text
@@ -150,4 +150,4 @@ def test_moments_stay_exact_if_every_rounding_changes_the_path(tmp_path: Path, m
     ],
 )
 def test_inputs_are_written_as_python(input_: Input, code: str) -> None:
-    assert _code(input_) == code
+    assert source_of(input_) == code
