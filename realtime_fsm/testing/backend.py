@@ -1,8 +1,8 @@
 """The state that all connections of the embedded server share: projects, users, quotas, and the event bus.
 
-Design: a connection registers itself after its greeting, and the backend knows it as a `EventReceiver` only. `Backend.publish`
-returns deliveries, pairs of a subscriber and a frame, and the caller sends them. Events that a connection causes, such as
-those of a presence, are kept until the caller asks for them with `take_caused`.
+Design: a connection registers itself after its greeting, and the backend knows it only as an `EventReceiver`. `Backend.publish`
+returns deliveries, pairs of a connection and a frame, and the caller sends them. A connection may cause events too, such as those
+of a presence; the backend keeps their deliveries until `take_caused`. `now` is in seconds since the epoch.
 """
 
 from __future__ import annotations
@@ -62,9 +62,9 @@ class Backend:
         ids: the source of the ids, and of the secrets, that the server chooses.
         on_channel: called with each channel that a client subscribes to.
         connections: the connections that are greeted and up, in the order of their greetings.
-        stale_login: whether a connection of E1 or E2 logged in by message as one user, and then as another.
+        stale_login: whether a connection has made a stale login (`EraRules.goes_deaf`).
         fault_delay: seconds until a faulty server answers a ping, or greets a dial.
-        faulty: whether the server's Redis is away: the server answers, and cannot work (PROTOCOL: "Messages", rule 10).
+        faulty: whether a server fault lasts: the server answers, and cannot work (PROTOCOL: "Messages", rule 10).
     """
 
     def __init__(
@@ -119,10 +119,6 @@ class Backend:
 
     def admit(self, params: UpgradeParams, now: float) -> UserDirectory:
         """Count a dial, and return the users of its project.
-
-        Args:
-            params: the parameters of the dial.
-            now: seconds since the epoch.
 
         Raises:
             Refusal: with 1008 for an unknown project or a foreign origin, with 1013 when the quota of the path and the client
@@ -195,7 +191,7 @@ class Backend:
     ) -> Deliveries:
         """Return the deliveries of an event; `RealtimeServer.publish` explains the arguments and the errors.
 
-        The order of the channels decides the order of the subscriptions in the frame. `now` is in seconds since the epoch.
+        The order of the channels decides the order of the subscriptions in the frame.
         """
         directory = self.directory(project)
         return self._deliveries(directory, events, channels, frozenset(roles), payload, now, timestamp, memberships_of)
@@ -213,7 +209,7 @@ class Backend:
         self._caused += self._deliveries(directory, events, channels, roles, payload, now)
 
     def take_caused(self) -> Deliveries:
-        """Take the deliveries that connections have caused; the caller asks after every message and every end of a link."""
+        """Take the deliveries that connections have caused. Call this after every message and every end of a link."""
         caused, self._caused = self._caused, []
         return [(connection, frame) for connection, frame in caused if connection in self.connections]
 

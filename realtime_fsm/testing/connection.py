@@ -1,9 +1,9 @@
 """The protocol core of the embedded server: one connection, in the protocol of each era as real servers were seen to speak it.
 
-Invariant: no I/O, no clock, no random number. Bytes and the time come in, frames go out, and an iterator gives the ids. So one
-protocol core serves a loopback socket and a simulated network.
+Invariant: the core does no I/O, reads no clock and draws no random number. A caller gives it each message with the time (`now`,
+in seconds since the epoch), and sends the frames that it returns. So one core serves a loopback socket and a simulated network.
 
-Design: each message is answered before the next one is read. A real server works on several at once; a caller that wants
+Design: the core answers a message before it reads the next one. A real server works on several at once; a caller that wants
 replies out of order changes the order of the messages. Frames for other connections wait in `Backend.take_caused`.
 """
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 MAX_CLIENT_FRAME = 65_536
 """The largest frame, in bytes, that a client may send; its header counts."""
 HISTORY = 1_000
-"""Messages of a connection that are kept in `ServerConnection.received`."""
+"""The most messages that `ServerConnection.received` keeps."""
 
 _HEADER = 8  # bytes of a client's frame near the limit: 2, then 2 of length, then 4 of mask
 _NO_REDIS = "Redis server went away"
@@ -79,12 +79,7 @@ class ServerConnection:
         return self._subscriptions.channels
 
     def receive_upgrade(self, request: HttpRequest, now: float) -> Reply:
-        """Answer an upgrade request, with the ``connected`` frame or with an error and the end.
-
-        Args:
-            request: the request.
-            now: seconds since the epoch.
-        """
+        """Answer an upgrade request, with the ``connected`` frame or with an error and the end."""
         self._now = now
         params = UpgradeParams(request)
         try:
@@ -109,14 +104,7 @@ class ServerConnection:
         return Reply((encode({"type": "connected", "data": greeting}),))
 
     def receive_message(self, data: bytes | str, now: float) -> Reply:
-        """Answer one message, and raise nothing, whatever the message.
-
-        The server treats a connection without a greeting like one whose project it has forgotten.
-
-        Args:
-            data: the message.
-            now: seconds since the epoch.
-        """
+        """Answer any message. Without a greeting, the server answers as if it had forgotten the project."""
         self._now = now
         if self._ended:
             return Reply()
@@ -141,8 +129,7 @@ class ServerConnection:
     def close(self, now: float | None = None) -> None:
         """Leave the backend, because the stream has ended; a second call changes nothing.
 
-        Args:
-            now: seconds since the epoch; None for the moment of the latest message.
+        Without `now`, the end has the moment of the latest message.
         """
         self._ended = True
         self._backend.connections.pop(self, None)
@@ -152,13 +139,7 @@ class ServerConnection:
                 self._announce(document, "delete", self._now if now is None else now)
 
     def matching_subscriptions(self, channels: Iterable[str], roles: frozenset[str], payload: object) -> list[str]:
-        """Return the ids of the subscriptions that get an event, in the order in which the server lists them.
-
-        Args:
-            channels: the channels of the event.
-            roles: the roles that may see it.
-            payload: its payload, as `as_php` gives it.
-        """
+        """Return the ids of the subscriptions that get an event, as `Subscriptions.matching`."""
         return self._subscriptions.matching(channels, roles, payload)
 
     def _slots(self, params: UpgradeParams, channels: list[str]) -> Mapping[str, Slot]:

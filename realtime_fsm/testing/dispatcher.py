@@ -1,7 +1,7 @@
 """The dispatcher of the embedded server: it connects the sockets of the listener with the protocol core.
 
-Design: the listener reports a link that opens, a message and a link that closes. The dispatcher feeds the `ServerConnection` of
-the link, sends its replies, and sends what the connection causes for others. After each change it checks the waiters.
+Design: the listener reports links that open, messages, and links that close. The dispatcher feeds the `ServerConnection` of the
+link, and sends its replies and the events that it causes. After each change, the dispatcher checks the waiters.
 """
 
 from __future__ import annotations
@@ -35,13 +35,7 @@ class ConnectionDispatcher:
     """
 
     def __init__(self, backend: Backend, clock: Callable[[], float], shuffle: Shuffle | None = None) -> None:
-        """Start without connections.
-
-        Args:
-            backend: the state that the connections share.
-            clock: tells the time, in seconds since the epoch.
-            shuffle: changes the order of messages that came at once; None to answer them in the order of arrival.
-        """
+        """Start without connections. `shuffle` changes the order of messages that came at once; None keeps their order."""
         self.greeting: Greeting = True
         self.received: deque[deque[object]] = deque(maxlen=HISTORY)
         self._backend = backend
@@ -109,12 +103,8 @@ class ConnectionDispatcher:
     async def wait(self, condition: Callable[[], bool], timeout: float) -> None:  # noqa: ASYNC109
         """Wait until a condition on the connections is true.
 
-        Args:
-            condition: the condition; it is checked after every change.
-            timeout: the longest wait, in seconds.
-
         Raises:
-            TimeoutError: when the wait takes longer.
+            TimeoutError: when the wait takes longer than `timeout`, in seconds.
         """
         if condition():
             return

@@ -103,7 +103,7 @@ class Handler(Protocol):
 
 
 class Listener(Protocol):
-    """A place where the server's links begin: a port of the loopback host, or the memory of this process.
+    """The source of the server's links: a port of the loopback host, or the memory of this process.
 
     Attributes:
         port: the port; 0 as long as it is not known.
@@ -156,14 +156,7 @@ class LoopbackServer:
     def __init__(
         self, handler: Handler, *, host: str = "127.0.0.1", port: int = 0, routed: Callable[[str], bool] = lambda _: True
     ) -> None:
-        """Prepare to listen; `start` does.
-
-        Args:
-            handler: takes the links and the messages.
-            host: the host to listen on.
-            port: the port; with 0 the system chooses one.
-            routed: tells whether the server serves a path; a dial with another path gets HTTP 404.
-        """
+        """Prepare to listen. A dial with a path that is not `routed` gets HTTP 404."""
         self.port: int = port
         self.refusing: bool = False
         self._routed = routed

@@ -37,11 +37,7 @@ class SubscribeItem:
 
 
 def read(message: object, era: EraRules) -> tuple[str, object]:
-    """Split a message into its type and its data.
-
-    Args:
-        message: decoded JSON; None for a text that is not JSON.
-        era: the era of the server, which knows some types.
+    """Split a message, decoded JSON or None for another text, into its type and its data.
 
     Raises:
         Refusal: with 1003, or with 0 for a JSON scalar.
@@ -73,11 +69,7 @@ def read_authentication(data: object, era: EraRules) -> str:
 
 
 def read_subscribe(data: object, tails: Container[str] = ()) -> list[SubscribeItem]:
-    """Return the items of a ``subscribe`` message.
-
-    Args:
-        data: the data of the message.
-        tails: the channels of the console's live tail that the connection may subscribe to.
+    """Return the items of a ``subscribe`` message, which may name only these channels of the console's live tail.
 
     Raises:
         Refusal: when one item is not valid; with 1008 and the end for another channel of the live tail.

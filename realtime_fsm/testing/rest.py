@@ -30,16 +30,7 @@ class _Refused(Exception):
 
 
 def answer(backend: Backend, request: HttpRequest, now: float) -> tuple[int, bytes]:
-    """Answer a call.
-
-    Args:
-        backend: the projects, with their users and API keys.
-        request: the POST request.
-        now: seconds since the epoch.
-
-    Returns:
-        The status, and a JSON document.
-    """
+    """Answer a POST request with a status and a JSON document; `now` is in seconds since the epoch."""
     try:
         token = _create_jwt(backend, request, now)
     except _Refused as refused:
@@ -66,7 +57,7 @@ def _create_jwt(backend: Backend, request: HttpRequest, now: float) -> str:
     if isinstance(duration, bool) or not isinstance(duration, int) or not 0 <= duration <= _MOST:
         text = f"Invalid `duration` param: Value must be a valid range between 0 and {_MOST}"
         raise _Refused(HTTPStatus.BAD_REQUEST, "general_argument_invalid", text)
-    # Another id than that of a session makes a JWT of no session; a user has at most one session here, without a known id.
+    # Any other id belongs to no session, because a user has at most one session here, whose id no client knows.
     of_session = arguments.get("sessionId", "recent()") in ("recent", "recent()")
     try:
         return directory.issue_jwt(path[1], expires=now + duration, of_session=of_session)
