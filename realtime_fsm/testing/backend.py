@@ -104,7 +104,7 @@ class Backend:
         self.fault_delay = FAULT_DELAY
         self.faulty = False
         self._default = projects[0]
-        self._directories = {project: UserDirectory(self.era.absent_fields) for project in (*projects, CONSOLE)}
+        self._directories = {project: UserDirectory(project, self.era.absent_fields) for project in (*projects, CONSOLE)}
         self._caused: Deliveries = []
         self._deaf_until = -math.inf
         self.restart()
@@ -134,7 +134,7 @@ class Backend:
 
     def tails(self, directory: UserDirectory) -> frozenset[str]:
         """Return the channels of the live tail: in the console's own project, one for each other project."""
-        if directory is not self._directories[CONSOLE]:
+        if directory.project != CONSOLE:
             return frozenset()
         return frozenset(TAIL + project for project in self._directories if project != CONSOLE)
 
@@ -193,8 +193,22 @@ class Backend:
 
         The order of the channels decides the order of the subscriptions in the frame.
         """
-        directory = self.directory(project)
-        return self._deliveries(directory, events, channels, frozenset(roles), payload, now, timestamp, memberships_of)
+        directory, payload, moment = self.directory(project), as_php(payload), timestamp or format_timestamp(now)
+        is_console = directory.project == CONSOLE
+        frame = frame_for_ids(events, channels, moment, payload, console=is_console, ids=self.era.ids)
+        if self.faulty:
+            return []
+        if memberships_of is not None and self.stale_login:
+            self._bus_lost = True
+        if self._bus_lost or now < self._deaf_until:
+            return []
+        visible_to = frozenset(roles)
+        return [
+            (connection, frame(matching))
+            for connection in self.connections
+            if connection.directory is directory
+            and (matching := connection.matching_subscriptions(channels, visible_to, payload))
+        ]
 
     def cause(
         self,
@@ -206,35 +220,9 @@ class Backend:
         now: float,
     ) -> None:
         """Keep the deliveries of an event that a connection of a project causes, for `take_caused`."""
-        self._caused += self._deliveries(directory, events, channels, roles, payload, now)
+        self._caused += self.publish(events, channels, payload, now=now, roles=roles, project=directory.project)
 
     def take_caused(self) -> Deliveries:
         """Take the deliveries that connections have caused. Call this after every message and every end of a link."""
         caused, self._caused = self._caused, []
         return [(connection, frame) for connection, frame in caused if connection in self.connections]
-
-    def _deliveries(
-        self,
-        directory: UserDirectory,
-        events: Sequence[str],
-        channels: Sequence[str],
-        roles: frozenset[str],
-        payload: object,
-        now: float,
-        timestamp: str | None = None,
-        memberships_of: str | None = None,
-    ) -> Deliveries:
-        payload = as_php(payload)
-        is_console = directory is self._directories[CONSOLE]
-        frame = frame_for_ids(events, channels, timestamp or format_timestamp(now), payload, console=is_console, ids=self.era.ids)
-        if self.faulty:
-            return []
-        if memberships_of is not None and self.stale_login:
-            self._bus_lost = True
-        if self._bus_lost or now < self._deaf_until:
-            return []
-        return [
-            (connection, frame(matching))
-            for connection in self.connections
-            if connection.directory is directory and (matching := connection.matching_subscriptions(channels, roles, payload))
-        ]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from aiohttp import WSMessage, WSMsgType, web
 
+from realtime_fsm.protocol.options import host_in_url
 from realtime_fsm.testing.request import HttpRequest
 
 if TYPE_CHECKING:
@@ -169,7 +170,7 @@ class LoopbackServer:
     @property
     def authority(self) -> str:
         """The host and the port, as in a URL."""
-        return f"[{self._host}]:{self.port}" if ":" in self._host else f"{self._host}:{self.port}"  # a colon: IPv6
+        return f"{host_in_url(self._host)}:{self.port}"
 
     async def start(self) -> None:
         """Listen.

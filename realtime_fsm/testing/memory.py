@@ -34,7 +34,7 @@ LATENCY = 0.01
 
 _NORMAL, _LOST = 1000, 1006
 _PATIENCE = 600.0
-_hosts = map("in-memory-{}".format, itertools.count(1))  # each server has a name of its own, so its dials count for itself
+_hosts = map("in-memory-{}".format, itertools.count(1))  # by the name, the rate limit tells servers apart
 
 
 class MemorySocket(ABC):
@@ -114,7 +114,7 @@ class _ClientSocket(MemorySocket):
 
     async def close(self, timeout: float) -> None:  # noqa: ASYNC109
         await super().close(timeout)
-        self.end(_NORMAL)  # a reader that is under way ends, too
+        self.end(_NORMAL)  # a pending read ends, too
 
     def push(self, frame: bytes) -> None:
         self._later(lambda: None if self._was_reset else self._inbound.put_nowait(frame))
@@ -139,7 +139,7 @@ class _MemoryLink:
         self.socket = _ClientSocket(self)
         self._handler = handler
         self._links = links
-        self._held: list[Callable[[], object]] | None = None  # what waits for the thaw: frames first, then messages
+        self._held: list[Callable[[], object]] | None = None  # the calls that wait for the thaw, behind the frames
         self._frames: list[bytes] = []
 
     def send(self, text: bytes) -> None:
@@ -180,7 +180,7 @@ class _MemoryLink:
             self._handler.message(self, data.decode())
 
     def hang_up(self) -> None:
-        """End the link. The loop calls the handler in a turn of its own, as at the end of a socket."""
+        """End the link. The handler hears of the end in the next iteration of the loop, as from a socket."""
         if self in self._links:
             del self._links[self]
             asyncio.get_running_loop().call_soon(self._handler.closed, self)

@@ -1,8 +1,8 @@
-"""The names that the tests import which `realtime-fsm replay --emit-test` writes; they stay when the machine's own names change.
+"""The names that emitted tests import. Users keep such tests, so these names stay when the machine's own names change.
 
-An emitted test holds the inputs of one connection, as its log tells them. `check_path` steps the machine with each input and
-compares the rule, the state, the counts and the commands with those of the log. `play` runs the user's code with a client of an
-embedded server that fails by a script.
+`realtime-fsm replay --emit-test` writes an emitted test, which holds the inputs of one connection, as its log tells them.
+`check_path` steps the machine with each input and compares the rule, the state, the counts and the commands with those of the
+log. `play` runs the user's code with a client of an embedded server that fails by a script.
 """
 
 from __future__ import annotations
@@ -90,12 +90,12 @@ class Step(NamedTuple):
         state: the state afterwards.
         link: the number of the link afterwards.
         attempt: the number of the attempt afterwards.
-        sends: how many frames have left on the link afterwards.
+        sends: the number of frames that the client has sent on the link.
         asks: the words for the commands of the step, in their order.
-        draw: the random number of the step, which decides how long a delay is.
-        dial_slot: when the rate limit of the process lets a dial go, in seconds since the first step; None for at once.
+        draw: the random number of the step, from which a delay follows.
+        dial_slot: the moment of a dial by the rate limit, in seconds since the first step; None for a dial at once.
         heard: whether another frame, such as an event, came since the step before.
-        pauses: when reading from the link stopped (True) and went on (False).
+        pauses: the moments at which the client stopped reading (True) or continued (False).
     """
 
     at: float
@@ -136,8 +136,8 @@ def check_path(
         ping: the ping policy.
         timeouts: the timeouts, in seconds.
         auto_reconnect: whether a lost link is replaced.
-        max_link_age: after how many seconds a link is renewed; None for never.
-        era: the era that was set; None if it is found out.
+        max_link_age: the age at which the client renews a link, in seconds; None to keep links.
+        era: the era; None to detect it.
         canary: the canary policy; None for no canary.
 
     Raises:

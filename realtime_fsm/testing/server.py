@@ -65,13 +65,13 @@ class RealtimeServer(AsyncServerControl):
                 one; the next gets error 1013 and the end. A real server's is 128. None for no limit.
             deny_guests: whether the server refuses a guest's subscriptions, as a project of Appwrite 2.x may; a guest may connect
                 and authenticate. In E4 only.
-            guest_code: the code of that refusal, a number or a text. That of a real server has not been seen; with 1008 the link
-                ends.
+            guest_code: the code of that refusal, a number or a text. No recording shows the code of a real server. With 1008 the
+                link ends.
             platforms: host names that an ``Origin`` header may name.
             clock: tells the time, in seconds since the epoch.
             ids: the source of the ids that the server chooses; by default the server counts.
             shuffle: takes the list of a connection's messages that came at once, and changes their order. With `random.shuffle`,
-                say, replies come out of order, as those of real servers may. None to answer in order.
+                replies come out of order, as those of real servers may. None to answer in order.
 
         Raises:
             TypeError: for a string instead of a list of projects.

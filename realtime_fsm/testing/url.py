@@ -64,7 +64,7 @@ def parameters(query: str) -> Parameters:
 
 
 def texts(value: str | Parameters) -> list[str]:
-    """Return the text that a parameter is, or the texts directly inside it."""
+    """Return the texts of a parameter: its own text, or the texts directly inside its mapping."""
     return [value] if isinstance(value, str) else [item for item in value.values() if isinstance(item, str)]
 
 

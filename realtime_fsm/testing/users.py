@@ -31,12 +31,14 @@ class UserDirectory:
     """The users of one project.
 
     Attributes:
+        project: the id of the project.
         presences: the presences of the users.
         keys: the scopes of each API key.
     """
 
-    def __init__(self, absent_fields: frozenset[str] = frozenset()) -> None:
+    def __init__(self, project: str, absent_fields: frozenset[str]) -> None:
         """Start without users. `absent_fields` are missing in the user documents of the era."""
+        self.project = project
         self.presences: Presences = Presences()
         self._absent_fields = absent_fields
         self._accounts: dict[str, Account] = {}
