@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AuditRecords", "assert_conformant", "assert_rows", "begun_here", "recorded"]
 
-_ROWS = frozenset(row.id for row in TABLE.rows)
+_RULES = frozenset(row.id for row in TABLE.rows)
 
 
 class AuditRecords:
@@ -96,7 +96,7 @@ def assert_rows(log: Log, *rows: str) -> None:
         BadOption: for an unknown id, without an id, or for a file that cannot be read.
     """
     __tracebackhide__ = True
-    if unknown := [row for row in rows if row not in _ROWS]:
+    if unknown := [row for row in rows if row not in _RULES]:
         raise BadOption("rows", f"{unknown[0]!r:.40} is not a rule of the table; diagrams/transitions.md lists their ids")
     if not rows:
         raise BadOption("rows", "none was given; name at least one, such as 'sub58'")

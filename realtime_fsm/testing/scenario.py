@@ -54,9 +54,8 @@ def play(
     clock = VirtualClock()
 
     async def scenario() -> tuple[bool, str | None]:
-        memory = InMemoryServer(era=era, clock=lambda: clock.now().timestamp())
-        async with memory as server:
-            with in_memory(memory):
+        async with InMemoryServer(era=era, clock=lambda: clock.now().timestamp()) as server:
+            with in_memory(server):
                 async with Realtime(server.endpoint, project="demo", **options) as realtime:
                     running = asyncio.ensure_future(code(realtime, server))
                     end = asyncio.get_running_loop().time() + seconds

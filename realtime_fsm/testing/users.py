@@ -38,7 +38,7 @@ class UserDirectory:
 
     def __init__(self, project: str, absent_fields: frozenset[str]) -> None:
         """Start without users. `absent_fields` are missing in the user documents of the era."""
-        self.project = project
+        self.project: str = project
         self.presences: Presences = Presences()
         self._absent_fields = absent_fields
         self._accounts: dict[str, Account] = {}
