@@ -50,6 +50,7 @@ class MemorySocket(ABC):
         self.closed: float | None = None
         self._inbound: asyncio.Queue[bytes | int] = asyncio.Queue()
         self._latest = 0.0
+        self._was_reset = False
 
     @abstractmethod
     def _arrive(self, data: bytes) -> None:
@@ -87,7 +88,14 @@ class MemorySocket(ABC):
 
     def push(self, frame: bytes) -> None:
         """Send a frame of the server."""
-        self._later(lambda: self._inbound.put_nowait(frame))
+        self._later(lambda: None if self._was_reset else self._inbound.put_nowait(frame))
+
+    def reset(self) -> None:
+        """Lose every frame that the client has not read, and end the stream."""
+        self._was_reset = True
+        while not self._inbound.empty():
+            self._inbound.get_nowait()
+        self.end()
 
     def end(self, code: int = _LOST) -> None:
         """End the stream behind all frames, as the client sees it."""
@@ -104,7 +112,6 @@ class _ClientSocket(MemorySocket):
     def __init__(self, link: _MemoryLink) -> None:
         super().__init__()
         self._link = link
-        self._was_reset = False
 
     def _arrive(self, data: bytes) -> None:
         self._link.when_thawed(lambda: self._link.receive(data))
@@ -115,16 +122,6 @@ class _ClientSocket(MemorySocket):
     async def close(self, timeout: float) -> None:  # noqa: ASYNC109
         await super().close(timeout)
         self.end(_NORMAL)  # a pending read ends, too
-
-    def push(self, frame: bytes) -> None:
-        self._later(lambda: None if self._was_reset else self._inbound.put_nowait(frame))
-
-    def reset(self) -> None:
-        """Lose every frame that the client has not read, and end the stream."""
-        self._was_reset = True
-        while not self._inbound.empty():
-            self._inbound.get_nowait()
-        self.end()
 
 
 class _MemoryLink:
