@@ -37,7 +37,7 @@ def badge(verdict: str) -> str:
 
 
 def lane(axis: Axis, paths: Iterable[str], kind: str = "") -> str:
-    """Draw a lane: the states of a connection along the time axis. Screen readers skip it, because a text tells the same."""
+    """Draw a lane: paths along the time axis. Screen readers skip it, because a text beside it tells the same."""
     return (
         f'<svg class="lane{kind}" viewBox="0 0 {axis.width} {HEIGHT}" preserveAspectRatio="none" aria-hidden="true">'
         f'<use href="#grid"/>{"".join(paths)}</svg>'

@@ -144,7 +144,7 @@ def last_state(connection: ConnectionReport) -> str:
 
 
 def connection_findings(connection: ConnectionReport) -> Iterator[str]:
-    """Write the first finding of each rule, without the notes."""
+    """Write the findings of a connection, without the notes."""
     for finding in connection.findings:
         if finding.weight != "note":
             yield f"{finding.weight}: {finding.rule} x {connection.counts[finding.rule]}, at {finding.place}: {finding.text}"
