@@ -99,10 +99,6 @@ class _Reader:
     framing: Framing = field(default_factory=Framing)
 
     def add(self, place: Location, line: bytes) -> None:
-        head = _head_of(line)
-        if head is not None and head.event in _EVENTS:
-            self._add_line(place, line)
-            return
         for piece in self.framing.pieces(line):
             self._add_line(place, piece)
 

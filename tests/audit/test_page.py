@@ -164,7 +164,7 @@ def test_the_heat_map_counts_the_seconds_without_a_link() -> None:
     ]
     groups = page_heat.grouped(told, Axis.over(0.0, 120.0))
     assert len(groups) == 2
-    assert [sum(group.getting) for group in groups] == [pytest.approx(30.0), 0.0]
+    assert [sum(group.reconnecting) for group in groups] == [pytest.approx(30.0), 0.0]
     assert [sum(group.error) for group in groups] == [0.0, pytest.approx(59.5)]
     assert [sum(group.present) for group in groups] == [pytest.approx(120.0)] * 2
     assert groups[1].error[60:62] == [pytest.approx(0.5), pytest.approx(1.0)]

@@ -543,7 +543,7 @@ async def test_ping_that_is_slow(delay: float, monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize("delay", [0.0, 1.5], ids=["quick", "patient"])
 async def test_ping_during_a_server_fault(delay: float) -> None:
     async with serving() as (server, session):
-        server._backend.fault_delay = delay
+        server._core.backend.fault_delay = delay
         found = only(await report_of(server.endpoint, session=session, on_check=when("identity", lambda: server.fault(30))))
     assert (found.name, found.status, found.remedy) == ("ping", FAILED, remedy("fault"))
     assert found.text.startswith("the server answers with error 0: ")
