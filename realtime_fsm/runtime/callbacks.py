@@ -125,6 +125,20 @@ class Callback:
             report(failure, f"{self._kind} failed: {self.name}, {count} more since the last report; this is the latest")
 
 
+def report_to(loop: asyncio.AbstractEventLoop, failure: BaseException, heading: str) -> None:
+    """Report an exception that no task awaits, through the event loop's exception handler.
+
+    The handler is the user's code, too: what it raises goes to the loop's default handler.
+    """
+    try:
+        loop.call_exception_handler({"message": f"realtime_fsm: {heading}", "exception": failure})
+    except BaseException as raised:  # noqa: BLE001  (asyncio lets SystemExit and KeyboardInterrupt pass)
+        contain(raised)
+        loop.default_exception_handler(
+            {"message": f"realtime_fsm: the exception handler failed on: {heading}", "exception": raised}
+        )
+
+
 def is_asked_for(failure: BaseException, task: asyncio.Task[Any] | None) -> bool:
     """Tell whether an exception, caught in a coroutine of a task, is a cancellation that someone asked for, or its closing."""
     if isinstance(failure, asyncio.CancelledError):

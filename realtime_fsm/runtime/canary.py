@@ -31,21 +31,18 @@ if TYPE_CHECKING:
     from realtime_fsm.fsm.context import ConnectionContext
     from realtime_fsm.fsm.inputs import Input
     from realtime_fsm.protocol.frames import Code
+    from realtime_fsm.runtime.credentials import Identity
     from realtime_fsm.runtime.registry import DeliveryRegistry
 
 
 class ProbedConnection(Protocol):
     """The connection that the prober serves."""
 
-    user: dict[str, Any] | None
+    identity: Identity
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
         """The event loop of the connection."""
-
-    @property
-    def era(self) -> Era | None:
-        """The era of the server, as far as it is known."""
 
     def feed(self, input_: Input) -> None:
         """Step the machine."""
@@ -184,8 +181,9 @@ class Prober:
         """Return the canary that can go out on this link; None where the client cannot set a presence."""
         if self._canary.channel is not None:
             return Probe(SubscriptionSpec(CANARY, (self._canary.channel,)))
-        user = None if self._owner.user is None else self._owner.user.get("$id")
-        if self._owner.era is not Era.E4 or not isinstance(user, str):
+        named = self._owner.identity.user
+        user = None if named is None else named.get("$id")
+        if self._context.era is not Era.E4 or not isinstance(user, str):
             return None
         mine = msgspec.json.encode({"method": "equal", "attribute": "userId", "values": [user]}).decode()
         message = presence_message(CANARY_STATUS, None, None, self._presence_id)

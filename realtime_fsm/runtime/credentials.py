@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Awaitable, Callable
 from contextvars import copy_context
 from copy import copy
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from realtime_fsm.errors import BadOption, IdentityUnavailable
 from realtime_fsm.protocol.options import ResolvedIdentity
@@ -104,6 +104,46 @@ class Credentials:
         unavailable = copy(failure) if isinstance(failure, IdentityUnavailable) else IdentityUnavailable(type(failure).__name__)
         del value, failure
         raise unavailable from None
+
+
+class Identity:
+    """The identity of a connection: the credentials of its dials, and the account that the server named.
+
+    Attributes:
+        credentials: the credentials that the server confirmed last; before that, the given ones.
+        user: the account that the server named; None for a guest, and before the first greeting.
+    """
+
+    __slots__ = ("_trial", "credentials", "user")
+
+    def __init__(self, credentials: Credentials) -> None:
+        self.credentials: Credentials = credentials
+        self.user: dict[str, Any] | None = None
+        self._trial: Credentials | None = None
+
+    @property
+    def dialing(self) -> Credentials:
+        """The credentials of the next dial, or of the link that is not greeted yet."""
+        return self.credentials if self._trial is None else self._trial
+
+    def adopt(self, credentials: Credentials) -> None:
+        """Replace the credentials without a trial."""
+        self.credentials, self._trial = credentials, None
+
+    def begin_trial(self, credentials: Credentials) -> None:
+        """Dial with other credentials, until the server names a user."""
+        self._trial = credentials
+
+    def end_trial(self) -> None:
+        """Dial with the confirmed credentials again."""
+        self._trial = None
+
+    def confirm(self, user: dict[str, Any] | None) -> None:
+        """Keep the account that the server named. An account confirms the credentials on trial; a guest ends the trial."""
+        self.user = user
+        if user is not None:
+            self.credentials = self.dialing
+        self._trial = None
 
 
 async def _call_for_secret(secret: Callable[[], Awaitable[str] | str]) -> str | None:

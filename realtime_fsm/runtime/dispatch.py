@@ -30,8 +30,7 @@ if TYPE_CHECKING:
     from realtime_fsm.events import Event
     from realtime_fsm.fsm.inputs import Input
     from realtime_fsm.protocol.frames import Frame, Malformed
-    from realtime_fsm.runtime.credentials import Credentials
-    from realtime_fsm.runtime.handover import Handover
+    from realtime_fsm.runtime.credentials import Identity
     from realtime_fsm.runtime.link import LinkIO
     from realtime_fsm.runtime.links import LinkSet
     from realtime_fsm.runtime.registry import DeliveryRegistry
@@ -44,21 +43,18 @@ _TURN, _CONTROL_TURN = 256, 32
 class Connection(Protocol):
     """The connection whose messages are dispatched."""
 
-    user: dict[str, Any] | None
+    identity: Identity
 
     @property
     def state(self) -> State:
         """The state of the connection."""
 
     @property
-    def dialing(self) -> Credentials:
-        """The credentials of the link that is not greeted yet."""
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop of the connection."""
 
     def feed(self, input_: Input) -> None:
         """Step the machine."""
-
-    def recover_draining(self, handover: Handover) -> None:
-        """Tell of a gap: a server fault on the old link is over."""
 
     def set_read_paused(self, link: LinkIO, *, paused: bool) -> float:
         """Note whether a link is read."""
@@ -134,7 +130,9 @@ class Dispatcher:
                 user, presence = bytes(reply.user), bytes(reply.presence)
                 self._owner.feed(Acknowledged(link.generation, reply.to, reply.subscriptions, user, presence))
             case frames.ErrorFrame():
-                self._owner.feed(ErrorReceived(link.generation, frame.code, frame.message, self._owner.dialing.renewable))
+                self._owner.feed(
+                    ErrorReceived(link.generation, frame.code, frame.message, self._owner.identity.dialing.renewable)
+                )
             case frames.ConnectedFrame():
                 self._handle_greeting(link, frame)
             case frames.Malformed(kind=kind):
@@ -152,10 +150,10 @@ class Dispatcher:
             GreetingReceived(
                 link.generation,
                 text,
-                owner.dialing.expects_user and user is None,
+                owner.identity.dialing.expects_user and user is None,
                 frame.channels,
                 has_subscription_ids=slots is not None,
-                user_changed=_user_id(user) != _user_id(owner.user),
+                user_changed=_user_id(user) != _user_id(owner.identity.user),
             )
         )
         if link.plan is not None and link is self._links.current:
@@ -178,7 +176,7 @@ class Dispatcher:
         if link is self._links.current:
             self._owner.feed(Recovered(link.generation))
         elif self._links.handover is not None:
-            self._owner.recover_draining(self._links.handover)
+            self._registry.recover_draining(self._links.handover, self._owner.loop.time())
 
     def _resolve_subscription_ids(self, link: LinkIO, event: Event) -> None:
         """Find the subscriptions of an event, where the server does not know our ids."""

@@ -25,7 +25,11 @@ if TYPE_CHECKING:
 
 
 class LinkHandler(Protocol):
-    """The handler of what happens on a link."""
+    """The connection of a link."""
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop of the connection."""
 
     def feed(self, input_: Input) -> None:
         """Step the machine."""
@@ -49,23 +53,20 @@ class LinkIO:
     """
 
     __slots__ = (
-        "_is_closing", "_loop", "_owner", "_pausing", "_read_ahead", "_reader", "_send_queue", "_socket", "_writer",
+        "_is_closing", "_owner", "_pausing", "_read_ahead", "_reader", "_send_queue", "_socket", "_writer",
         "generation", "paused_since", "pings_in_flight", "plan", "routes", "state",
     )  # fmt: skip
 
     pings_in_flight: int
 
-    def __init__(
-        self, generation: int, state: LinkState, owner: LinkHandler, loop: asyncio.AbstractEventLoop, plan: UrlPlan | None = None
-    ) -> None:
-        self.generation: int = generation
+    def __init__(self, state: LinkState, owner: LinkHandler, plan: UrlPlan | None = None) -> None:
+        self.generation: int = state.generation
         self.state: LinkState = state
         self.paused_since: float | None = None
         self.plan: UrlPlan | None = plan
         self.routes: EventRoutes | None = None
         self.pings_in_flight = 0
         self._owner = owner
-        self._loop = loop
         self._is_closing = False
         self._socket: Socket | None = None
         self._read_ahead: ReadAhead | None = None
@@ -170,7 +171,7 @@ class LinkIO:
             await asyncio.wait([task])
 
     def _task(self, name: str, work: Callable[..., Coroutine[None, None, None]], *given: Any) -> asyncio.Task[None]:
-        return self._loop.create_task(self._contained(work, *given), name=f"realtime_fsm link {self.generation} {name}")
+        return self._owner.loop.create_task(self._contained(work, *given), name=f"realtime_fsm link {self.generation} {name}")
 
     async def _contained(self, work: Callable[..., Coroutine[None, None, None]], *given: Any) -> None:
         """Do a task's work. An exception that no one expects must not make the connection silent: it counts as a loss.

@@ -17,21 +17,17 @@ from realtime_fsm.runtime.handover import Handover
 from realtime_fsm.runtime.link import LinkIO
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from realtime_fsm.events import Event
     from realtime_fsm.fsm.context import ConnectionContext
     from realtime_fsm.fsm.link import LinkState
     from realtime_fsm.protocol.eras import UrlPlan
     from realtime_fsm.runtime.delivery import SubscriptionDelivery
     from realtime_fsm.runtime.link import LinkHandler
+    from realtime_fsm.runtime.registry import DeliveryRegistry
 
 
 class LinkSet:
     """The links of a connection.
-
-    Args:
-        report_loss: called with a handover that may leave undelivered events, or events out of order.
 
     Attributes:
         current: the link that the machine speaks of.
@@ -39,12 +35,12 @@ class LinkSet:
         is_overlapping: whether an event may come twice, or behind a later one.
     """
 
-    __slots__ = ("_closing", "_context", "_dedup", "_owner", "_report_loss", "current", "handover", "is_overlapping")
+    __slots__ = ("_closing", "_context", "_dedup", "_owner", "_registry", "current", "handover", "is_overlapping")
 
-    def __init__(self, owner: LinkHandler, context: ConnectionContext, report_loss: Callable[[Handover], None]) -> None:
+    def __init__(self, owner: LinkHandler, context: ConnectionContext, registry: DeliveryRegistry) -> None:
         self._owner = owner
         self._context = context
-        self._report_loss = report_loss
+        self._registry = registry
         self._closing: list[asyncio.Task[None]] = []
         self._dedup: HandoverDeduplicator | None = None  # from the first handover on, as long as a link follows from it
         self.current: LinkIO | None = None
@@ -66,15 +62,15 @@ class LinkSet:
         """Whether the event loop ends: it cancels what reads, and what begins now is not finished."""
         return any(link is not None and link.is_cut_off for link in (self.current, self.draining))
 
-    def create(self, generation: int, state: LinkState, plan: UrlPlan | None, loop: asyncio.AbstractEventLoop) -> LinkIO:
-        """Have another link, which is to be opened."""
+    def create(self, state: LinkState, plan: UrlPlan | None) -> LinkIO:
+        """Make another link the current one. The caller opens the link."""
         if self.handover is None:
             self._dedup = None
             self._update_overlap()
         else:
-            self._require_dedup.dial(generation)
-            self.handover.newer = generation
-        self.current = LinkIO(generation, state, self._owner, loop, plan)
+            self._require_dedup.dial(state.generation)
+            self.handover.newer = state.generation
+        self.current = LinkIO(state, self._owner, plan)
         return self.current
 
     def current_of(self, generation: int) -> LinkIO:
@@ -86,14 +82,14 @@ class LinkSet:
 
     # --- the handover ---------------------------------------------------------------------------------------------------
 
-    def begin_handover(
-        self, generation: int, loop: asyncio.AbstractEventLoop, served: Mapping[str, SubscriptionDelivery]
-    ) -> None:
-        """Let the current link deliver to those that it serves, and do nothing else."""
+    def begin_handover(self, generation: int) -> None:
+        """Let the current link deliver to the subscriptions that it serves, and do nothing else."""
         self.close_draining()
         old, self.current = self.current_of(generation), None
         self._dedup = self._dedup or HandoverDeduplicator()
-        self.handover = Handover(old, self._context, loop, served, self._owner.feed, self.close_draining)
+        self.handover = Handover(
+            old, self._context, self._owner.loop, self._registry.established, self._owner.feed, self.close_draining
+        )
         self.is_overlapping = True
 
     def complete_handover(self) -> None:
@@ -137,7 +133,7 @@ class LinkSet:
 
     def _report(self, handover: Handover) -> None:
         if handover.overlaps:
-            self._report_loss(handover)
+            self._registry.report_possible_loss(handover)
 
     # --- the events -----------------------------------------------------------------------------------------------------
 

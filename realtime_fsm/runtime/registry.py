@@ -200,7 +200,7 @@ class DeliveryRegistry:
             return None
         handle.delivery.acknowledged = channels
         self._report_gap_after_outage(handle.delivery, now)
-        resolve(handle.granted)
+        resolve(handle.granted, None)
         return handle.delivery
 
     def _switch_id(self, handle: _Handle) -> None:
@@ -239,6 +239,12 @@ class DeliveryRegistry:
             served = served and (handover is None or handover.depends_on_old_link(delivery))
             if served and self.is_active(identifier):
                 delivery.record_gap(until, seconds, 0, delivery.last_timestamp)
+
+    def recover_draining(self, handover: Handover, now: float) -> None:
+        """Tell of a gap: an event on the old link proves that a server fault is over. The machine knows current links only."""
+        seconds = self._outages.end_fault(now)
+        if seconds is not None:
+            self.recover(seconds, handover)
 
     def note_deaf_link(self) -> None:
         """Note that the link was deaf: the subscriptions that it served may have missed events, since the first such link."""
@@ -307,7 +313,7 @@ class DeliveryRegistry:
         if delivery is not None:
             reject(delivery.granted, error)
             delivery.buffer.fail(error)
-            resolve(delivery.removed)
+            resolve(delivery.removed, None)
 
     def remove(self, identifier: str) -> None:
         """Tell that a subscription is gone."""
@@ -315,7 +321,7 @@ class DeliveryRegistry:
         delivery = self._remove_id(identifier, SubscriptionEnded())
         if delivery is not None:
             delivery.end()
-            resolve(delivery.removed)
+            resolve(delivery.removed, None)
 
     def fail(self, error: RealtimeError, withdrawn: tuple[str, ...], *, streams: bool) -> None:
         """There will be no link for now."""

@@ -31,7 +31,7 @@ async def test_only_ids_that_no_subscription_has_are_counted_as_unknown(handing_
         assert realtime.malformed == {}
         network.socket.push(network.event(b'"payload":{"n":2}', "nobody", "nothing"))
         await eventually(lambda: take_numbers(rows) == [2])
-        assert realtime._driver._links.is_overlapping is handing_over
+        assert realtime._driver.links.is_overlapping is handing_over
         assert realtime.malformed == {"unknown_subscription": 2}
 
 
