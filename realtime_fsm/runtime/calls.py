@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from realtime_fsm.errors import Disposed, LinkPaused, SubscriptionEnded, UnsupportedByServer
 from realtime_fsm.fsm.inputs import Authenticate, LogOut, SetPresence, Subscribe, Unsubscribe
 from realtime_fsm.fsm.table import State
+from realtime_fsm.runtime.connection import Connection
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from realtime_fsm.fsm.context import ConnectionContext
     from realtime_fsm.fsm.inputs import Input
     from realtime_fsm.protocol.spec import SubscriptionSpec
-    from realtime_fsm.runtime.credentials import Credentials, Identity
+    from realtime_fsm.runtime.credentials import Credentials
     from realtime_fsm.runtime.delivery import DeliveryOptions, SubscriptionDelivery
     from realtime_fsm.runtime.links import LinkSet
     from realtime_fsm.runtime.registry import DeliveryRegistry
@@ -32,24 +33,11 @@ IDLE_STATES = (State.DISCONNECTED, State.ERROR, State.DISPOSING)
 """The states in which no link is wanted, or none will come."""
 
 
-class Connection(Protocol):
-    """The connection whose users call."""
+class CallableConnection(Connection, Protocol):
+    """A connection whose users call."""
 
-    context: ConnectionContext
-    identity: Identity
     links: LinkSet
     registry: DeliveryRegistry
-
-    @property
-    def state(self) -> State:
-        """The state of the connection."""
-
-    @property
-    def loop(self) -> asyncio.AbstractEventLoop:
-        """The event loop of the connection."""
-
-    def feed(self, input_: Input) -> None:
-        """Step the machine."""
 
 
 class Calls:
@@ -57,7 +45,7 @@ class Calls:
 
     __slots__ = ("_owner", "_subscriptions_made", "_waiters")
 
-    def __init__(self, owner: Connection, waiters: Waiters) -> None:
+    def __init__(self, owner: CallableConnection, waiters: Waiters) -> None:
         self._owner = owner
         self._waiters = waiters
         self._subscriptions_made = 0

@@ -22,15 +22,14 @@ from realtime_fsm.fsm.subscriptions import GREETING_ACK
 from realtime_fsm.fsm.table import State
 from realtime_fsm.protocol import frames
 from realtime_fsm.protocol.frames import EventFrame, decode_known
+from realtime_fsm.runtime.connection import Connection
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from realtime_fsm.auditlog.writer import AuditWriter
     from realtime_fsm.events import Event
-    from realtime_fsm.fsm.inputs import Input
     from realtime_fsm.protocol.frames import Frame, Malformed
-    from realtime_fsm.runtime.credentials import Identity
     from realtime_fsm.runtime.link import LinkIO
     from realtime_fsm.runtime.links import LinkSet
     from realtime_fsm.runtime.registry import DeliveryRegistry
@@ -40,27 +39,14 @@ _TURN, _CONTROL_TURN = 256, 32
 """Messages after which the reader yields to the event loop: of any kind; and control messages alone, which take longer."""
 
 
-class Connection(Protocol):
+class DispatchingConnection(Connection, Protocol):
     """The connection whose messages are dispatched."""
 
-    identity: Identity
-
-    @property
-    def state(self) -> State:
-        """The state of the connection."""
-
-    @property
-    def loop(self) -> asyncio.AbstractEventLoop:
-        """The event loop of the connection."""
-
-    def feed(self, input_: Input) -> None:
-        """Step the machine."""
-
     def set_read_paused(self, link: LinkIO, *, paused: bool) -> float:
-        """Note whether a link is read."""
+        """Note whether a link is read, and return the moment."""
 
-    def time_in_state(self, now: float | None = None) -> float:
-        """Count the seconds from the entry into the state to a moment, or until now."""
+    def time_in_state(self, now: float) -> float:
+        """Count the seconds from the entry into the state to a moment."""
 
 
 class Dispatcher:
@@ -72,7 +58,7 @@ class Dispatcher:
 
     __slots__ = ("_audit", "_links", "_owner", "_registry", "malformed")
 
-    def __init__(self, owner: Connection, links: LinkSet, registry: DeliveryRegistry, audit: AuditWriter) -> None:
+    def __init__(self, owner: DispatchingConnection, links: LinkSet, registry: DeliveryRegistry, audit: AuditWriter) -> None:
         self._owner = owner
         self._links = links
         self._registry = registry

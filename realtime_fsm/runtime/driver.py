@@ -97,14 +97,14 @@ class Driver:
         self._inputs = InputQueue(self._step, self.audit, run_context)
         self.outages: OutageTracker = OutageTracker(self.audit)
         self.registry: DeliveryRegistry = DeliveryRegistry(self.report, self.audit, self.outages)
-        self.links: LinkSet = LinkSet(self, context, self.registry)
+        self.links: LinkSet = LinkSet(self, self.registry)
         self.identity: Identity = Identity(credentials)
         self._waiters = Waiters()
         self.calls: Calls = Calls(self, self._waiters)
         self._dispatcher = Dispatcher(self, self.links, self.registry, self.audit)
         self.prober: Prober | None = None
         if context.canary is not None:
-            self.prober = Prober(context.canary, self, context, self.registry, self.audit)
+            self.prober = Prober(context.canary, self, self.registry, self.audit)
             self.registry.on_canary = self.prober.heard
         self._state_streams = StateStreams()
         self._timer: asyncio.Handle | None = None
@@ -169,10 +169,10 @@ class Driver:
             stream.close()
         return stream
 
-    def time_in_state(self, now: float | None = None) -> float:
-        """Count the seconds from the entry into the state to a moment, or until now."""
-        until, entered = self.loop.time() if now is None else now, self.context.state_entered_at
-        return 0.0 if entered is None else until - entered
+    def time_in_state(self, now: float) -> float:
+        """Count the seconds from the entry into the state to a moment."""
+        entered = self.context.state_entered_at
+        return 0.0 if entered is None else now - entered
 
     # --- what feeds the machine ---------------------------------------------------------------------------------------
 

@@ -1,10 +1,10 @@
-"""The registry: the deliveries of a connection by id. It routes events to them, and tells them what becomes of their ids.
+"""The registry: the deliveries of a connection by id. It routes events to the deliveries, and tells them the news of their ids.
 
 Invariant: an id has a handle from the user's call until the machine tells of its end. The machine alone knows which ids are
 desired, and which the server has acknowledged on which link (`fsm.subscriptions`); the registry keeps none of that.
 
-Design: A subscription has one id, and another one after each update. So an id needs a handle, and a delivery outlives its ids.
-`deliveries` holds the ids whose events are delivered, because a route is one look-up.
+Design: a subscription has one id, and another one after each update. So each id has a handle, and a delivery outlives its ids.
+The registry keeps the delivery of each id in `deliveries`, so that a route is one look-up.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class _Handle(Struct, eq=False):
         spec: the subscription under this id.
         delivery: the delivery.
         granted: completes when the server acknowledges the id.
-        is_given_up: whether the user has given the id up; the input that says so may still wait.
+        is_given_up: whether the user has given the id up. The machine may learn of it later.
     """
 
     spec: SubscriptionSpec
@@ -63,21 +63,21 @@ class DeliveryRegistry:
 
     Attributes:
         deliveries: the deliveries, by the ids whose events they get.
-        on_canary: gets the events of the hidden subscription.
-        on_strays: told how many ids of an event belong to no subscription.
-        gate: shut while one of them, who must lose nothing, is full.
+        on_canary: called with each event of the hidden subscription.
+        on_strays: called with the number of ids of an event that belong to no subscription.
+        gate: closed while the buffer of a delivery that must lose nothing is full.
     """
 
     def __init__(self, report: Report, audit: AuditWriter, outages: OutageTracker) -> None:
         self._report = report
         self._audit = audit
         self.deliveries: dict[str, SubscriptionDelivery] = {}
-        self._handles: dict[str, _Handle] = {}  # the ids above, those of updates, and those that an update has replaced
-        self._updates: dict[str, _Handle] = {}  # those of them that take the place of others when they are acknowledged
+        self._handles: dict[str, _Handle] = {}  # of the ids above, of updates, and of ids that an update has replaced
+        self._updates: dict[str, _Handle] = {}  # the handles whose ids replace others when the server acknowledges them
         self._cancelled_tasks: list[asyncio.Task[None]] = []
         self._outages = outages
         self._ended_counts = 0, 0  # events of the subscriptions that have ended: received, and dropped
-        self._deafness: dict[SubscriptionDelivery, Any] | None = None  # whom a deaf link served, and the last event of each
+        self._deafness: dict[SubscriptionDelivery, Any] | None = None  # served by a deaf link, with the time of the last event
         self.on_canary: Callable[[Event], None] = _ignore
         self.on_strays: Callable[[int], None] = _ignore
         self.gate: ReadGate = ReadGate()
@@ -91,24 +91,28 @@ class DeliveryRegistry:
     def begin_update(
         self, delivery: SubscriptionDelivery, spec: SubscriptionSpec, loop: asyncio.AbstractEventLoop
     ) -> asyncio.Future[None]:
-        """Prepare to let a delivery listen to something else, as soon as that is acknowledged; the answer tells when."""
+        """Prepare another subscription for a delivery.
+
+        Returns:
+            A future that completes when the server acknowledges it. From then on it takes the place of the present one.
+        """
         handle = self._handles[spec.id] = self._updates[spec.id] = _Handle(spec, delivery, loop.create_future())
         return handle.granted
 
     def route(self, event: Event) -> bool:
-        """Give an event to each delivery that it is for, once.
+        """Give an event to each of its deliveries, once.
 
         Returns:
-            Whether a consumer should be let run.
+            Whether the reader should let consumers run.
         """
-        should_yield, strays, subscriber_of = False, 0, self.deliveries.get
+        should_yield, strays, delivery_of = False, 0, self.deliveries.get
         identifiers, timestamp = event._subscriptions, event._timestamp  # noqa: SLF001  (as they came: most are never asked for)
         if not identifiers:
             identifiers = event._subscriptions = self._listening_on(event)  # noqa: SLF001
         elif len(set(identifiers)) < len(identifiers):
             identifiers = list(dict.fromkeys(identifiers))
         for identifier in identifiers:
-            if (delivery := subscriber_of(identifier)) is not None:
+            if (delivery := delivery_of(identifier)) is not None:
                 if timestamp is not None:
                     delivery.last_timestamp = timestamp
                 delivery.received += 1
@@ -124,9 +128,9 @@ class DeliveryRegistry:
         return should_yield
 
     def _listening_on(self, event: Event) -> list[str]:
-        """Find the subscriptions to the channels of an event for which the server names none.
+        """Find the subscriptions to the channels of an event for which the server names no subscription.
 
-        So it is with ``stats.connections`` on channel ``project`` (PROTOCOL: "Messages", rule 12).
+        The server does so with ``stats.connections`` on channel ``project`` (PROTOCOL: "Messages", rule 12).
         """
         return [identifier for identifier, one in self.established.items() if self._is_on_channels(one, event)]
 
@@ -137,9 +141,12 @@ class DeliveryRegistry:
         return False
 
     def resolve(self, event: Event, handover: Handover | None) -> list[SubscriptionDelivery]:
-        """Find the subscriptions of an event that names ours, each once, while two links deliver.
+        """Find the subscriptions of an event by its ids, each subscription once, while two links deliver.
 
-        The old link of a handover, where it brings the event, may still serve what is not wanted any more.
+        Args:
+            event: the event.
+            handover: the handover whose old link brings the event; None for the current link. The old link may still serve
+                subscriptions that the user has given up.
         """
         identifiers = list(dict.fromkeys(event._subscriptions or self._listening_on(event)))  # noqa: SLF001
         if handover is not None:
@@ -154,7 +161,8 @@ class DeliveryRegistry:
     def _find_on_old_link(self, identifier: str, event: Event, handover: Handover) -> SubscriptionDelivery | None:
         """Find the subscription that had an id when the link began to drain, if it still listens to the event.
 
-        The queries of an update are the server's to ask: where there are some, the event is dropped, and a gap tells of it.
+        After an update to queries, only the server can tell whether the event matches. So the client drops the event, and a gap
+        tells of it.
         """
         if (known := self.deliveries.get(identifier)) is not None:
             return known
@@ -170,9 +178,14 @@ class DeliveryRegistry:
         return identifier in self._updates if identifier in self._handles else identifier != CANARY
 
     def route_out_of_order(self, event: Event, handover: Handover | None) -> bool:
-        """As `route`, where another link may have brought what happened after it. Each of its ids is known.
+        """Give an event to its deliveries, whose ids are all known; another link may have brought later events.
 
-        If the old link of a handover brings the event, the handover notes each subscription that loses its order.
+        Args:
+            event: the event.
+            handover: the handover whose old link brings the event. It notes each subscription that loses its order.
+
+        Returns:
+            As `route`.
         """
         should_yield = False
         for delivery in [self.deliveries[identifier] for identifier in event._subscriptions]:  # noqa: SLF001
@@ -183,7 +196,7 @@ class DeliveryRegistry:
         return should_yield
 
     def filter_known(self, identifiers: Iterable[str]) -> list[str]:
-        """Those of them that are still wanted."""
+        """Keep the ids whose events are still delivered."""
         return [identifier for identifier in identifiers if identifier in self.deliveries]
 
     def acknowledge(self, identifier: str, channels: tuple[str, ...], now: float) -> SubscriptionDelivery | None:
@@ -204,7 +217,7 @@ class DeliveryRegistry:
         return handle.delivery
 
     def _switch_id(self, handle: _Handle) -> None:
-        """From now on what the link brings for the old id is dropped: both would deliver it, or it is not wanted any more."""
+        """Deliver the events of the new id, and drop those of the old one: they would come twice, or are no longer wanted."""
         delivery = handle.delivery
         self.deliveries.pop(delivery.spec.id, None)
         delivery.spec = handle.spec
@@ -212,9 +225,9 @@ class DeliveryRegistry:
         self.deliveries[delivery.spec.id] = delivery
 
     def _report_gap_after_outage(self, delivery: SubscriptionDelivery, now: float) -> None:
-        """After a loss it may have missed something: it gets one gap, under whichever id comes first.
+        """Tell a subscription of one gap for each loss, whichever of its ids the server acknowledges first.
 
-        After a deaf link the next one may be deaf, too: it gets the gap when an echo has come.
+        After a deaf link, the next link may be deaf, too. So the gap comes later, with the first echo.
         """
         if self._deafness is not None and delivery in self._deafness:
             delivery.expect_gap()
@@ -227,7 +240,7 @@ class DeliveryRegistry:
             delivery.record_gap(datetime.now(UTC), now - outage.missing_since, outage.dials, delivery.last_timestamp)
 
     def recover(self, seconds: float, handover: Handover | None = None) -> None:
-        """Tell those that the link serves of a gap: a server fault is over. Others are told when the link serves them.
+        """Tell the subscriptions that a link serves of a gap: a server fault is over. The others get theirs with their link.
 
         Args:
             seconds: how long ago the server had last proved that it worked.
@@ -241,19 +254,23 @@ class DeliveryRegistry:
                 delivery.record_gap(until, seconds, 0, delivery.last_timestamp)
 
     def recover_draining(self, handover: Handover, now: float) -> None:
-        """Tell of a gap: an event on the old link proves that a server fault is over. The machine knows current links only."""
+        """Tell of a gap: an event on the old link of a handover proves that a server fault is over."""
         seconds = self._outages.end_fault(now)
         if seconds is not None:
             self.recover(seconds, handover)
 
     def note_deaf_link(self) -> None:
-        """Note that the link was deaf: the subscriptions that it served may have missed events, since the first such link."""
+        """Note the subscriptions that a deaf link served: they may have missed events since the first deaf link."""
         self._deafness = {one: one.last_timestamp for one in self.established.values()} | (self._deafness or {})
 
     def end_deafness(self, until: datetime, seconds: float, dials: int, proof: Any) -> None:
-        """Tell those that a deaf link served, once: a link is no longer deaf, or nothing can prove it.
+        """Tell the subscriptions that a deaf link served of one gap: an echo has come, or none can be expected.
 
-        The seconds and dials are those since the last proof; `proof` is the server's time of it, as it came.
+        Args:
+            until: the end of the gap.
+            seconds: how long ago the last proof was.
+            dials: how many dials were made since the last proof.
+            proof: the server's time of the last proof, as it came.
         """
         deafness, self._deafness = self._deafness or {}, None
         for delivery in dict.fromkeys(self.deliveries.values()):
@@ -262,13 +279,13 @@ class DeliveryRegistry:
 
     @property
     def established(self) -> dict[str, SubscriptionDelivery]:
-        """The subscriptions that were ever acknowledged, by id."""
+        """The subscriptions that the server has ever acknowledged, by id."""
         return {identifier: one for identifier, one in self.deliveries.items() if one.established}
 
     def report_possible_loss(self, handover: Handover) -> None:
-        """Tell those of a gap that may have missed something on the old link of a handover, or got it out of order.
+        """Tell subscriptions of a gap: on the old link of a handover they may have missed events, or the order of events.
 
-        Where no new link serves a subscription, an outage begins. Its gap reaches back as far if nothing has come since.
+        Where no new link serves a subscription, an outage begins. If no event has come since, the gap of the outage is enough.
         """
         for delivery, overlap in handover.overlaps.items():
             known = self.deliveries.get(delivery.spec.id) is delivery
@@ -278,10 +295,10 @@ class DeliveryRegistry:
                 delivery.record_gap(overlap.until, overlap.seconds, 1, overlap.since, had)
 
     def give_up(self, identifier: str) -> bool:
-        """Note that the user gives an id up; until it is removed, its events are still known.
+        """Note that the user gives an id up. Until the machine removes the id, its events are delivered.
 
         Returns:
-            Whether that is news.
+            Whether the id was there, and not given up before.
         """
         handle = self._handles.get(identifier)
         if handle is None or handle.is_given_up:
@@ -290,7 +307,7 @@ class DeliveryRegistry:
         return True
 
     def pending_update_of(self, delivery: SubscriptionDelivery) -> str | None:
-        """Return the id that is to take the place of the present one; not one that was given up, and is not removed yet."""
+        """Return the id of an update that is under way, and not given up."""
         mine = (one for one in self._updates.values() if one.delivery is delivery and not one.is_given_up)
         return next((one.spec.id for one in mine), None)
 
@@ -299,12 +316,12 @@ class DeliveryRegistry:
         return identifier in self.deliveries and not self._handles[identifier].is_given_up
 
     def reject(self, identifier: str, code: Code, message: str, *, guest: bool) -> None:
-        """Tell that the server refused a subscription, perhaps because a guest asked."""
+        """End a subscription that the server refused; `guest` whether the server took the user for a guest."""
         spec = self._handles[identifier].spec
         self._reject(identifier, SubscriptionRejected(spec.channels, spec.queries, code, message, guest=guest), code)
 
     def reject_unsupported(self, identifier: str, era: Era) -> None:
-        """Tell that the server is too old for a subscription."""
+        """End a subscription for which the server is too old."""
         self._reject(identifier, UnsupportedByServer("queries", era, era.releases))
 
     def _reject(self, identifier: str, error: RealtimeError, code: Code | None = None) -> None:
@@ -316,7 +333,7 @@ class DeliveryRegistry:
             resolve(delivery.removed, None)
 
     def remove(self, identifier: str) -> None:
-        """Tell that a subscription is gone."""
+        """End a subscription that the user has given up."""
         self._audit.subscription(identifier, "removed")
         delivery = self._remove_id(identifier, SubscriptionEnded())
         if delivery is not None:
@@ -324,7 +341,7 @@ class DeliveryRegistry:
             resolve(delivery.removed, None)
 
     def fail(self, error: RealtimeError, withdrawn: tuple[str, ...], *, streams: bool) -> None:
-        """There will be no link for now."""
+        """Fail the withdrawn ids, and with `streams` every iterator: there will be no link for now."""
         for identifier in withdrawn:
             self._audit.subscription(identifier, "removed")
             delivery = self._remove_id(identifier, error)
@@ -350,18 +367,18 @@ class DeliveryRegistry:
 
     @property
     def counts(self) -> tuple[int, int]:
-        """How many events subscriptions got, and how many of them were dropped because consumers were too slow."""
+        """How many events the subscriptions got, and how many of them full buffers dropped; any thread may ask."""
         received, dropped = self._ended_counts  # first: a subscription that ends meanwhile must not count twice
         present = list(self.deliveries.values())
         return received + sum(one.received for one in present), dropped + sum(one.dropped for one in present)
 
     def clear_errors(self) -> None:
-        """There may be events again."""
+        """Let iterators wait again: a link may bring events."""
         for delivery in self.deliveries.values():
             delivery.buffer.clear_error()
 
     def end(self) -> None:
-        """Nothing follows."""
+        """End every subscription, because the connection ends."""
         for identifier in (*self.deliveries, *self._handles):
             delivery = self._remove_id(identifier, Disposed())
             if delivery is not None:
@@ -369,7 +386,7 @@ class DeliveryRegistry:
                 delivery.end()
 
     def spare(self, task: asyncio.Task[Any] | None) -> bool:
-        """Let the callable go on that ends the connection, and tell whether the task is that of a subscription's callable."""
+        """Let a callable go on that ends the connection, and tell whether the task runs a callable of a subscription."""
         return any(one.spare(task) for one in self.deliveries.values()) or task in self._cancelled_tasks
 
     async def wait_cancelled(self, spared: asyncio.Task[Any] | None) -> None:
