@@ -229,7 +229,7 @@ class Driver:
                 self.identity.end_trial()
                 self.links.resume(generation)
                 self.outages.end_handover()
-                self.registry.fail(error, withdrawn, streams=False)
+                self.registry.withdraw(withdrawn, error)
                 self._waiters.fail_change(error)
             case commands.CloseLink(generation=generation, graceful=graceful):
                 self._drop(generation, now, graceful=graceful)
@@ -269,7 +269,9 @@ class Driver:
                 self.registry.recover(seconds)
             case commands.FailWaiters(error=error, withdrawn=withdrawn, streams=streams):
                 self.identity.end_trial()
-                self.registry.fail(error, withdrawn, streams=streams)
+                self.registry.withdraw(withdrawn, error)
+                if streams:
+                    self.registry.fail_streams(error)
                 self._waiters.fail(error, everyone=not isinstance(error, Disconnected))
             case commands.EndStreams():
                 self.registry.end()

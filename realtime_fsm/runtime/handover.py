@@ -142,6 +142,20 @@ class Handover:
         """Tell whether the old link serves a subscription, and no new link has served it."""
         return subscription in self.served.values() and subscription not in self.overlaps
 
+    def find(self, identifier: str, event: Event, deliveries: Mapping[str, SubscriptionDelivery]) -> SubscriptionDelivery | None:
+        """Find the subscription that had an id when the old link began to drain, if it still listens to the event.
+
+        After an update to queries, only the server can tell whether the event matches. So the client drops the event, and a gap
+        tells of it.
+        """
+        one = self.served.get(identifier)
+        if one is None or deliveries.get(one.spec.id) is not one or not one.listens_to(event):
+            return None
+        if one.spec.queries:
+            self.disordered.add(one)
+            return None
+        return one
+
     def record(
         self, event: Event, recipients: Iterable[SubscriptionDelivery], new: Container[SubscriptionDelivery], *, from_old: bool
     ) -> None:

@@ -10,13 +10,12 @@ The registry keeps the delivery of each id in `deliveries`, so that a route is o
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from realtime_fsm.errors import Disposed, MalformedEvent, SubscriptionEnded, SubscriptionRejected, UnsupportedByServer
+from realtime_fsm.errors import Disposed, SubscriptionEnded, SubscriptionRejected, UnsupportedByServer
 from realtime_fsm.fsm.canary import CANARY
 from realtime_fsm.runtime.delivery import SubscriptionDelivery
 from realtime_fsm.runtime.overflow import ReadGate
@@ -132,13 +131,7 @@ class DeliveryRegistry:
 
         The server does so with ``stats.connections`` on channel ``project`` (PROTOCOL: "Messages", rule 12).
         """
-        return [identifier for identifier, one in self.established.items() if self._is_on_channels(one, event)]
-
-    @staticmethod
-    def _is_on_channels(delivery: SubscriptionDelivery, event: Event) -> bool:
-        with suppress(MalformedEvent):
-            return not {*delivery.spec.channels, *delivery.acknowledged}.isdisjoint(event.channels)
-        return False
+        return [identifier for identifier, one in self.established.items() if one.listens_to(event)]
 
     def resolve(self, event: Event, handover: Handover | None) -> list[SubscriptionDelivery]:
         """Find the subscriptions of an event by its ids, each subscription once, while two links deliver.
@@ -150,29 +143,13 @@ class DeliveryRegistry:
         """
         identifiers = list(dict.fromkeys(event._subscriptions or self._listening_on(event)))  # noqa: SLF001
         if handover is not None:
-            found = (self._find_on_old_link(identifier, event, handover) for identifier in identifiers)
+            found = (self.deliveries.get(one) or handover.find(one, event, self.deliveries) for one in identifiers)
             return list(dict.fromkeys(one for one in found if one is not None))
         if CANARY in identifiers:
             self.on_canary(event)
         if strays := sum(self._is_stray(identifier) for identifier in identifiers):
             self.on_strays(strays)
         return [self.deliveries[identifier] for identifier in self.filter_known(identifiers)]
-
-    def _find_on_old_link(self, identifier: str, event: Event, handover: Handover) -> SubscriptionDelivery | None:
-        """Find the subscription that had an id when the link began to drain, if it still listens to the event.
-
-        After an update to queries, only the server can tell whether the event matches. So the client drops the event, and a gap
-        tells of it.
-        """
-        if (known := self.deliveries.get(identifier)) is not None:
-            return known
-        one = handover.served.get(identifier)
-        if one is None or self.deliveries.get(one.spec.id) is not one or not self._is_on_channels(one, event):
-            return None
-        if one.spec.queries:
-            handover.disordered.add(one)
-            return None
-        return one
 
     def _is_stray(self, identifier: str) -> bool:
         return identifier in self._updates if identifier in self._handles else identifier != CANARY
@@ -340,16 +317,18 @@ class DeliveryRegistry:
             delivery.end()
             resolve(delivery.removed, None)
 
-    def fail(self, error: RealtimeError, withdrawn: tuple[str, ...], *, streams: bool) -> None:
-        """Fail the withdrawn ids, and with `streams` every iterator: there will be no link for now."""
-        for identifier in withdrawn:
+    def withdraw(self, identifiers: Iterable[str], error: RealtimeError) -> None:
+        """End subscriptions that were never acknowledged, and are no longer desired: their calls raise the error."""
+        for identifier in identifiers:
             self._audit.subscription(identifier, "removed")
             delivery = self._remove_id(identifier, error)
             if delivery is not None:
                 reject(delivery.granted, error)
-        if streams:
-            for delivery in self.deliveries.values():
-                delivery.buffer.fail(error)
+
+    def fail_streams(self, error: RealtimeError) -> None:
+        """Raise an error from every iterator: there will be no link for now."""
+        for delivery in self.deliveries.values():
+            delivery.buffer.fail(error)
 
     def _remove_id(self, identifier: str, error: RealtimeError) -> SubscriptionDelivery | None:
         """Remove an id. If it belongs to an update, fail its waiter; otherwise return its delivery."""
