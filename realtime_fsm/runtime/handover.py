@@ -29,8 +29,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from realtime_fsm.events import Event
-    from realtime_fsm.fsm.context import ConnectionContext
-    from realtime_fsm.fsm.inputs import Input
+    from realtime_fsm.runtime.connection import Connection
     from realtime_fsm.runtime.delivery import SubscriptionDelivery
     from realtime_fsm.runtime.link import LinkIO
 
@@ -78,10 +77,8 @@ class Handover:
 
     Args:
         old: the link that drains.
-        context: the settings of the connection.
-        loop: the event loop whose clock counts.
+        owner: the connection.
         served: the subscriptions that the old link serves, by the ids that the link knows.
-        feed: steps the machine.
         on_drained: called when the old link is drained, or has not answered in time.
 
     Attributes:
@@ -94,7 +91,7 @@ class Handover:
     """
 
     __slots__ = (
-        "_asked_at", "_assume_complete", "_context", "_ended", "_feed", "_frames_before", "_loop", "_on_drained",
+        "_asked_at", "_assume_complete", "_ended", "_frames_before", "_on_drained", "_owner",
         "_ping_at", "_timer", "began", "disordered", "is_complete", "newer", "old", "overlaps", "served",
     )  # fmt: skip
 
@@ -103,30 +100,26 @@ class Handover:
     def __init__(
         self,
         old: LinkIO,
-        context: ConnectionContext,
-        loop: asyncio.AbstractEventLoop,
+        owner: Connection,
         served: Mapping[str, SubscriptionDelivery],
-        feed: Callable[[Input], None],
         on_drained: Callable[[], None],
     ) -> None:
         self.old: LinkIO = old
         self.served: Mapping[str, SubscriptionDelivery] = served
-        self.began: float = loop.time()
+        self.began: float = owner.loop.time()
         self.is_complete = False
         self.newer: int | None = None
         self.overlaps: dict[SubscriptionDelivery, Overlap] = {}
         self.disordered: set[SubscriptionDelivery] = set()
-        self._context = context
-        self._loop = loop
-        self._feed = feed
+        self._owner = owner
         self._on_drained = on_drained
         self._assume_complete = False
         self._ended = asyncio.Event()
         self._frames_before = old.state.frames_received
         self._asked_at = self.began if old.pings_in_flight else None  # when the ping in flight was sent, at the latest
         due = old.state.ping_at
-        self._ping_at = self.began + context.ping.interval if due is None else max(self.began, due)
-        self._timer: asyncio.Handle = loop.call_soon(self._check_alive)
+        self._ping_at = self.began + owner.context.ping.interval if due is None else max(self.began, due)
+        self._timer: asyncio.Handle = owner.loop.call_soon(self._check_alive)
 
     # --- the stages -----------------------------------------------------------------------------------------------------
 
@@ -134,7 +127,7 @@ class Handover:
         """Note that the new link serves a subscription: the new link brings later events, and the old one the earlier ones."""
         if self.is_complete or subscription not in self.served.values():
             return
-        since, until, seconds = subscription.last_timestamp, datetime.now(UTC), self._loop.time() - self.began
+        since, until, seconds = subscription.last_timestamp, datetime.now(UTC), self._owner.loop.time() - self.began
         overlap = self.overlaps.setdefault(subscription, Overlap(since, self.newer, until, seconds))
         overlap.link, overlap.until, overlap.seconds = self.newer, until, seconds
 
@@ -172,13 +165,13 @@ class Handover:
 
     def greeted(self) -> None:
         """Note that the new link serves everything, and send the last ping on the old one."""
-        now = self._loop.time()
+        now = self._owner.loop.time()
         self.is_complete = True
-        self._assume_complete, self._asked_at = not self._context.ping_enabled, None
+        self._assume_complete, self._asked_at = not self._owner.context.ping_enabled, None
         if not self._assume_complete:
             self._ping(now)
         self._timer.cancel()
-        self._timer = self._loop.call_later(DRAIN_SECONDS, self._check_drained)
+        self._timer = self._owner.loop.call_later(DRAIN_SECONDS, self._check_drained)
 
     async def wait_ended(self) -> None:
         """Wait until the old link is closed, or is the current one again."""
@@ -221,28 +214,28 @@ class Handover:
 
     def _check_alive(self) -> None:
         """Ping the old link at the usual pace. A link from which nothing comes after a ping counts as ended."""
-        now, state, ping = self._loop.time(), self.old.state, self._context.ping
+        now, state, ping = self._owner.loop.time(), self.old.state, self._owner.context.ping
         if self._asked_at is not None and state.frames_received == self._frames_before:
             if self.old.paused:
                 self._asked_at = now  # the client does not read the link, so silence proves nothing
             elif now >= self._asked_at + ping.timeout:
-                self._feed(LinkClosed(self.old.generation, cause=Overdue("pong", ping.timeout)))
+                self._owner.feed(LinkClosed(self.old.generation, cause=Overdue("pong", ping.timeout)))
                 return
         else:
             self._asked_at = None
             if now >= self._ping_at:
                 self._ping_at = now + ping.interval_after(state.pings)
-                if self._context.ping_enabled:
+                if self._owner.context.ping_enabled:
                     self._ping(now)
         due = self._ping_at if self._asked_at is None else self._asked_at + ping.timeout
-        self._timer = self._loop.call_at(due, self._check_alive)
+        self._timer = self._owner.loop.call_at(due, self._check_alive)
 
     def _check_drained(self) -> None:
-        now, waits = self._loop.time(), self.old.paused  # while the client does not read the link, silence proves nothing
+        now, waits = self._owner.loop.time(), self.old.paused  # while the client does not read the link, silence proves nothing
         if self._asked_at is not None and not self.old.ended and self.old.pings_in_flight:
             self._asked_at = now if self.old.paused else self._asked_at
-            waits = waits or now < self._asked_at + self._context.ping.timeout
+            waits = waits or now < self._asked_at + self._owner.context.ping.timeout
         if waits:
-            self._timer = self._loop.call_later(_POLL, self._check_drained)
+            self._timer = self._owner.loop.call_later(_POLL, self._check_drained)
         else:
             self._on_drained()

@@ -75,7 +75,7 @@ class LinkSet:
         """Return the current link, which must be of that generation."""
         link = self.current
         assert link is not None
-        assert link.generation == generation, "the machine speaks of the current link only"
+        assert link.generation == generation, "the machine sends on the current link only"
         return link
 
     # --- the handover ---------------------------------------------------------------------------------------------------
@@ -85,9 +85,7 @@ class LinkSet:
         self.close_draining()
         old, self.current = self.current_of(generation), None
         self._dedup = self._dedup or HandoverDeduplicator()
-        self.handover = Handover(
-            old, self._owner.context, self._owner.loop, self._registry.established, self._owner.feed, self.close_draining
-        )
+        self.handover = Handover(old, self._owner, self._registry.established, self.close_draining)
         self.is_overlapping = True
 
     def complete_handover(self) -> None:

@@ -244,12 +244,13 @@ def _both_wanted(replace: Any) -> Any:
     """Keep the replaced subscription."""
 
     async def keep(self: Any, delivery: Any, spec: Any) -> None:
-        give_up, old = self._registry.give_up, delivery.spec.id
-        vars(self._registry)["give_up"] = lambda identifier, *more: identifier != old and give_up(identifier, *more)
+        registry = self._owner.registry
+        give_up, old = registry.give_up, delivery.spec.id
+        vars(registry)["give_up"] = lambda identifier, *more: identifier != old and give_up(identifier, *more)
         try:
             await replace(self, delivery, spec)
         finally:
-            vars(self._registry)["give_up"] = give_up
+            vars(registry)["give_up"] = give_up
 
     return keep
 
