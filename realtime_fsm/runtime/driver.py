@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from realtime_fsm import hooks
 from realtime_fsm.auditlog.writer import AuditWriter
-from realtime_fsm.errors import AuthenticationRejected, Disconnected, Disposed, PresenceRejected, WrongLoop
+from realtime_fsm.errors import AuthenticationRejected, Disconnected, Disposed, PresenceRejected, UnsupportedByServer, WrongLoop
 from realtime_fsm.fsm import commands
 from realtime_fsm.fsm.change import Change
 from realtime_fsm.fsm.inputs import Deadline, Dispose, Reconnect, ResumedFromSuspend
@@ -238,9 +238,9 @@ class Driver:
                 if delivery is not None and self.links.handover is not None:
                     self.links.handover.acknowledged(delivery)
             case commands.SubscriptionRefused(id=identifier, code=code, message=message):
-                self.registry.reject(identifier, code, message, guest=self.identity.user is None)
+                self.registry.refuse(identifier, code, message, guest=self.identity.user is None)
             case commands.SubscriptionUnsupported(id=identifier, era=era):
-                self.registry.reject_unsupported(identifier, era)
+                self.registry.reject(identifier, UnsupportedByServer("queries", era, era.releases))
             case commands.UserIdentified(user=user):
                 self.identity.confirm(decode_json_object(user))
                 self._waiters.resolve_identity()

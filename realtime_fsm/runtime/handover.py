@@ -87,12 +87,13 @@ class Handover:
         newer: the generation of the new link; None before its dial, and after its end.
         is_complete: whether the new link serves everything that the old one served.
         overlaps: the subscriptions of the old link that a new link serves as well, or has served.
+        ended: set when the old link is to be closed, or is the current one again.
         disordered: the subscriptions that get a gap in any case, because the old link brought them an event behind a later one.
     """
 
     __slots__ = (
-        "_asked_at", "_assume_complete", "_ended", "_frames_before", "_on_drained", "_owner",
-        "_ping_at", "_timer", "began", "disordered", "is_complete", "newer", "old", "overlaps", "served",
+        "_asked_at", "_assume_complete", "_frames_before", "_on_drained", "_owner",
+        "_ping_at", "_timer", "began", "disordered", "ended", "is_complete", "newer", "old", "overlaps", "served",
     )  # fmt: skip
 
     is_complete: bool
@@ -114,7 +115,7 @@ class Handover:
         self._owner = owner
         self._on_drained = on_drained
         self._assume_complete = False
-        self._ended = asyncio.Event()
+        self.ended: asyncio.Event = asyncio.Event()
         self._frames_before = old.state.frames_received
         self._asked_at = self.began if old.pings_in_flight else None  # when the ping in flight was sent, at the latest
         due = old.state.ping_at
@@ -173,10 +174,6 @@ class Handover:
         self._timer.cancel()
         self._timer = self._owner.loop.call_later(DRAIN_SECONDS, self._check_drained)
 
-    async def wait_ended(self) -> None:
-        """Wait until the old link is closed, or is the current one again."""
-        await self._ended.wait()
-
     def drained(self) -> None:
         """End the handover, because the old link is to be closed. Keep the overlaps in which events may be lost."""
         self._end()
@@ -191,7 +188,7 @@ class Handover:
 
     def _end(self) -> None:
         self._timer.cancel()
-        self._ended.set()
+        self.ended.set()
 
     def _keep_disordered(self) -> None:
         self.overlaps = {one: overlap for one, overlap in self.overlaps.items() if one in self.disordered}

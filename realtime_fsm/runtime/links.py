@@ -157,7 +157,7 @@ class LinkSet:
         while self.handover is not None and self.handover.is_complete:
             try:
                 async with asyncio.timeout(reply):
-                    await self.handover.wait_ended()
+                    await self.handover.ended.wait()
             except TimeoutError:
                 if self.draining is not None and self.draining.paused:
                     raise LinkPaused(reply) from None

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from realtime_fsm.errors import Disposed, SubscriptionEnded, SubscriptionRejected, UnsupportedByServer
+from realtime_fsm.errors import Disposed, SubscriptionEnded, SubscriptionRejected
 from realtime_fsm.fsm.canary import CANARY
 from realtime_fsm.runtime.delivery import SubscriptionDelivery
 from realtime_fsm.runtime.overflow import ReadGate
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from realtime_fsm.auditlog.writer import AuditWriter
     from realtime_fsm.errors import RealtimeError
     from realtime_fsm.events import Event
-    from realtime_fsm.protocol.eras import Era
     from realtime_fsm.protocol.frames import Code
     from realtime_fsm.protocol.spec import SubscriptionSpec
     from realtime_fsm.runtime.callbacks import Report
@@ -262,7 +261,7 @@ class DeliveryRegistry:
     def report_possible_loss(self, handover: Handover) -> None:
         """Tell subscriptions of a gap: on the old link of a handover they may have missed events, or the order of events.
 
-        Where no new link serves a subscription, an outage begins. If no event has come since, the gap of the outage is enough.
+        Where no new link serves a subscription, an outage begins. If no event has come since, the gap of the outage covers this one.
         """
         for delivery, overlap in handover.overlaps.items():
             known = self.deliveries.get(delivery.spec.id) is delivery
@@ -292,16 +291,13 @@ class DeliveryRegistry:
         """Whether the id has a delivery, and the user has not given it up."""
         return identifier in self.deliveries and not self._handles[identifier].is_given_up
 
-    def reject(self, identifier: str, code: Code, message: str, *, guest: bool) -> None:
-        """End a subscription that the server refused; `guest` whether the server took the user for a guest."""
+    def refuse(self, identifier: str, code: Code, message: str, *, guest: bool) -> None:
+        """End a subscription that the server refused; `guest` tells whether the connection had no user."""
         spec = self._handles[identifier].spec
-        self._reject(identifier, SubscriptionRejected(spec.channels, spec.queries, code, message, guest=guest), code)
+        self.reject(identifier, SubscriptionRejected(spec.channels, spec.queries, code, message, guest=guest), code)
 
-    def reject_unsupported(self, identifier: str, era: Era) -> None:
-        """End a subscription for which the server is too old."""
-        self._reject(identifier, UnsupportedByServer("queries", era, era.releases))
-
-    def _reject(self, identifier: str, error: RealtimeError, code: Code | None = None) -> None:
+    def reject(self, identifier: str, error: RealtimeError, code: Code | None = None) -> None:
+        """End a subscription with an error: its calls and its iterator raise it."""
         self._audit.subscription(identifier, "rejected", code)
         delivery = self._remove_id(identifier, error)
         if delivery is not None:

@@ -87,7 +87,7 @@ async def test_an_update_revives_a_subscription_whose_present_id_was_refused_mea
     with collected():  # an audit would miss the steps
         one = Registered()
         one.registry.begin_update(one.delivery, SubscriptionSpec("s2", ("rows",)), asyncio.get_running_loop())
-        one.registry.reject("s1", 1008, "no", guest=False)
+        one.registry.refuse("s1", 1008, "no", guest=False)
         with pytest.raises(SubscriptionRejected):
             await anext(one.delivery.buffer)
         one.acknowledge("s2")
