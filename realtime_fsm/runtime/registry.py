@@ -261,7 +261,7 @@ class DeliveryRegistry:
     def report_possible_loss(self, handover: Handover) -> None:
         """Tell subscriptions of a gap: on the old link of a handover they may have missed events, or the order of events.
 
-        Where no new link serves a subscription, an outage begins. If no event has come since, the gap of the outage covers this one.
+        Where no new link serves a subscription, an outage begins. Its gap covers the loss, if no event has come since.
         """
         for delivery, overlap in handover.overlaps.items():
             known = self.deliveries.get(delivery.spec.id) is delivery
