@@ -33,8 +33,8 @@ IDLE_STATES = (State.DISCONNECTED, State.ERROR, State.DISPOSING)
 """The states in which no link is wanted, or none will come."""
 
 
-class CallableConnection(Connection, Protocol):
-    """A connection whose users call."""
+class CalledConnection(Connection, Protocol):
+    """A connection with the parts that its users call."""
 
     links: LinkSet
     registry: DeliveryRegistry
@@ -45,7 +45,7 @@ class Calls:
 
     __slots__ = ("_owner", "_subscriptions_made", "_waiters")
 
-    def __init__(self, owner: CallableConnection, waiters: Waiters) -> None:
+    def __init__(self, owner: CalledConnection, waiters: Waiters) -> None:
         self._owner = owner
         self._waiters = waiters
         self._subscriptions_made = 0

@@ -147,11 +147,11 @@ class LinkIO:
         await self._stop(self._pausing)
         if self._read_ahead is not None:
             self._read_ahead.discard()
-        tidied = self._socket if seconds else None
-        if tidied is not None:
-            await tidied.close(seconds)  # the reader reads the answer
+        closed = self._socket if seconds else None
+        if closed is not None:
+            await closed.close(seconds)  # the reader reads the answer
         await self._stop(self._reader)
-        if self._socket is not None and self._socket is not tidied:
+        if self._socket is not None and self._socket is not closed:
             await self._socket.close(0)
         self._owner.feed(Closed(self.generation))
 

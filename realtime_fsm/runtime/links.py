@@ -115,7 +115,7 @@ class LinkSet:
         self._close(link, self._owner.context.timeouts.close if graceful else 0)
 
     def close_draining(self, *, with_current: bool = False) -> None:
-        """Close the old link, if there is one, and report the events that it may not have delivered."""
+        """Close the old link, if there is one, and report its possible losses; `with_current` if both links end."""
         handover, self.handover = self.handover, None
         if handover is None:
             return
