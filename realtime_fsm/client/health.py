@@ -5,7 +5,6 @@ Design: a connection is *live* as long as it can heal without a restart of the p
 deliver everything that is desired.
 """
 
-# ruff: noqa: SLF001  (it reads the driver, and changes nothing)
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -44,7 +43,7 @@ def health_of(driver: Driver, state: State) -> Health:
     """Judge the health of a connection in a state."""
     if state is State.DISPOSING:
         return Health(live=False, ready=False, reasons=(f"{state}: {STATES[state].brief}",))
-    if driver._loop is not None and driver._loop.is_closed():
+    if driver.bound_loop is not None and driver.bound_loop.is_closed():
         return Health(live=False, ready=False, reasons=("the event loop of the connection is closed",))
     reasons = tuple(_obstacles(driver, state))
     return Health(live=True, ready=not reasons, reasons=reasons)
@@ -57,26 +56,26 @@ def named(ids: list[str]) -> str:
 
 def delivering(driver: Driver, state: State) -> frozenset[str]:
     """Return the ids of the subscriptions that a link serves now, the old link of a handover included."""
-    context, old = driver._context, driver._context.draining
+    context, old = driver.context, driver.context.draining
     current = (*context.subscriptions.acknowledged,) if state.is_live else ()
     return frozenset((*current, *(() if old is None else old.served)))
 
 
 def faulty_since(driver: Driver) -> float | None:
     """Return when the server last worked, in seconds of the loop's clock; None without an open server fault."""
-    link = driver._context.link
+    link = driver.context.link
     fault = None if link is None else link.fault
-    return fault.since if fault is not None and fault.is_open else driver._outages.faulty_since
+    return fault.since if fault is not None and fault.is_open else driver.outages.faulty_since
 
 
 def is_deaf(driver: Driver) -> bool:
     """Tell whether a canary was missed, and no echo has come since."""
-    return driver._prober is not None and driver._prober.is_deaf
+    return driver.prober is not None and driver.prober.is_deaf
 
 
 def current_failure(driver: Driver, state: State) -> LinkFailure | None:
     """Return the newest failure while it explains the state: no link has come since, or each link since is deaf."""
-    newest, entered = driver.failures.last, driver._context.state_entered_at
+    newest, entered = driver.failures.last, driver.context.state_entered_at
     if newest is None or entered is None:
         return None
     if state.is_live:
@@ -85,11 +84,11 @@ def current_failure(driver: Driver, state: State) -> LinkFailure | None:
 
 
 def _obstacles(driver: Driver, state: State) -> Iterator[str]:
-    context, desired = driver._context, tuple(driver._context.subscriptions.desired)
+    context, desired = driver.context, tuple(driver.context.subscriptions.desired)
     served = delivering(driver, state)
     missing = [identifier for identifier in desired if identifier not in served]
     if not state.is_live and context.draining is None:
-        cause = driver.error or current_failure(driver, state)
+        cause = context.error or current_failure(driver, state)
         yield f"{state}: {STATES[state].brief}" + ("" if cause is None else f"; {cause}")
     elif missing:
         yield f"{len(missing)} of {len(desired)} subscriptions not acknowledged: {named(missing)}"
