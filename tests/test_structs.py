@@ -23,6 +23,7 @@ CHANGING = {
     "View",  # the inspector updates what it shows
     "SubscriptionView",
     "Step",
+    "StepFacts",
     "Cause",
 }
 COLLECTED_BY_COUNT_ALONE = {"Event", "EventFrame", "_Version", "FlatRecord", "FastLine"}

@@ -64,8 +64,8 @@ def find_era(context: ConnectionContext) -> None:
 
 def renew_credentials(context: ConnectionContext) -> None:
     """Let the next dial wait for another secret from the callable."""
-    assert isinstance(context.failure, ServerError)
-    context.renewed, context.renewal = True, context.failure
+    assert isinstance(context.step.failure, ServerError)
+    context.renewed, context.renewal = True, context.step.failure
 
 
 def expect_first_link(context: ConnectionContext) -> None:
@@ -99,7 +99,7 @@ def dial(context: ConnectionContext) -> None:
     context.link = LinkState(context.generation, context.now, context.ping.interval, subscribed_in_url=context.subscribes_in_url)
     context.frames_sent = 0
     plan = context.subscriptions.build_url_plan() if context.subscribes_in_url else None
-    context.commands.append(OpenLink(context.generation, plan, context.renewal))
+    context.step.commands.append(OpenLink(context.generation, plan, context.renewal))
     context.renewal = None
 
 
@@ -116,9 +116,9 @@ def schedule_retry(context: ConnectionContext) -> None:
     (`RETRY_AFTER_LIMIT`). Both bounds are spread over the policy's `base`, so that a fleet does not come back at once.
     """
     least = max(_least_wait(context), context.not_before - context.now)
-    draw = context.take_draw()
+    draw = context.step.take_draw()
     delay = context.retry.delay(context.attempt, draw)
-    context.refusals = context.refusals + 1 if context.refused else 0
+    context.refusals = context.refusals + 1 if context.step.refused else 0
     context.throttled = least > 0
     if context.throttled:
         delay = max(delay, least + draw * context.retry.base)
@@ -141,12 +141,12 @@ def start_live_link(context: ConnectionContext) -> None:
     if link.stable_since is not None:
         context.record_proven(link)
     if context.max_link_age is not None:  # up to a tenth earlier, so that a fleet does not renew at once
-        link.renew_at = context.now + context.max_link_age * (1 - context.take_draw() / 10)
+        link.renew_at = context.now + context.max_link_age * (1 - context.step.take_draw() / 10)
     link.handover_wanted_since = context.now if context.subscriptions.needs_handover else None
     context.end_handover()
     schedule_ping(context)
     if link.ping_at is not None:  # anywhere in the first interval, so that a fleet that came back does not ping at once
-        link.ping_at -= context.take_draw() * context.ping.interval
+        link.ping_at -= context.step.take_draw() * context.ping.interval
 
 
 def schedule_ping(context: ConnectionContext) -> None:
@@ -206,16 +206,16 @@ def drain_link(context: ConnectionContext) -> None:
         return
     link = context.require_link
     context.end_fault(link, lost=True)
-    context.commands.append(RetireLink(link.generation))
+    context.step.commands.append(RetireLink(link.generation))
     context.draining = context.subscriptions.drain_link(link, context.era, been_up=context.been_up)
     context.link = context.lingering = None
-    context.commands += context.subscriptions.end_link()
+    context.step.commands += context.subscriptions.end_link()
 
 
 def close_draining(context: ConnectionContext) -> None:
     """Close the draining link, and drop its undelivered events."""
     if context.draining is not None:
-        context.commands.append(CloseLink(context.draining.generation, graceful=True))
+        context.step.commands.append(CloseLink(context.draining.generation, graceful=True))
         context.closing_generation, context.draining = context.draining.generation, None
 
 
@@ -235,14 +235,14 @@ def resume_link(context: ConnectionContext) -> None:
     context.subscribes_in_url = link.subscribed_in_url
     link.request_sent_at = link.ping_in_flight = link.stable_since = None
     if link.fault is not None and link.fault.is_open:  # nothing is known of it since the link began to drain
-        context.commands.append(EndFault(context.now - link.fault.since, lost=False))
+        context.step.commands.append(EndFault(context.now - link.fault.since, lost=False))
     link.fault = None
     if context.max_link_age is not None:
         link.renew_at = max(context.now + context.max_link_age / 10, context.not_before)
     schedule_ping(context)
     link.idle_since = link.handover_wanted_since = None
     update_timers(context)
-    context.commands.append(ResumeLink(link.generation, error, tuple(new)))
+    context.step.commands.append(ResumeLink(link.generation, error, tuple(new)))
 
 
 def abort_link(context: ConnectionContext) -> None:
@@ -261,14 +261,14 @@ def close_link(context: ConnectionContext) -> None:
 
 def close_first(context: ConnectionContext) -> None:
     """Let the next dial wait until the links are closed that this step closes."""
-    context.awaited = tuple(command.generation for command in context.commands if isinstance(command, CloseLink))
+    context.awaited = tuple(command.generation for command in context.step.commands if isinstance(command, CloseLink))
     context.close_by = context.now + context.timeouts.close
 
 
 def restore_identity(context: ConnectionContext) -> None:
     """Go back to the identity that was confirmed last, and fail the call that wanted the other one."""
     context.trial = False
-    context.commands.append(Restore(_final_error(context)))
+    context.step.commands.append(Restore(_final_error(context)))
     context.been_up = context.ever_up
 
 
@@ -281,8 +281,8 @@ def fail_permanently(context: ConnectionContext) -> None:
 
 def notify_link_lost(context: ConnectionContext) -> None:
     """Fail all waiting calls and iterators: the link is lost, and no other follows."""
-    assert context.failure is not None
-    _fail_waiters(context, LinkLost(context.failure), streams=True)
+    assert context.step.failure is not None
+    _fail_waiters(context, LinkLost(context.step.failure), streams=True)
 
 
 def notify_disconnected(context: ConnectionContext) -> None:
@@ -294,7 +294,7 @@ def notify_disconnected(context: ConnectionContext) -> None:
 def end_streams(context: ConnectionContext) -> None:
     """End every stream."""
     context.error = None
-    context.commands.append(EndStreams())
+    context.step.commands.append(EndStreams())
 
 
 def clear_closing(context: ConnectionContext) -> None:
@@ -304,8 +304,8 @@ def clear_closing(context: ConnectionContext) -> None:
 
 def _least_wait(context: ConnectionContext) -> float:
     """Tell how many seconds the server, or a proxy, wants no dial, by the failure of the step under way."""
-    asked = context.failure.retry_after if isinstance(context.failure, UpgradeRefused) else None
-    return max(RATE_LIMIT_WINDOW if context.failure_verdict is Verdict.THROTTLED else 0.0, asked or 0.0)
+    asked = context.step.failure.retry_after if isinstance(context.step.failure, UpgradeRefused) else None
+    return max(RATE_LIMIT_WINDOW if context.step.verdict is Verdict.THROTTLED else 0.0, asked or 0.0)
 
 
 def _choose_url(context: ConnectionContext, *, doubtful: bool) -> None:
@@ -317,28 +317,28 @@ def _send(context: ConnectionContext, data: bytes, *, ping: bool) -> None:
     link = context.require_link
     link.budget.record_send(context.now, ping=ping)
     context.frames_sent = link.budget.frames_sent
-    context.commands.append(SendFrame(link.generation, data))
+    context.step.commands.append(SendFrame(link.generation, data))
 
 
 def _release_link(context: ConnectionContext, *, graceful: bool) -> None:
     context.attempt_at = context.lingering = None
     if context.link is not None:
         context.end_fault(context.link, lost=True)
-        context.commands.append(CloseLink(context.link.generation, graceful))
+        context.step.commands.append(CloseLink(context.link.generation, graceful))
         context.closing_generation = context.link.generation
         context.link = None
-        context.commands += context.subscriptions.end_link()
+        context.step.commands += context.subscriptions.end_link()
 
 
 def _fail_waiters(context: ConnectionContext, error: RealtimeError, *, streams: bool) -> None:
     context.trial = False  # a call that wants another identity fails, too
-    context.commands.append(FailWaiters(error, context.subscriptions.withdraw_never_acknowledged(), streams))
+    context.step.commands.append(FailWaiters(error, context.subscriptions.withdraw_never_acknowledged(), streams))
 
 
 def _final_error(context: ConnectionContext) -> RealtimeError:
-    cause = context.failure
+    cause = context.step.failure
     assert cause is not None
-    if context.failure_verdict is not Verdict.FATAL:
+    if context.step.verdict is not Verdict.FATAL:
         if not isinstance(cause, IdentityUnavailable):
             cause.server = context.server  # the error of a live link, too, must name its server
         if context.retry.allows(context.attempt, been_up=context.counts_reconnects):

@@ -67,7 +67,7 @@ def error_answers_request(context: ConnectionContext) -> bool:
 
 def is_fatal(context: ConnectionContext) -> bool:
     """Ask whether another attempt would meet the same refusal."""
-    return context.failure_verdict is Verdict.FATAL
+    return context.step.verdict is Verdict.FATAL
 
 
 def server_needs_url_channels(context: ConnectionContext) -> bool:
@@ -81,12 +81,12 @@ def server_needs_url_channels(context: ConnectionContext) -> bool:
 
 def new_subscriptions_rejected(context: ConnectionContext) -> bool:
     """Ask whether the server refused a URL, whose never acknowledged subscriptions were rejected."""
-    return context.rejected_new_subscriptions
+    return context.step.rejected_new_subscriptions
 
 
 def credentials_renewable(context: ConnectionContext) -> bool:
     """Ask whether the callable may give new credentials: a link has been up, and the server refuses these for the first time."""
-    return context.renewable and context.been_up and not context.renewed and _error_code(context) in (401, 403)
+    return context.step.renewable and context.been_up and not context.renewed and _error_code(context) in (401, 403)
 
 
 def may_retry(context: ConnectionContext) -> bool:
@@ -137,7 +137,7 @@ def presence_needs_link(context: ConnectionContext) -> bool:
 
 def trial_failed(context: ConnectionContext) -> bool:
     """Ask whether an unconfirmed identity gets no link: the server refuses it for good, or its attempts are used up."""
-    return context.trial and context.failure is not None and (is_fatal(context) or not may_retry(context))
+    return context.trial and context.step.failure is not None and (is_fatal(context) or not may_retry(context))
 
 
 def all_closed(context: ConnectionContext) -> bool:
@@ -147,12 +147,12 @@ def all_closed(context: ConnectionContext) -> bool:
 
 def user_changed(context: ConnectionContext) -> bool:
     """Ask whether another link still delivers, as another user than the one that the server greets."""
-    return context.user_changed
+    return context.step.user_changed
 
 
 def can_resume(context: ConnectionContext) -> bool:
     """Ask whether the dial, or the link that it led to, failed for good, and the old link still delivers."""
-    if context.draining is None or context.failure is None:
+    if context.draining is None or context.step.failure is None:
         return False
     return is_fatal(context) or not may_retry(context) or (context.state in LIVE and reconnect_off(context))
 

@@ -90,7 +90,7 @@ def build(table: Table[State, Trigger]) -> dict[str, Any]:
 
 def _record_row(row: Row[State, Trigger]) -> Callable[[ConnectionContext], None]:
     def record(context: ConnectionContext) -> None:
-        context.row = row
+        context.step.row = row
 
     return record
 
@@ -150,15 +150,16 @@ class ConnectionMachine:
         """
         context = self._context
         due = context.deadline  # as the step before reported it
-        context.reset_step(now, draw)
+        context.begin_step(now, draw)
         source, trigger = State(context.state), input_.trigger
         if self._is_stale_or_early(input_, source, trigger, due):
             return StepResult(None, (), due)
         apply_notes(context, input_)
-        if context.finished or (source, trigger) in TABLE.ignored:
-            return StepResult(None, tuple(context.commands), context.deadline)
+        facts = context.step
+        if facts.finished or (source, trigger) in TABLE.ignored:
+            return StepResult(None, tuple(facts.commands), context.deadline)
         self._events[trigger.value].trigger(context, context)
-        row = context.row
+        row = facts.row
         assert row is not None
         context.session = None
         since = now if context.state_entered_at is None else context.state_entered_at
@@ -170,19 +171,19 @@ class ConnectionMachine:
             context.generation,
             context.frames_sent,
             context.attempt,
-            context.failure,
+            facts.failure,
             context.era,
-            context.round_trip,
-            context.fault_news,
+            facts.round_trip,
+            facts.fault_news,
             lag=0.0 if due is None else max(0.0, now - due),
             at=now,
-            draw=context.drawn,
+            draw=facts.drawn,
             enabled=input_.enabled if isinstance(input_, PingEnabledChanged) else None,
-            heard=context.heard,
+            heard=facts.heard,
             dial_slot=context.dial_slot if Effect.DIAL in row.effects else None,
             delay=None if context.attempt_at is None else max(0.0, context.attempt_at - now),
         )
-        return StepResult(transition, tuple(context.commands), context.deadline)
+        return StepResult(transition, tuple(facts.commands), context.deadline)
 
     def _is_stale_or_early(self, input_: Input, source: State, trigger: Trigger, due: float | None) -> bool:
         """Tell whether an input is of an old socket, answers no request, or is a deadline that came early."""

@@ -36,7 +36,7 @@ def apply_notes(context: ConnectionContext, input_: inputs.Input) -> None:
     """Run the notes that the table names for the trigger of an input."""
     for name in TABLE.notes[input_.trigger]:
         NOTES[name](context, input_)
-        if context.finished:
+        if context.step.finished:
             return
 
 
@@ -50,7 +50,7 @@ def add_subscription(context: ConnectionContext, input_: inputs.Subscribe) -> No
 
 def remove_subscription(context: ConnectionContext, input_: inputs.Unsubscribe) -> None:
     """Desire the subscription no more, and tell its end unless the server must hear of it first."""
-    context.commands += context.subscriptions.withdraw(input_.id)
+    context.step.commands += context.subscriptions.withdraw(input_.id)
 
 
 def begin_identity_trial(context: ConnectionContext, input_: inputs.Authenticate) -> None:
@@ -84,8 +84,8 @@ def record_greeting(context: ConnectionContext, input_: inputs.GreetingReceived)
         _fail(context, GreetedAsGuest())
         return
     context.trial = False
-    context.user_changed = input_.user_changed and context.draining is not None
-    context.commands.append(UserIdentified(input_.user))
+    context.step.user_changed = input_.user_changed and context.draining is not None
+    context.step.commands.append(UserIdentified(input_.user))
     context.subscriptions.begin_link()
     if not context.require_link.subscribed_in_url:
         context.era = Era.E4
@@ -111,7 +111,7 @@ def accept_reply(context: ConnectionContext, input_: inputs.Acknowledged) -> Non
     link.fault = None
     if input_.to == AUTHENTICATE:
         context.trial = False
-        context.commands.append(UserIdentified(input_.user))
+        context.step.commands.append(UserIdentified(input_.user))
     _accept(context, context.subscriptions.handle_reply(input_.acknowledged, input_.presence))
     link.request_sent_at = None
 
@@ -120,7 +120,7 @@ def record_pong(context: ConnectionContext, _: inputs.Pong) -> None:
     """Keep the round trip of the ping in flight, and that the server works."""
     link = context.link
     if link is not None and link.ping_in_flight is not None:
-        context.round_trip = context.now - link.ping_in_flight.at
+        context.step.round_trip = context.now - link.ping_in_flight.at
         context.era = Era.E2 if context.era is Era.E1 else context.era
         _prove(context, link)
 
@@ -144,14 +144,14 @@ def skip_repeated_error(context: ConnectionContext, input_: inputs.ErrorReceived
     if is_repeated or (is_throttle(input_.code) and link.ping_in_flight is None):
         answered_request = is_repeated and last is not None and last.answered_request
         link.last_error = LastError(ServerError(input_.code, input_.message), link.frames_received, answered_request)
-        context.finished = True
+        context.step.finished = True
 
 
 def record_error(context: ConnectionContext, input_: inputs.ErrorReceived) -> None:
     """Keep the error frame as the failure, and whether a request in flight or renewable credentials explain it."""
     link = context.require_link
     cause = ServerError(input_.code, input_.message)
-    context.renewable = input_.renewable
+    context.step.renewable = input_.renewable
     link.last_error = LastError(cause, link.frames_received, context.subscriptions.in_flight is not None)
     _fail(context, cause)
 
@@ -160,7 +160,7 @@ def accept_error_as_pong(context: ConnectionContext, input_: inputs.ErrorReceive
     """Take error 1003 for the pong of the oldest servers (E1), where a ping is in flight."""
     link = context.require_link
     if link.ping_in_flight is not None and input_.code == 1003:  # PROTOCOL: "Four server eras"
-        context.round_trip = context.now - link.ping_in_flight.at
+        context.step.round_trip = context.now - link.ping_in_flight.at
         context.era = Era.E1 if context.era is Era.E2 else context.era
         _prove(context, link)
 
@@ -171,8 +171,8 @@ def reject_new_in_url(context: ConnectionContext, input_: inputs.ErrorReceived) 
     about_us = is_throttle(input_.code) or input_.code in (401, 403)
     if link.subscribed_in_url and link.phase is not Phase.LIVE and not about_us:
         rejected = context.subscriptions.reject_new_in_url(input_.code, input_.message)
-        context.rejected_new_subscriptions = bool(rejected)
-        context.commands += rejected
+        context.step.rejected_new_subscriptions = bool(rejected)
+        context.step.commands += rejected
 
 
 def answer_request(context: ConnectionContext, input_: inputs.ErrorReceived) -> None:
@@ -181,14 +181,14 @@ def answer_request(context: ConnectionContext, input_: inputs.ErrorReceived) -> 
     live, answered_request = link.phase is Phase.LIVE, context.subscriptions.in_flight is not None
     if live and is_throttle(input_.code):
         link.budget.block_for_window(context.now)
-        context.commands += context.subscriptions.requeue_in_flight()
+        context.step.commands += context.subscriptions.requeue_in_flight()
     elif live and is_server_fault(input_.code) and (answered_request or link.ping_in_flight is not None):
         _meet_fault(context, link, input_)
     else:
-        context.commands += context.subscriptions.handle_error(input_.code, input_.message, context.retry.attempts)
+        context.step.commands += context.subscriptions.handle_error(input_.code, input_.message, context.retry.attempts)
         if live and answered_request and input_.code == POLICY and context.subscriptions.queue.batches:
             _postpone(context, link)
-    if any(isinstance(command, AuthenticationRefused) for command in context.commands):
+    if any(isinstance(command, AuthenticationRefused) for command in context.step.commands):
         context.trial = False
     link.request_sent_at = None
 
@@ -197,8 +197,8 @@ def end_draining(context: ConnectionContext, input_: inputs.LinkClosed) -> None:
     """Close the draining link if its stream is the one that ended, and finish the step."""
     if input_.generation == context.draining_generation:
         context.draining = None
-        context.commands.append(CloseLink(input_.generation, graceful=False))
-        context.finished = True
+        context.step.commands.append(CloseLink(input_.generation, graceful=False))
+        context.step.finished = True
 
 
 def record_end(context: ConnectionContext, input_: inputs.LinkClosed | inputs.DialFailure) -> None:
@@ -209,8 +209,8 @@ def record_end(context: ConnectionContext, input_: inputs.LinkClosed | inputs.Di
     assert isinstance(input_, inputs.LinkClosed)
     link = context.require_link
     last = link.last_error
-    context.heard = None if last is None else last.frames_received != link.frames_received
-    if last is None or context.heard:
+    context.step.heard = None if last is None else last.frames_received != link.frames_received
+    if last is None or context.step.heard:
         _fail(context, StreamEnded(input_.close_code))
         return
     _fail(context, last.cause, answered_request=last.answered_request)
@@ -247,7 +247,7 @@ def record_overdue(context: ConnectionContext, _: inputs.Deadline) -> None:
     elif link.phase is Phase.GREETING:
         _fail(context, Overdue(link.phase.value, context.timeouts.greeting))
     elif link.ping_in_flight is not None:
-        context.heard = link.frames_received != link.ping_in_flight.frames_received
+        context.step.heard = link.frames_received != link.ping_in_flight.frames_received
         if link.no_reply_to_ping:
             _fail(context, Overdue("pong", context.ping.timeout))
     elif context.reply_by is not None and context.reply_by <= context.now:
@@ -261,7 +261,7 @@ def probe_link(context: ConnectionContext, input_: inputs.Probe) -> None:
     link = context.require_link
     context.deaf = context.deaf and not link.probed
     link.probed = True
-    context.commands += context.subscriptions.presence.probe(input_.spec, input_.presence, input_.id)
+    context.step.commands += context.subscriptions.presence.probe(input_.spec, input_.presence, input_.id)
 
 
 def update_timers(context: ConnectionContext, _: inputs.Input | None = None) -> None:
@@ -282,7 +282,7 @@ def update_timers(context: ConnectionContext, _: inputs.Input | None = None) -> 
 
 
 def _accept(context: ConnectionContext, commands: Sequence[Command]) -> None:
-    context.commands += commands
+    context.step.commands += commands
     if context.subscriptions.queue.refusals.accepted:
         context.refusals = 0
 
@@ -290,13 +290,13 @@ def _accept(context: ConnectionContext, commands: Sequence[Command]) -> None:
 def _fail(context: ConnectionContext, cause: LinkFailure, *, answered_request: bool = False) -> None:
     """Keep why an attempt or a link ended; `answered_request` if the answer to the request in flight announced the end."""
     live = context.state in LIVE
-    context.failure = cause
+    context.step.failure = cause
     if not live and not isinstance(cause, IdentityUnavailable):
         cause.server = context.server
-    context.failure_verdict = verdict(cause, live=live, may_pass=_may_pass(context, answered_request=answered_request))
+    context.step.verdict = verdict(cause, live=live, may_pass=_may_pass(context, answered_request=answered_request))
     code = cause.code if isinstance(cause, ServerError) else cause.close_code if isinstance(cause, StreamEnded) else None
     if code == POLICY:
-        context.refused = not (context.subscriptions.queue.refusals.accepted if answered_request else _is_proven(context))
+        context.step.refused = not (context.subscriptions.queue.refusals.accepted if answered_request else _is_proven(context))
 
 
 def _is_proven(context: ConnectionContext) -> bool:
@@ -327,12 +327,14 @@ def _meet_fault(context: ConnectionContext, link: LinkState, input_: inputs.Erro
     known = context.subscriptions.in_repetition and link.proven_at is not None
     if not known and not fault.is_open:
         fault.open(link.since if link.proven_at is None else link.proven_at)
-        context.fault_news = FaultNews(opened=True, seconds=context.now - fault.since)
+        context.step.fault_news = FaultNews(opened=True, seconds=context.now - fault.since)
     if link.ping_in_flight is not None:
         fault.ping_failed = True
         context.subscriptions.reunite()
         return
-    context.commands += context.subscriptions.repeat(input_.code, input_.message, context.retry.attempts, whole=fault.ping_failed)
+    context.step.commands += context.subscriptions.repeat(
+        input_.code, input_.message, context.retry.attempts, whole=fault.ping_failed
+    )
     _postpone(context, link)
 
 
@@ -341,7 +343,7 @@ def _postpone(context: ConnectionContext, link: LinkState) -> None:
     fault = link.fault = link.fault or Fault()
     fault.again_at = None
     if context.subscriptions.has_pending_request:
-        fault.postpone(context.now, context.retry, context.take_draw())
+        fault.postpone(context.now, context.retry, context.step.take_draw())
 
 
 def _since_when(before: float | None, now: float, *, holds: bool) -> float | None:

@@ -14,7 +14,6 @@ from hypothesis import settings
 from realtime_fsm import GreetedAsGuest, PingPolicy, Realtime, RefusedByServer, RetriesExhausted, RetryPolicy, State, Timeouts
 from realtime_fsm.client.explanation import explanation_of
 from realtime_fsm.errors import DialFailed, Overdue, RealtimeError, UpgradeRefused
-from realtime_fsm.fsm.deadlines import awaited
 from realtime_fsm.fsm.descriptions import DEADLINES, STATES
 from realtime_fsm.fsm.pacer import BURST
 from realtime_fsm.remedies import OVERDUE, REMEDIES, UPGRADES, remedy_of
@@ -435,7 +434,7 @@ class ExplainedWalk(Walk):
         context = self.bench.context
         driver = Driver(context, Network(), connection_id="c", url="http://h/v1", credentials=Credentials(None, None, {}))
         found = explanation_of(driver, self.bench.state, "c")
-        name, text = awaited(context), str(found)
+        name, text = context.deadline_name, str(found)
         assert text.startswith(f"State: {self.bench.state}")
         assert (found.awaited, found.due is None) == (name, context.deadline is None)
         assert not name or DEADLINES[name].partition("{}")[0] in text
