@@ -1,8 +1,8 @@
-"""The descriptions: the meaning of each state and trigger for people, and the few words on an arrow of a diagram.
+"""The descriptions: the meaning of each state and trigger for people, and the labels of arrows in diagrams.
 
-Invariant: nothing here decides anything; behaviour is the table's.
+Invariant: no behaviour depends on a description.
 
-Design: The command line, the diagrams and the generated reference take their words from here, so that each state has one
+Design: The command line, the diagrams and the generated reference take their texts from here, so that each state has one
 explanation.
 """
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class StateKind(StrEnum):
-    """The kind of a state; the diagrams give each kind one colour."""
+    """The kinds of states; diagrams give each kind one colour."""
 
     REST = "no link wanted"
     UNDERWAY = "getting a link"
@@ -31,7 +31,7 @@ class StateKind(StrEnum):
 
 
 class TriggerSource(StrEnum):
-    """The source of a trigger."""
+    """The sources of triggers."""
 
     USER = "user"
     SOCKET = "socket"
@@ -44,10 +44,10 @@ class StateDescription:
 
     Attributes:
         group: the kind of the state.
-        brief: a few words, for one line of a log or a picture.
-        description: the whole sentence.
-        resources: the sockets and deadlines that the connection may hold in it.
-        advice: the next step of a user who sees it.
+        brief: a few words, for a log or a picture.
+        description: a sentence or two.
+        resources: the sockets and deadlines that the connection may hold in this state.
+        advice: the next step of a user who sees this state.
     """
 
     group: StateKind
@@ -62,9 +62,9 @@ class TriggerDescription:
     """The meaning of a trigger.
 
     Attributes:
-        side: its source.
-        phrase: a word or two, for an arrow; a call of the user is written as a call.
-        description: the whole sentence.
+        side: the source of the trigger.
+        phrase: a word or two, for an arrow; the name of the method for a call of the user.
+        description: a sentence.
     """
 
     side: TriggerSource
@@ -132,7 +132,7 @@ STATES: Mapping[State, StateDescription] = MappingProxyType(
         State.DISPOSING: StateDescription(
             StateKind.END,
             "the end",
-            "The end: the socket is being closed, every stream ends, nothing follows.",
+            "The end: the connection closes its socket and ends every stream; no other state follows.",
             "one socket, until it is closed",
             "Build a new `Realtime` if you want to listen again.",
         ),
@@ -140,43 +140,35 @@ STATES: Mapping[State, StateDescription] = MappingProxyType(
 )
 """The meaning of every state."""
 
+_USER, _SOCKET, _CLOCK = TriggerSource
+
 TRIGGERS: Mapping[Trigger, TriggerDescription] = MappingProxyType(
     {
-        Trigger.CONNECT: TriggerDescription(TriggerSource.USER, "connect()", "You want a link."),
-        Trigger.SUBSCRIBE: TriggerDescription(TriggerSource.USER, "subscribe()", "You want to listen to some channels."),
-        Trigger.UNSUBSCRIBE: TriggerDescription(TriggerSource.USER, "unsubscribe()", "You want to listen to them no more."),
-        Trigger.RECONNECT: TriggerDescription(TriggerSource.USER, "reconnect()", "You want a new link now."),
-        Trigger.DISCONNECT: TriggerDescription(TriggerSource.USER, "disconnect()", "You want no link, for now."),
-        Trigger.DISPOSE: TriggerDescription(TriggerSource.USER, "dispose()", "You are done; so is the end of `async with`."),
+        Trigger.CONNECT: TriggerDescription(_USER, "connect()", "You want a link."),
+        Trigger.SUBSCRIBE: TriggerDescription(_USER, "subscribe()", "You want to listen to some channels."),
+        Trigger.UNSUBSCRIBE: TriggerDescription(_USER, "unsubscribe()", "You want to stop listening to some channels."),
+        Trigger.RECONNECT: TriggerDescription(_USER, "reconnect()", "You want a new link now."),
+        Trigger.DISCONNECT: TriggerDescription(_USER, "disconnect()", "You want no link, for now."),
+        Trigger.DISPOSE: TriggerDescription(_USER, "dispose()", "You are done; the end of `async with` is the same."),
         Trigger.AUTHENTICATE: TriggerDescription(
-            TriggerSource.USER, "authenticate()", "You want to be another user, or a user at all."
+            _USER, "authenticate()", "You want to be another user, or a user instead of a guest."
         ),
-        Trigger.LOG_OUT: TriggerDescription(
-            TriggerSource.USER, "authenticate()", "You want to be a guest: `authenticate(None)`."
-        ),
-        Trigger.PRESENCE: TriggerDescription(
-            TriggerSource.USER, "set_presence()", "You want to be shown as present, or no longer."
-        ),
-        Trigger.PING_SWITCHED: TriggerDescription(
-            TriggerSource.USER, "set_ping_enabled()", "You switch the heartbeat on or off."
-        ),
-        Trigger.OPENED: TriggerDescription(TriggerSource.SOCKET, "opened", "The upgrade to a WebSocket is done."),
-        Trigger.GREETED: TriggerDescription(TriggerSource.SOCKET, "greeted", "The server's `connected` frame came."),
-        Trigger.ACKNOWLEDGED: TriggerDescription(TriggerSource.SOCKET, "acknowledged", "The server answered a control request."),
-        Trigger.PONG: TriggerDescription(TriggerSource.SOCKET, "pong", "The server answered a heartbeat."),
-        Trigger.SERVER_ERROR: TriggerDescription(TriggerSource.SOCKET, "server error", "The server's `error` frame came."),
-        Trigger.RECOVERED: TriggerDescription(TriggerSource.SOCKET, "recovered", "An event came, so a server fault is over."),
-        Trigger.LOST: TriggerDescription(TriggerSource.SOCKET, "lost", "The stream ended, or broke."),
-        Trigger.DIAL_FAILED: TriggerDescription(TriggerSource.SOCKET, "dial failed", "No WebSocket came about."),
-        Trigger.CLOSED: TriggerDescription(TriggerSource.SOCKET, "closed", "A socket that the connection dropped is closed."),
-        Trigger.DEAF: TriggerDescription(
-            TriggerSource.SOCKET, "deaf", "The link's canary did not come back: its events are lost."
-        ),
-        Trigger.DEADLINE: TriggerDescription(TriggerSource.CLOCK, "overdue", "The moment that the state waits for has come."),
-        Trigger.CANARY: TriggerDescription(TriggerSource.CLOCK, "canary due", "The link is to prove that events still arrive."),
-        Trigger.WOKEN: TriggerDescription(
-            TriggerSource.CLOCK, "woke from sleep", "The process slept, as a suspended machine does."
-        ),
+        Trigger.LOG_OUT: TriggerDescription(_USER, "authenticate()", "You want to be a guest: `authenticate(None)`."),
+        Trigger.PRESENCE: TriggerDescription(_USER, "set_presence()", "You want to be shown as present, or no longer."),
+        Trigger.PING_SWITCHED: TriggerDescription(_USER, "set_ping_enabled()", "You switch the heartbeat on or off."),
+        Trigger.OPENED: TriggerDescription(_SOCKET, "opened", "The upgrade to a WebSocket is done."),
+        Trigger.GREETED: TriggerDescription(_SOCKET, "greeted", "The server's `connected` frame came."),
+        Trigger.ACKNOWLEDGED: TriggerDescription(_SOCKET, "acknowledged", "The server answered a control request."),
+        Trigger.PONG: TriggerDescription(_SOCKET, "pong", "The server answered a heartbeat."),
+        Trigger.SERVER_ERROR: TriggerDescription(_SOCKET, "server error", "The server's `error` frame came."),
+        Trigger.RECOVERED: TriggerDescription(_SOCKET, "recovered", "An event came, so a server fault is over."),
+        Trigger.LOST: TriggerDescription(_SOCKET, "lost", "The stream ended, or broke."),
+        Trigger.DIAL_FAILED: TriggerDescription(_SOCKET, "dial failed", "The dial ended without a WebSocket."),
+        Trigger.CLOSED: TriggerDescription(_SOCKET, "closed", "A socket that the connection gave up is closed."),
+        Trigger.DEAF: TriggerDescription(_SOCKET, "deaf", "The event of a canary did not come: the link loses events."),
+        Trigger.DEADLINE: TriggerDescription(_CLOCK, "overdue", "The deadline of the state has passed."),
+        Trigger.CANARY: TriggerDescription(_CLOCK, "canary due", "It is time to test whether events still arrive."),
+        Trigger.WOKEN: TriggerDescription(_CLOCK, "woke from sleep", "The process slept, for example with a suspended computer."),
     }
 )
 """The meaning of every trigger."""
@@ -205,10 +197,10 @@ GUARD_LABELS: Mapping[str, str] = MappingProxyType(
         Guard.HANDOVER_DUE: "other channels",
     }
 )
-"""The guards that tell more than the trigger. The words of a row's first one go on the arrow instead."""
+"""The labels of guards that tell more than their trigger. An arrow shows the first of them that its rule has."""
 
 NEGATED_GUARD_LABELS: Mapping[str, str] = MappingProxyType({Guard.MAY_RETRY: "retries used up"})
-"""The guards whose *failing* tells more than the trigger, with the words for the arrow of a row behind them."""
+"""The labels of guards that tell more than a trigger where they *fail*. An arrow shows them for a later rule of the cell."""
 
 DEADLINES: Mapping[str, str] = MappingProxyType(
     {
@@ -226,4 +218,4 @@ DEADLINES: Mapping[str, str] = MappingProxyType(
         "repetition": "the request that failed is repeated in {}",
     }
 )
-"""The meaning of each deadline, with a place for the time that is left."""
+"""The meaning of each deadline; ``{}`` is the place for the time that is left."""

@@ -115,7 +115,7 @@ async def test_an_outage() -> None:
         await asyncio.sleep(5)
         assert told(realtime) == [
             "State: reconnecting for 5.0 s, since T: getting a link.",
-            "Why: The link ended: dial again after the retry policy's delay. (Transition rule sub58.)",
+            "Why: The link ended: the connection dials again after the delay of the retry policy. (Transition rule sub58.)",
             "Next: the next dial is due in 2.5 s; dials in a row so far: 2, without a limit.",
             "Server: server:80, project demo, era E4 (Appwrite 1.9.5 and later).",
             "Identity: a guest, who receives only what guests may read.",
@@ -136,7 +136,7 @@ async def test_the_end_of_all_attempts() -> None:
         await asyncio.sleep(3600)
         assert told(realtime) == [
             "State: error for 1:00:00 h, since T: no link, and no attempt will be made.",
-            "Why: No WebSocket came about, and the retry policy allows no further dial. (Transition rule rec25.)",
+            "Why: The dial failed, and the retry policy allows no further dial. (Transition rule rec25.)",
             "Next: nothing, without a call.",
             "Server: server:80, project demo, era not known yet.",
             "Subscriptions: 0 desired, 0 acknowledged.",
