@@ -27,8 +27,6 @@ class SendBudget:
 
     __slots__ = ("_closed_until", "_most_pings", "_pings", "_requests", "frames_sent")
 
-    frames_sent: int
-
     def __init__(self, ping_interval: float) -> None:
         # One more than a window holds on schedule: a ping on time may follow one that waited for a reply.
         pings = min(MOST_PINGS, math.ceil(min(MOST_PINGS, RATE_LIMIT_WINDOW / ping_interval)) + 1)
@@ -37,7 +35,7 @@ class SendBudget:
         self._pings: tuple[float, ...] = ()
         self._requests: tuple[float, ...] = ()
         self._closed_until = -math.inf
-        self.frames_sent = 0
+        self.frames_sent: int = 0
 
     def record_send(self, now: float, *, ping: bool) -> None:
         """Record a frame that leaves."""

@@ -30,7 +30,7 @@ class Canary:
         channel: the channel of that event.
 
     Raises:
-        BadOption: for values that make no sense.
+        BadOption: for values out of range, or one of ``write`` and ``channel`` without the other.
     """
 
     every: float = 300.0

@@ -78,5 +78,5 @@ class Gap:
 
     @property
     def start(self) -> datetime:
-        """The moment to catch up from: ``since``; where that is None, the beginning of the outage by this machine's clock."""
+        """The moment to catch up from: ``since``; without one, the beginning of the outage by this machine's clock."""
         return self.since or self.until - timedelta(seconds=self.outage_seconds)

@@ -1,9 +1,9 @@
-"""The context: everything that one connection remembers.
+"""The context: the memory of one connection.
 
 Invariant: notes and effects write the context, guards only read it, and the machine alone writes `state`.
 
 Design: One machine serves every connection of the process, and the context is all that a connection adds. The context reads no
-clock: each step brings its `now`. It computes each deadline from the facts, so no code can forget to set or clear one.
+clock: each step brings its `now`. The context computes each deadline from facts, so no code can forget to set or clear one.
 """
 
 from __future__ import annotations
@@ -31,14 +31,23 @@ if TYPE_CHECKING:
 
 
 HANDOVER_DEBOUNCE = 0.05
-"""Seconds for which a link waits for more subscriptions before it drains for a link with another URL."""
+"""Seconds for which a link waits for further subscriptions before a link with another URL replaces it."""
 
 _RETRY, _PING, _TIMEOUTS = RetryPolicy(), PingPolicy(), Timeouts()  # shared by all connections without policies of their own
 _NO_STEP = StepFacts()  # shared by all connections before their first step
 
 
 class ConnectionContext:
-    """Everything that one connection remembers."""
+    """The memory of one connection.
+
+    Args:
+        retry, ping, timeouts, pacer: the policies; by default those without arguments.
+        auto_reconnect: whether the connection dials again after the loss of a link.
+        max_link_age: the age in seconds at which a new link replaces a link; None for no limit.
+        era: the era of the server, where the user has set it.
+        canary: the canary policy; None for no canaries.
+        server: host and port, for messages of errors.
+    """
 
     __slots__ = (
         "attempt", "attempt_at", "auto_reconnect", "awaited", "been_up", "canary", "close_by", "closing_generation",
@@ -47,8 +56,6 @@ class ConnectionContext:
         "refusals", "renewal", "renewed", "retry", "server", "session", "state", "state_entered_at", "step",
         "subscribes_in_url", "subscriptions", "throttled", "timeouts", "trial",
     )  # fmt: skip
-
-    ever_up: bool
 
     def __init__(
         self,
@@ -64,7 +71,7 @@ class ConnectionContext:
         server: str = "",
     ) -> None:
         # the settings
-        self.server: str = server  # host and port, for messages of errors
+        self.server: str = server
         self.retry: RetryPolicy = retry or _RETRY
         self.pacer: Pacer = pacer or Pacer(self.retry.dials_per_minute)
         self.max_link_age: float | None = max_link_age
@@ -76,7 +83,7 @@ class ConnectionContext:
         self.ping_enabled: bool = self.ping.enabled
         # the state, and the step under way or the newest one
         self.state: str = TABLE.initial.value
-        self.state_entered_at: float | None = None  # when the state was entered; the initial one with the first step
+        self.state_entered_at: float | None = None  # None before the first step
         self.error: RealtimeError | None = None  # why there is no link and no attempt
         self.now: float = 0.0  # the moment of the step
         self.step: StepFacts = _NO_STEP
@@ -99,15 +106,15 @@ class ConnectionContext:
         self.deaf: bool = False  # whether the event of a canary is missing, and none has come back since
         # the dials
         self.attempt: int = 0  # dials in a row, without those that were forgiven
-        self.refusals: int = 0  # how many refusals (1008) came in a row
-        self.been_up: bool = False  # whether a link has been up since the user asked for one
-        self.ever_up = False  # whether any link has
+        self.refusals: int = 0  # (1008), in a row
+        self.been_up: bool = False  # whether a link has been up since the user last asked for one
+        self.ever_up: bool = False  # whether any link has
         self.attempt_at: float | None = None  # when the next dial is due
         self.dial_slot: float | None = None  # the slot that the pacer reserved for the next dial
         self.throttled: bool = False  # whether the next dial waits because the server, or a proxy, asked for it
         self.not_before: float = 0.0  # when the server, or a proxy, allows a dial after a handover that it has refused
         self.awaited: tuple[int, ...] = ()  # the links that must be closed before the next dial
-        self.close_by: float = 0.0  # when the next dial waits no longer for them
+        self.close_by: float = 0.0  # when the next dial waits for them no longer
         # the identity
         self.trial: bool = False  # whether the next dials carry an identity that the server has not confirmed yet
         self.session: str | None = None  # the session to authenticate with, in the step under way
@@ -116,7 +123,7 @@ class ConnectionContext:
 
     @property
     def require_link(self) -> LinkState:
-        """The current link, where the cell of the table implies one."""
+        """The current link, for code that runs only while there is one."""
         assert self.link is not None
         return self.link
 
@@ -131,18 +138,18 @@ class ConnectionContext:
 
     @property
     def counts_reconnects(self) -> bool:
-        """Whether ``reconnect_attempts`` limits the dials in a row, and not ``attempts``."""
+        """Whether ``reconnect_attempts`` limits the dials in a row, instead of ``attempts``."""
         return self.been_up and self.draining is None
 
     @property
     def desired_on_old_link(self) -> Sequence[str]:
-        """The subscriptions that the draining link can serve: not those that only another URL can ask for."""
+        """The desired subscriptions that the draining link can serve; only another URL could ask it for the others."""
         subscriptions = self.subscriptions
         in_url = self.draining is not None and self.draining.state.subscribed_in_url
         return [one for one in subscriptions.desired if not (in_url and subscriptions.is_new(one))]
 
     def end_handover(self) -> None:
-        """Release the draining link as soon as the link that is up serves everything that it served."""
+        """Release the draining link if the link that is up serves everything that the draining one served."""
         old = self.draining
         if old is not None and self.subscriptions.serves(old.served):
             self.step.commands.append(ReleaseLink(old.generation))
@@ -151,7 +158,7 @@ class ConnectionContext:
     # --- facts that notes and effects share ---------------------------------------------------------------------------
 
     def end_fault(self, link: LinkState, *, lost: bool) -> None:
-        """End the server fault that is open on a link; `lost` if its link is gone, or draining."""
+        """End the server fault that is open on a link, if any; `lost` if the link is gone or draining."""
         if link.fault is not None and link.fault.is_open:
             seconds = self.now - link.fault.since
             link.fault.is_open = lost
@@ -177,7 +184,7 @@ class ConnectionContext:
 
     @property
     def ping_at(self) -> float | None:
-        """When the next ping is due: with room in the budget, and no request in flight."""
+        """When the next ping is due and the budget has room; None while a request is in flight."""
         link = self.link
         if link is None or link.ping_at is None or not self.ping_enabled or self.subscriptions.in_flight is not None:
             return None
@@ -185,7 +192,7 @@ class ConnectionContext:
 
     @property
     def stable_at(self) -> float | None:
-        """When the link is stable, so that earlier failures are forgiven."""
+        """When the link counts as stable, so that the connection forgives earlier failures."""
         link = self.link
         if link is None or link.backoff_reset or link.stable_since is None or self.deaf:
             return None
@@ -193,14 +200,14 @@ class ConnectionContext:
 
     @property
     def renew_at(self) -> float | None:
-        """When the link is to be replaced: not in the middle of a request, nor of the change before."""
+        """When a new link is to replace the link, because of its age; None during a request or a handover."""
         link = self.link
         busy = self.subscriptions.in_flight is not None or self.draining is not None or self.lingering is not None
         return None if link is None or busy else link.renew_at
 
     @property
     def handover_at(self) -> float | None:
-        """When the link drains for one with other channels in its URL: not before the last draining link is closed."""
+        """When a link with other channels in its URL is to replace the link; None during a handover."""
         link = self.link
         if link is None or link.handover_wanted_since is None or self.draining is not None or self.lingering is not None:
             return None
@@ -208,7 +215,7 @@ class ConnectionContext:
 
     @property
     def idle_at(self) -> float | None:
-        """When a link whose last subscription was removed is closed."""
+        """When the connection closes the link, because the user has removed the last subscription."""
         link, idle = self.link, self.timeouts.idle
         return None if link is None or idle is None or link.idle_since is None else link.idle_since + idle
 
@@ -225,7 +232,7 @@ class ConnectionContext:
 
     @property
     def again_at(self) -> float | None:
-        """When the next request is repeated; None where no request waits for that, or another one can go first."""
+        """When the connection repeats a failed request; None where none waits for that, or another request can go first."""
         fault = None if self.link is None else self.link.fault
         subscriptions = self.subscriptions
         if fault is None or not subscriptions.has_pending_request or (subscriptions.queue.has_new and not fault.is_open):

@@ -39,16 +39,12 @@ class Fault:
 
     __slots__ = ("again_at", "is_open", "ping_failed", "repetitions", "since")
 
-    is_open: bool
-    repetitions: int
-    since: float
-
     def __init__(self) -> None:
-        self.since = 0.0
-        self.is_open = False
+        self.since: float = 0.0
+        self.is_open: bool = False
         self.ping_failed: bool = False
         self.again_at: float | None = None
-        self.repetitions = 0
+        self.repetitions: int = 0
 
     def open(self, since: float) -> None:
         """Begin a fault: the server last worked at `since`."""

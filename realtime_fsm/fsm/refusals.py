@@ -25,11 +25,9 @@ class Refusals:
 
     __slots__ = ("_last", "accepted", "everything")
 
-    accepted: bool
-
     def __init__(self) -> None:
         self.everything: bool = False
-        self.accepted = False
+        self.accepted: bool = False
         self._last: tuple[str, ...] = ()  # the group that was refused last
 
     def begin_link(self) -> None:

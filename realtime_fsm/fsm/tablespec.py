@@ -26,8 +26,8 @@ T = TypeVar("T", bound=str)
 class Row(Generic[S, T]):
     """One transition rule.
 
-    In the state `source`, on `trigger`, if all `guards` hold: run the `effects` in their order, then go to the state `dest`. The
-    state stays where `dest` is None. `why` tells the reason in a sentence or two.
+    In the state `source`, on `trigger`, if all `guards` hold: run the `effects` in their order, then go to the state `dest`. A
+    rule without a `dest` keeps the state. `why` tells the reason in a sentence or two.
     """
 
     id: str
