@@ -1,6 +1,6 @@
 """The changes between two tables: rules, states, triggers, guards, effects, notes and ignored cells, one by one.
 
-Invariant: two tables without a change behave alike and read alike.
+Invariant: two tables without a change have the same behaviour and the same texts.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class FieldChange(msgspec.Struct, frozen=True):
-    """One field that is not as it was."""
+    """One field with different values in the two tables."""
 
     field: str
     before: Any = msgspec.field(name="from")
@@ -25,13 +25,13 @@ class FieldChange(msgspec.Struct, frozen=True):
 
 
 class Change(msgspec.Struct, frozen=True):
-    """One thing that is not as it was.
+    """One thing that was added, removed or changed.
 
     Attributes:
         what: ``"rule"``, ``"state"``, ``"trigger"``, ``"guard"``, ``"effect"``, ``"note"``, ``"ignored cell"`` or ``"table"``.
-        name: its name: the id of a rule, the state and trigger of a cell, empty for the table.
+        name: the name: the id of a rule, the state and trigger of a cell, empty for the table.
         change: ``"added"``, ``"removed"`` or ``"changed"``.
-        fields: of a change the fields that differ; else each field.
+        fields: the fields that differ; all fields of a thing that was added or removed.
     """
 
     what: str
@@ -47,7 +47,7 @@ class Difference(msgspec.Struct, frozen=True):
         before: the fingerprint of the old table.
         after: the fingerprint of the new table.
         same_behaviour: whether the fingerprints are equal, so that only words differ.
-        changes: the changes; first those of the rules.
+        changes: the changes; those of the rules come first.
     """
 
     before: str = msgspec.field(name="from")
@@ -72,7 +72,7 @@ def compare(old: ExportedTable, new: ExportedTable) -> Difference:
 
 
 def _rules(table: ExportedTable) -> dict[str, dict[str, Any]]:
-    """Describe each rule, with the rule that is asked before it in its cell."""
+    """Describe each rule, with the rule before it in its cell."""
 
     def cell(row: ExportedRow) -> tuple[str, str]:
         return row.source, row.trigger
@@ -109,7 +109,7 @@ def _changes(what: str, old: dict[str, dict[str, Any]], new: dict[str, dict[str,
 
 
 def as_lines(difference: Difference) -> Iterator[str]:
-    """Write a difference for people."""
+    """Write a difference for people, a line for each fact."""
     count = len(difference.changes)
     if not count:
         yield f"no change: both are table {difference.after}"

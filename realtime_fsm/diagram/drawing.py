@@ -1,6 +1,6 @@
 """One diagram of one table: the choice of view and format.
 
-Design: each format is loaded when it is drawn, because a program draws few.
+Design: a method imports the module of a format when it needs that, because most programs draw few formats.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ VIEWS = ("overview", "full", "state:NAME")
 
 @dataclass(frozen=True)
 class Diagram:
-    """A diagram of a table. As the last expression of a notebook's cell it shows itself.
+    """A diagram of a table. A notebook shows the picture of a diagram that is the last expression of a cell.
 
     Attributes:
         view: ``"overview"``, ``"full"`` or ``"state:NAME"``.
         table: the table; by default the one that runs.
-        current: the state to be marked as the one where a connection is.
+        current: the state to mark, where a connection is; None to mark no state.
 
     Raises:
         BadOption: when the view or the state is not known.
@@ -54,7 +54,7 @@ class Diagram:
         return State(name) if kind == "state" else None
 
     def text(self, format: Text) -> str:  # noqa: A002  (the public signature)
-        """Return the diagram in a format that is text."""
+        """Return the diagram in a text format."""
         table, state, current, full = self.table, self._state, self.current, self.view == "full"
         if format == "json":
             from realtime_fsm.diagram.json_ import as_json
@@ -92,7 +92,7 @@ class Diagram:
         return f"<!-- {self.provenance()} -->\n{self._svg()}".encode()
 
     def provenance(self) -> str:
-        """Return the comment in its pictures: the fingerprint of the table, and a hash of the drawing."""
+        """Return the comment that its pictures carry: the fingerprint of the table, and a hash of the drawing."""
         return f"realtime_fsm table {self.table.fingerprint} drawing {sha256(self._svg().encode()).hexdigest()[:12]}"
 
     def _svg(self) -> str:
@@ -111,7 +111,7 @@ class Diagram:
         return f"<Diagram {self.view} of table {self.table.fingerprint}{now}>"
 
     def _repr_svg_(self) -> str:
-        """Return the picture for a notebook, whose cell may be narrower: the picture shrinks to it, and is not clipped."""
+        """Return the picture for a notebook; it shrinks to the width of a narrower cell."""
         return self.picture("svg").decode().replace("<svg ", '<svg style="max-width:100%;height:auto" ', 1)
 
 
@@ -143,13 +143,13 @@ def diagram(
         view: ``"overview"`` (eight states, one arrow for each pair), ``"full"`` (each transition rule) or
             ``"state:NAME"`` (one state, the states before and after it, and its rules).
         table: another table of the same states and triggers.
-        current: a state to be marked as the one where a connection is.
+        current: a state to mark, where a connection is; None to mark no state.
 
     Returns:
         The text; bytes for ``"png"``.
 
     Raises:
-        BadOption: when the format, the view or the state is not known; it names the value and the remedy.
+        BadOption: when the format, the view or the state is not known.
         DrawingFailed: when a PNG is wanted and Graphviz is missing, or fails.
     """
     chosen = Diagram(view, table, current)

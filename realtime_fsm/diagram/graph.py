@@ -1,4 +1,4 @@
-"""The content of a view, for the formats whose own program lays it out: Mermaid, DOT and PlantUML."""
+"""The content of a view, for the formats that another program lays out: Mermaid, DOT and PlantUML."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class Graph:
 
     Attributes:
         title: the subject.
-        nodes: the state of each node, by its name. In the view of one state a neighbour may be on both sides.
+        nodes: the state of each node, by the name of the node. In the view of one state a neighbour may have two nodes.
         groups: the groups, the widest first; none in the view of one state.
         arrows: the arrows between nodes and groups.
-        lines: the transition rules that are written into a state, each in one line.
-        current: the state to be marked as the one where a connection is.
+        lines: the transition rules to write into a state, each in one line.
+        current: the state to mark, where a connection is.
     """
 
     title: str

@@ -29,6 +29,11 @@ class StateKind(StrEnum):
     ERROR = "error: no link, no attempt"
     END = "the end"
 
+    @property
+    def key(self) -> str:
+        """The kind in one word, for JSON and style sheets."""
+        return self.name.lower()
+
 
 class TriggerSource(StrEnum):
     """The sources of triggers."""
@@ -43,14 +48,14 @@ class StateDescription:
     """The meaning of a state.
 
     Attributes:
-        group: the kind of the state.
+        kind: the kind of the state.
         brief: a few words, for a log or a picture.
         description: a sentence or two.
         resources: the sockets and deadlines that the connection may hold in this state.
         advice: the next step of a user who sees this state.
     """
 
-    group: StateKind
+    kind: StateKind
     brief: str
     description: str
     resources: str
@@ -62,12 +67,12 @@ class TriggerDescription:
     """The meaning of a trigger.
 
     Attributes:
-        side: the source of the trigger.
+        source: the source of the trigger.
         phrase: a word or two, for an arrow; the name of the method for a call of the user.
         description: a sentence.
     """
 
-    side: TriggerSource
+    source: TriggerSource
     phrase: str
     description: str
 
@@ -79,53 +84,53 @@ STATES: Mapping[State, StateDescription] = MappingProxyType(
         State.DISCONNECTED: StateDescription(
             StateKind.REST,
             "no link, and none is wanted",
-            "No link, and none is wanted: the beginning, after `disconnect()`, after a loss with `auto_reconnect` off, or after"
-            " an idle link was closed.",
+            "No link is up, and you want no link: at the beginning, after `disconnect()`, after a loss with `auto_reconnect` off,"
+            " or after the connection closed an idle link.",
             "nothing",
             "Call `subscribe()` or `connect()` when you want a link; subscriptions that you made before are kept.",
         ),
         State.RECONNECTING: StateDescription(
             StateKind.UNDERWAY,
             "getting a link",
-            "A link is wanted and not ready: waiting for the next attempt, dialing, or waiting for the server's greeting. The"
-            " first connection is attempt 1 of it.",
+            "You want a link, and it is not ready: the connection waits for the next attempt, dials, or waits for the server's"
+            " greeting. The very first dial is attempt 1.",
             _LINK,
             "Wait: the connection dials as the retry policy says. `reconnect()` dials at once.",
         ),
         State.CONNECTED: StateDescription(
             StateKind.LIVE,
             "the link is up",
-            "The link is up; nothing is desired yet, or not everything desired is acknowledged on this link.",
+            "The link is up. Nothing is desired yet, or the server has not acknowledged everything desired on this link.",
             _LINK,
             "Wait for the acknowledgement, or subscribe to something. Events of acknowledged subscriptions flow already.",
         ),
         State.SUBSCRIBED: StateDescription(
             StateKind.LIVE,
             "the link is up and everything is subscribed",
-            "The link is up, and everything that was desired when this state was entered is acknowledged on it.",
+            "The link is up, and the server has acknowledged everything that was desired on entry to this state.",
             _LINK,
             "Nothing: enjoy your events.",
         ),
         State.UNSUBSCRIBED: StateDescription(
             StateKind.LIVE,
             "the link is up and nothing is left to listen for",
-            "The link is up and the last subscription has been removed; an idle deadline may close it.",
+            "The link is up, and you have removed the last subscription. The connection closes a link that is idle for too long.",
             _LINK,
             "Call `subscribe()` to go on listening, or `disconnect()` to give the link back.",
         ),
         State.PING: StateDescription(
             StateKind.LIVE,
             "waiting for the answer to a heartbeat",
-            "A heartbeat is out and its answer is awaited. Events flow and calls are served as before; the answer leads back to"
-            " the live state that fits the subscriptions.",
+            "A ping is out, and the connection waits for the answer. Events arrive and calls work as before; the answer leads"
+            " back to the live state that fits the subscriptions.",
             _LINK,
             "Nothing: this state is as live as the other three, and lasts no longer than the ping policy's timeout.",
         ),
         State.ERROR: StateDescription(
             StateKind.ERROR,
             "no link, and no attempt will be made",
-            "No link, and no automatic attempt will be made: the server refused for good, or the retries are used up. The typed"
-            " error is kept in `realtime.error`; the subscriptions are kept too.",
+            "No link is up, and the connection will not dial again: the server refused for good, or no attempt is left. The"
+            " connection keeps the typed error in `realtime.error`, and keeps the subscriptions.",
             "nothing",
             "Read `realtime.error`, remove the cause, then call `reconnect()`; a new `subscribe()` leaves it as well.",
         ),
@@ -155,11 +160,11 @@ TRIGGERS: Mapping[Trigger, TriggerDescription] = MappingProxyType(
         ),
         Trigger.LOG_OUT: TriggerDescription(_USER, "authenticate()", "You want to be a guest: `authenticate(None)`."),
         Trigger.PRESENCE: TriggerDescription(_USER, "set_presence()", "You want to be shown as present, or no longer."),
-        Trigger.PING_SWITCHED: TriggerDescription(_USER, "set_ping_enabled()", "You switch the heartbeat on or off."),
+        Trigger.PING_SWITCHED: TriggerDescription(_USER, "set_ping_enabled()", "You switch pings on or off."),
         Trigger.OPENED: TriggerDescription(_SOCKET, "opened", "The upgrade to a WebSocket is done."),
         Trigger.GREETED: TriggerDescription(_SOCKET, "greeted", "The server's `connected` frame came."),
         Trigger.ACKNOWLEDGED: TriggerDescription(_SOCKET, "acknowledged", "The server answered a control request."),
-        Trigger.PONG: TriggerDescription(_SOCKET, "pong", "The server answered a heartbeat."),
+        Trigger.PONG: TriggerDescription(_SOCKET, "pong", "The server answered a ping."),
         Trigger.SERVER_ERROR: TriggerDescription(_SOCKET, "server error", "The server's `error` frame came."),
         Trigger.RECOVERED: TriggerDescription(_SOCKET, "recovered", "An event came, so a server fault is over."),
         Trigger.LOST: TriggerDescription(_SOCKET, "lost", "The stream ended, or broke."),

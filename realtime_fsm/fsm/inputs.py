@@ -68,7 +68,7 @@ class Authenticate(Input, frozen=True):
     """The user wants another identity. The next dials carry it, on trial until the server confirms it.
 
     Attributes:
-        session: the session for an authentication message; None where the identity has no session.
+        session: the session for an authentication message; None where only a dial may carry the identity.
     """
 
     trigger = Trigger.AUTHENTICATE

@@ -135,13 +135,13 @@ def _resume_rules(
         for source in sources
         for offset, dest, guards, how in (
             (0, S, (If.OLD_LINK_COMPLETE,), "serves everything desired"),
-            (1, U, (If.OLD_LINK_EMPTY,), "has no subscription left"),
-            (2, C, (), "serves a part of what is desired, or nothing"),
+            (1, U, (If.OLD_LINK_EMPTY,), "has no subscription"),
+            (2, C, (), "does not serve everything desired"),
         )
         if source is R or dest is not U
         for rule in _rule(
             number + offset, (source,), trigger, None if dest is source else dest,
-            f"{what}, and no dial may follow. The connection returns to the old link, which {how}.",
+            f"{what}, and no dial may follow: the connection returns to the old link, which {how}.",
             when=(*when, If.CAN_RESUME, *guards), do=(Do.ABORT_LINK, Do.RESUME_LINK, Do.SEND_REQUEST),
         )
     )  # fmt: skip
@@ -160,10 +160,10 @@ _UP_EXCEPT_PING = (C, S, U)
 _FIRST_DIAL = (Do.FIND_ERA, Do.RESET_ATTEMPTS, Do.EXPECT_FIRST_LINK, Do.DIAL)
 _DIAL_AS_GUEST = (Do.CLOSE_LINK, Do.CLOSE_FIRST, Do.RESET_ATTEMPTS, Do.EXPECT_FIRST_LINK, Do.DIAL)
 _SLEPT = "The process slept"
-_NO_GREETING = "The upgrade or the greeting did not come in time"
-_UNKNOWN_IDENTITY = "The server does not know the new identity"
-_NO_REPLY = "The server did not answer a request in time"
-_UNEXPLAINED = "The server reports a fault that no request explains"
+_NO_GREETING = "No upgrade or greeting came in time"
+_REJECTED_IDENTITY = "The server rejects the new identity"
+_NO_REPLY = "A request got no answer in time"
+_UNEXPLAINED = "The server reports an unexplained fault"
 _SILENT = "No frame came after the ping"
 
 _ROWS = (
@@ -226,8 +226,8 @@ _ROWS = (
     *_rule(153, (R,), _T.CLOSED, None, "The last link that the dial waited for is closed: the connection dials.",
            when=(If.ALL_CLOSED,), do=(Do.DIAL,)),
     *_rule(154, (R,), _T.CLOSED, None, "An old link is closed; the dial waits for another one."),
-    *_resume_rules(173, (R,), _T.GREETED, (), _UNKNOWN_IDENTITY),
-    *_trial_over_rule(155, _T.GREETED, _UNKNOWN_IDENTITY),
+    *_resume_rules(173, (R,), _T.GREETED, (), _REJECTED_IDENTITY),
+    *_trial_over_rule(155, _T.GREETED, _REJECTED_IDENTITY),
     *_rule(35, (R,), _T.GREETED, E, "The server greets a guest where the connection expects a user.",
            when=(If.IS_FATAL,), do=(Do.ABORT_LINK, Do.FAIL_PERMANENTLY)),
     *_rule(170, (R,), _T.GREETED, C,
@@ -235,7 +235,7 @@ _ROWS = (
            when=(If.USER_CHANGED,), do=(Do.CLOSE_DRAINING, Do.START_LIVE_LINK, Do.SEND_REQUEST)),
     *_rule(22, (R,), _T.GREETED, C, "The link is up: the connection asks for everything desired.",
            do=(Do.START_LIVE_LINK, Do.SEND_REQUEST)),
-    *_rule(94, (R,), _T.SERVER_ERROR, None, "The server refuses a URL without channels, as older ones do: the next URL has them.",
+    *_rule(94, (R,), _T.SERVER_ERROR, None, "The server refuses a URL without channels, as older servers do: the next has them.",
            when=(If.SERVER_NEEDS_URL_CHANNELS,), do=(Do.ABORT_LINK, Do.USE_URL_SUBSCRIPTIONS, Do.DIAL)),
     *_rule(97, (R,), _T.SERVER_ERROR, None, "The server refuses the new subscriptions in the URL: the next URL omits them.",
            when=(If.NEW_SUBSCRIPTIONS_REJECTED,), do=(Do.ABORT_LINK, Do.DIAL)),
@@ -245,7 +245,7 @@ _ROWS = (
         rule
         for number, trial, resume, trigger, what in (
             (23, 156, 176, _T.DIAL_FAILED, "The dial failed"),
-            (26, 157, 179, _T.SERVER_ERROR, "The server sent an error instead of the greeting"),
+            (26, 157, 179, _T.SERVER_ERROR, "An error came instead of the greeting"),
             (29, 158, 182, _T.LOST, "The stream ended before the greeting"),
         )
         for rule in (
@@ -302,7 +302,7 @@ _ROWS = (
            "The old link is closed, and the server has deleted its presence: the connection sends the wanted presence again.",
            do=(Do.SEND_REQUEST,)),
     *_rule(172, (P,), _T.CLOSED, None,
-           "The old link is closed: the connection sends a presence that it had again, after the answer to the ping."),
+           "The old link is closed: after the answer to the ping, the connection sends a presence of that link again."),
     # --- the clock, live ----------------------------------------------------------------------------------------------
     *_resume_rules(194, (C,), _T.DEADLINE, (If.REPLY_OVERDUE,), _NO_REPLY),
     *_link_loss_rules(60, _UP_EXCEPT_PING, _T.DEADLINE, (If.REPLY_OVERDUE,), _NO_REPLY),
@@ -331,10 +331,10 @@ _ROWS = (
     *_rule(74, _UP_EXCEPT_PING, _T.WOKEN, P, f"{_SLEPT}, and the link may be dead: the connection sends a ping at once.",
            when=(If.MAY_PING,), do=(Do.SEND_PING,)),
     *_rule(75, _UP, _T.WOKEN, None,
-           f"{_SLEPT}. No ping may leave now: pings are off, another answer is due, or the budget is used up."),
+           f"{_SLEPT}, and no ping may leave: pings are off, another answer is due, or the budget is used up."),
     *_rule(76, (R,), _T.WOKEN, None, f"{_SLEPT}, and the network may be back: the connection dials now.",
            when=(If.CAN_DIAL_EARLY,), do=(Do.DIAL,)),
-    *_rule(77, (R,), _T.WOKEN, None, f"{_SLEPT}. A dial under way keeps its deadline, and a throttled dial keeps its delay."),
+    *_rule(77, (R,), _T.WOKEN, None, f"{_SLEPT}; a dial under way keeps its deadline, and a throttled dial keeps its delay."),
     # --- the end ------------------------------------------------------------------------------------------------------
     *_rule(80, (X,), _T.CLOSED, None, "The last socket is closed.", do=(Do.CLEAR_CLOSING,)),
 )  # fmt: skip

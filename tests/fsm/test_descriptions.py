@@ -21,15 +21,15 @@ def test_a_state_is_explained(state: State) -> None:
     assert meaning.advice.endswith(".")
     assert meaning.resources
     assert not meaning.brief.endswith(".")
-    assert (meaning.group is StateKind.LIVE) == state.is_live
+    assert (meaning.kind is StateKind.LIVE) == state.is_live
 
 
 @pytest.mark.parametrize("trigger", Trigger)
 def test_a_trigger_is_explained_and_what_is_written_as_a_call_can_be_called(trigger: Trigger) -> None:
     meaning = TRIGGERS[trigger]
     assert meaning.description.endswith(".")
-    assert meaning.phrase.endswith(")") == (meaning.side is TriggerSource.USER)
-    if meaning.side is TriggerSource.USER and trigger is not Trigger.UNSUBSCRIBE:  # that is a subscription's
+    assert meaning.phrase.endswith(")") == (meaning.source is TriggerSource.USER)
+    if meaning.source is TriggerSource.USER and trigger is not Trigger.UNSUBSCRIBE:  # that is a subscription's
         assert callable(getattr(Realtime, meaning.phrase.partition("(")[0]))
 
 
