@@ -21,6 +21,7 @@ from realtime_fsm.errors import (
     StreamEnded,
     UpgradeRefused,
 )
+from realtime_fsm.fsm.budget import SendBudget
 from realtime_fsm.fsm.commands import (
     CloseLink,
     EndFault,
@@ -99,7 +100,7 @@ def dial(context: ConnectionContext) -> None:
     context.attempt += 1
     context.attempt_at = None
     context.generation += 1
-    context.link = LinkState(context.generation, context.now, context.ping.interval, subscribed_in_url=context.subscribes_in_url)
+    context.link = LinkState(context.generation, context.now, SendBudget(context.ping.interval), context.subscribes_in_url)
     context.frames_sent = 0
     plan = context.subscriptions.build_url_plan() if context.subscribes_in_url else None
     context.step.commands.append(OpenLink(context.generation, plan, context.renewal))

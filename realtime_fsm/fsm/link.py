@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from realtime_fsm.fsm.budget import SendBudget
-
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from realtime_fsm.errors import ServerError
+    from realtime_fsm.fsm.budget import SendBudget
     from realtime_fsm.fsm.fault import Fault
     from realtime_fsm.protocol.eras import Era
 
@@ -31,37 +30,30 @@ class Phase(Enum):
     LIVE = "live"
 
 
-class LinkState:
+class LinkState(Struct, eq=False):
     """One WebSocket, from dial to end."""
 
-    __slots__ = (
-        "backoff_reset", "budget", "fault", "frames_received", "generation", "handover_wanted_since", "idle_since",
-        "last_error", "phase", "ping_at", "ping_in_flight", "pings", "probed", "proven", "proven_at", "read_paused",
-        "renew_at", "request_sent_at", "since", "stable_since", "subscribed_in_url",
-    )  # fmt: skip
-
-    def __init__(self, generation: int, now: float, ping_interval: float, *, subscribed_in_url: bool) -> None:
-        self.generation: int = generation
-        self.subscribed_in_url: bool = subscribed_in_url  # whether the URL asked for its subscriptions
-        self.phase: Phase = Phase.DIALING
-        self.since: float = now  # when the phase was entered
-        self.budget: SendBudget = SendBudget(ping_interval)
-        self.frames_received: int = 0  # frames of any kind; the driver counts them
-        self.read_paused: bool = False  # whether the driver reads nothing, so that a slow consumer can catch up
-        self.last_error: LastError | None = None
-        self.request_sent_at: float | None = None  # when the request in flight was sent
-        self.ping_at: float | None = None  # when the next ping is due
-        self.renew_at: float | None = None  # when the link reaches its greatest age
-        self.ping_in_flight: PingInFlight | None = None  # the ping that awaits its pong
-        self.pings: int = 0  # how many pings were sent
-        self.fault: Fault | None = None  # until the server acknowledges a request
-        self.proven_at: float | None = None  # when the server last proved on this link that it works
-        self.stable_since: float | None = None  # since when everything desired is acknowledged
-        self.idle_since: float | None = None  # since when nothing is desired any more
-        self.handover_wanted_since: float | None = None  # since when only another URL can ask for a desired subscription
-        self.backoff_reset: bool = False  # whether the connection has forgiven earlier failures
-        self.probed: bool = False  # whether a canary went out on this link
-        self.proven: bool = False  # whether everything desired was acknowledged at some moment, or nothing was desired
+    generation: int
+    since: float  # when the phase was entered
+    budget: SendBudget
+    subscribed_in_url: bool  # whether the URL asked for its subscriptions
+    phase: Phase = Phase.DIALING
+    frames_received: int = 0  # frames of any kind; the driver counts them
+    read_paused: bool = False  # whether the driver reads nothing, so that a slow consumer can catch up
+    last_error: LastError | None = None
+    request_sent_at: float | None = None  # when the request in flight was sent
+    ping_at: float | None = None  # when the next ping is due
+    ping_in_flight: PingInFlight | None = None  # the ping that awaits its pong
+    pings: int = 0  # how many pings were sent
+    renew_at: float | None = None  # when the link reaches its greatest age
+    fault: Fault | None = None  # until the server acknowledges a request
+    proven_at: float | None = None  # when the server last proved on this link that it works
+    proven: bool = False  # whether everything desired was acknowledged at some moment, or nothing was desired
+    stable_since: float | None = None  # since when everything desired is acknowledged
+    idle_since: float | None = None  # since when nothing is desired any more
+    handover_wanted_since: float | None = None  # since when only another URL can ask for a desired subscription
+    backoff_reset: bool = False  # whether the connection has forgiven earlier failures
+    probed: bool = False  # whether a canary went out on this link
 
     @property
     def at_fault(self) -> bool:

@@ -40,11 +40,9 @@ from realtime_fsm.fsm.table import LIVE, TABLE, State, Trigger
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from realtime_fsm.errors import RealtimeError
     from realtime_fsm.fsm.context import ConnectionContext
     from realtime_fsm.fsm.inputs import Input
     from realtime_fsm.fsm.tablespec import Row, Table
-    from realtime_fsm.protocol.eras import Era
 
 
 def _quiet_logger(logger: logging.Logger) -> None:
@@ -110,16 +108,6 @@ class ConnectionMachine:
     def state(self) -> State:
         """The state of the connection."""
         return State(self._context.state)
-
-    @property
-    def error(self) -> RealtimeError | None:
-        """Why there is no link and no attempt; None in every state but `error`."""
-        return self._context.error
-
-    @property
-    def era(self) -> Era | None:
-        """The era of the server, as far as it is known."""
-        return self._context.era
 
     def set_read_paused(self, generation: int, now: float, *, paused: bool) -> float | None:
         """Keep that the driver stops reading a link, so that a slow consumer can catch up; or that it reads the link again.

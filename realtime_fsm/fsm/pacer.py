@@ -35,9 +35,13 @@ _UNSHARED = nullcontext()
 
 
 class _Rate:
-    """The pace of a sequence of dials: a leaky bucket spreads them, and a window of 60 seconds limits their number."""
+    """The pace of a sequence of dials: a leaky bucket spreads them, and a window of 60 seconds limits their number.
 
-    __slots__ = ("_burst", "_full_at", "_latest", "_limit", "_step")
+    Attributes:
+        free: the planned slots that connections have given back, in order.
+    """
+
+    __slots__ = ("_burst", "_full_at", "_latest", "_limit", "_step", "free")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -45,6 +49,7 @@ class _Rate:
         self._step = RATE_LIMIT_WINDOW / limit
         self._full_at = 0.0  # when a whole burst may leave again
         self._latest: deque[float] = deque(maxlen=limit)
+        self.free: list[float] = []
 
     def bucket_at(self, now: float) -> float:
         """Tell when the bucket lets the next dial leave."""
@@ -67,20 +72,6 @@ class _Rate:
         self._latest.append(at)
 
 
-class _Plan(_Rate):
-    """The slots that connections with one limit have reserved.
-
-    Attributes:
-        free: the slots that connections have given back, in order.
-    """
-
-    __slots__ = ("free",)
-
-    def __init__(self, limit: int) -> None:
-        super().__init__(limit)
-        self.free: list[float] = []
-
-
 class Dials:
     """The dials of this process to one server: those of the last minute, and the planned ones of each limit.
 
@@ -93,7 +84,7 @@ class Dials:
     def __init__(self, lock: AbstractContextManager[Any] = _UNSHARED) -> None:
         self.lock: AbstractContextManager[Any] = lock
         self._left: deque[float] = deque()
-        self._plans: dict[int | None, _Plan] = {}
+        self._plans: dict[int | None, _Rate] = {}
 
     @property
     def idle_since(self) -> float:
@@ -107,9 +98,9 @@ class Dials:
             rate.record(at)
         return rate
 
-    def plan(self, limit: int | None) -> _Plan:
+    def plan(self, limit: int | None) -> _Rate:
         """Return the plan of the connections with this limit."""
-        return self._plans.setdefault(limit, _Plan(limit or 1))
+        return self._plans.setdefault(limit, _Rate(limit or 1))
 
     def forget_old(self, now: float) -> None:
         """Forget the dials of more than a minute ago. Forget all dials if the clock of a new event loop began later."""

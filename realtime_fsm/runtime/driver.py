@@ -126,12 +126,12 @@ class Driver(Calls):
     @property
     def error(self) -> RealtimeError | None:
         """Why there is no link and no attempt, in `error`."""
-        return self._core.error
+        return self._context.error
 
     @property
     def era(self) -> Era | None:
         """The protocol era of the server; None until the client knows it."""
-        return self._core.era
+        return self._context.era
 
     @property
     def malformed(self) -> dict[str, int]:
