@@ -23,34 +23,21 @@ _Pair = tuple[State, State]
 
 @dataclass(frozen=True, slots=True)
 class StateGroup:
-    """States that share an arrow where all of them lead to the same state, or the same state leads to all of them.
+    """States that share an arrow where all of them lead to the same state, or the same state leads to all of them."""
 
-    Attributes:
-        name: the name of the group, which is no name of a state.
-        label: the text of the group in a picture.
-        members: the states, in the table's order.
-    """
-
-    name: str
-    label: str
-    members: tuple[State, ...]
+    name: str  # the name of the group, which is no name of a state
+    label: str  # the text of the group in a picture
+    members: tuple[State, ...]  # the states, in the table's order
 
 
 @dataclass(frozen=True, slots=True)
 class Arrow:
-    """One arrow of a picture.
+    """One arrow of a picture."""
 
-    Attributes:
-        tail: the name of the state or group that it leaves.
-        head: the name of the state or group that it enters.
-        labels: the causes, each in a word or two.
-        rows: the transition rules, in the table's order.
-    """
-
-    tail: str
-    head: str
-    labels: tuple[str, ...]
-    rows: tuple[StateRow, ...]
+    tail: str  # the name of the state or group that it leaves
+    head: str  # the name of the state or group that it enters
+    labels: tuple[str, ...]  # the causes, each in a word or two
+    rows: tuple[StateRow, ...]  # the transition rules, in the table's order
 
 
 def state_groups(table: StateTable) -> tuple[StateGroup, ...]:

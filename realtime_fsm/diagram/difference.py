@@ -25,35 +25,21 @@ class FieldChange(msgspec.Struct, frozen=True):
 
 
 class Change(msgspec.Struct, frozen=True):
-    """One thing that was added, removed or changed.
+    """One thing that was added, removed or changed."""
 
-    Attributes:
-        what: ``"rule"``, ``"state"``, ``"trigger"``, ``"guard"``, ``"effect"``, ``"note"``, ``"ignored cell"`` or ``"table"``.
-        name: the name: the id of a rule, the state and trigger of a cell, empty for the table.
-        change: ``"added"``, ``"removed"`` or ``"changed"``.
-        fields: the fields that differ; all fields of a thing that was added or removed.
-    """
-
-    what: str
-    name: str
-    change: str
-    fields: tuple[FieldChange, ...]
+    what: str  # ``"rule"``, ``"state"``, ``"trigger"``, ``"guard"``, ``"effect"``, ``"note"``, ``"ignored cell"`` or ``"table"``
+    name: str  # the id of a rule, the state and trigger of a cell, empty for the table
+    change: str  # ``"added"``, ``"removed"`` or ``"changed"``
+    fields: tuple[FieldChange, ...]  # the fields that differ; all fields of a thing that was added or removed
 
 
 class Difference(msgspec.Struct, frozen=True):
-    """The changes from one table to another.
+    """The changes from one table to another."""
 
-    Attributes:
-        before: the fingerprint of the old table.
-        after: the fingerprint of the new table.
-        same_behaviour: whether the fingerprints are equal, so that only words differ.
-        changes: the changes; those of the rules come first.
-    """
-
-    before: str = msgspec.field(name="from")
-    after: str = msgspec.field(name="to")
-    same_behaviour: bool
-    changes: tuple[Change, ...]
+    before: str = msgspec.field(name="from")  # the fingerprint of the old table
+    after: str = msgspec.field(name="to")  # the fingerprint of the new table
+    same_behaviour: bool  # whether the fingerprints are equal, so that only words differ
+    changes: tuple[Change, ...]  # those of the rules come first
 
 
 def compare(old: ExportedTable, new: ExportedTable) -> Difference:

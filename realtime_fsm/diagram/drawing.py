@@ -1,7 +1,4 @@
-"""One diagram of one table: the choice of view and format.
-
-Design: a method imports the module of a format when it needs that, because most programs draw few formats.
-"""
+"""One diagram of one table: the choice of view and format."""
 
 from __future__ import annotations
 
@@ -9,6 +6,14 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Literal, get_args, overload
 
+from realtime_fsm.diagram.graph import graph
+from realtime_fsm.diagram.graphviz import dot, draw
+from realtime_fsm.diagram.json_ import as_json
+from realtime_fsm.diagram.markdown import one_state, states, transitions
+from realtime_fsm.diagram.mermaid import mermaid
+from realtime_fsm.diagram.overview import overview
+from realtime_fsm.diagram.plantuml import plantuml
+from realtime_fsm.diagram.state import full_view, state_view
 from realtime_fsm.errors import BadOption
 from realtime_fsm.fsm.table import TABLE, State, Trigger
 from realtime_fsm.fsm.tablespec import Table  # noqa: TC001  (for tools that read annotations)
@@ -57,27 +62,13 @@ class Diagram:
         """Return the diagram in a text format."""
         table, state, current, full = self.table, self._state, self.current, self.view == "full"
         if format == "json":
-            from realtime_fsm.diagram.json_ import as_json
-
             return as_json(table, state, current)
         if format == "markdown":
-            from realtime_fsm.diagram.markdown import one_state, states, transitions
-
             return one_state(table, state, current) if state else (transitions if full else states)(table, current)
-        from realtime_fsm.diagram.graph import graph
-
         content = graph(table, state, full=full, current=current)
         if format == "dot":
-            from realtime_fsm.diagram.graphviz import dot
-
             return dot(content)
-        if format == "plantuml":
-            from realtime_fsm.diagram.plantuml import plantuml
-
-            return plantuml(content, table)
-        from realtime_fsm.diagram.mermaid import mermaid
-
-        return mermaid(content, table.initial)
+        return plantuml(content, table) if format == "plantuml" else mermaid(content, table.initial)
 
     def picture(self, format: Literal["svg", "png"], *, timeout: float = 60.0) -> bytes:  # noqa: A002  (as above)
         """Return the diagram as a picture: an SVG, or a PNG that Graphviz lays out in at most `timeout` seconds.
@@ -86,8 +77,6 @@ class Diagram:
             DrawingFailed: when a PNG is wanted and Graphviz is missing, or fails.
         """
         if format == "png":
-            from realtime_fsm.diagram.graphviz import draw
-
             return draw(self.text("dot"), self.provenance(), timeout)
         return f"<!-- {self.provenance()} -->\n{self._svg()}".encode()
 
@@ -96,9 +85,6 @@ class Diagram:
         return f"realtime_fsm table {self.table.fingerprint} drawing {sha256(self._svg().encode()).hexdigest()[:12]}"
 
     def _svg(self) -> str:
-        from realtime_fsm.diagram.overview import overview
-        from realtime_fsm.diagram.state import full_view, state_view
-
         if self._state is not None:
             return state_view(self.table, self._state, self.current).to_svg()
         return (full_view if self.view == "full" else overview)(self.table, self.current).to_svg()

@@ -46,15 +46,10 @@ _ROOM, _LEFT_ROOM = 176.0, 104.0
 
 @dataclass(frozen=True, slots=True)
 class Caption:
-    """The text of an arrow, or the note of a state.
+    """The text of an arrow, or the note of a state."""
 
-    Attributes:
-        parts: the parts of the text, which a picture joins to lines.
-        tip: a longer text, which a browser shows at the pointer.
-    """
-
-    parts: tuple[str, ...]
-    tip: str
+    parts: tuple[str, ...]  # the parts of the text, which a picture joins to lines
+    tip: str  # a longer text, which a browser shows at the pointer
 
 
 def plain_caption(arrow: Arrow) -> Caption:

@@ -22,44 +22,26 @@ FONT = "Helvetica,Arial,sans-serif"
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """The colours of a kind of state.
+    """The colours of a kind of state."""
 
-    Attributes:
-        fill: of the box.
-        line: of the border, of arrows to the state, and of their labels.
-        text_color: of the name in the box.
-        tint: of the ground of a group.
-        line_width: the width of the border, in points.
-    """
-
-    fill: str
-    line: str
-    text_color: str
-    tint: str
-    line_width: float
+    fill: str  # of the box
+    line: str  # of the border, of arrows to the state, and of their labels
+    text_color: str  # of the name in the box
+    tint: str  # of the ground of a group
+    line_width: float  # the width of the border, in points
 
 
 @dataclass(frozen=True, slots=True)
 class Palette:
-    """The colours of one page.
+    """The colours of one page."""
 
-    Attributes:
-        paper: of the ground.
-        ink: of texts.
-        soft: of less important texts.
-        hair: of hairlines.
-        card: of the ground of inner frames.
-        current: of the border of the current state.
-        kinds: of each kind of state.
-    """
-
-    paper: str
-    ink: str
-    soft: str
-    hair: str
-    card: str
-    current: str
-    kinds: Mapping[StateKind, Style]
+    paper: str  # of the ground
+    ink: str  # of texts
+    soft: str  # of less important texts
+    hair: str  # of hairlines
+    card: str  # of the ground of inner frames
+    current: str  # of the border of the current state
+    kinds: Mapping[StateKind, Style]  # of each kind of state
 
 
 LIGHT = Palette(

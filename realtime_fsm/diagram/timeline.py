@@ -37,17 +37,11 @@ _MARK = 3
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """A span of time.
+    """A span of time."""
 
-    Attributes:
-        begin: the beginning, in seconds since 1970 (UTC).
-        tick: the length of a tick, in seconds.
-        width: the length of the span, in ticks.
-    """
-
-    begin: float
-    tick: float
-    width: int
+    begin: float  # the beginning, in seconds since 1970 (UTC)
+    tick: float  # the length of a tick, in seconds
+    width: int  # the length of the span, in ticks
 
     @classmethod
     def over(cls, begin: float, end: float) -> Axis:

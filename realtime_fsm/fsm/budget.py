@@ -19,11 +19,7 @@ MESSAGES_PER_MINUTE = 32
 
 
 class SendBudget:
-    """The frames of one link.
-
-    Attributes:
-        frames_sent: how many frames have left.
-    """
+    """The frames of one link."""
 
     __slots__ = ("_closed_until", "_most_pings", "_pings", "_requests", "frames_sent")
 
@@ -35,7 +31,7 @@ class SendBudget:
         self._pings: tuple[float, ...] = ()
         self._requests: tuple[float, ...] = ()
         self._closed_until = -math.inf
-        self.frames_sent: int = 0
+        self.frames_sent: int = 0  # how many frames have left
 
     def record_send(self, now: float, *, ping: bool) -> None:
         """Record a frame that leaves."""

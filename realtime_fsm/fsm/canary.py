@@ -19,30 +19,20 @@ CANARY_STATUS = "canary"
 
 
 class CanaryTracker:
-    """The canary of one connection.
-
-    Attributes:
-        spec: the hidden subscription; None before the first canary, if no channel is configured.
-        listening: whether the server has acknowledged it on this link.
-        spec_due: whether the hidden subscription is to be requested.
-        presence: a presence for the canary alone, where the user wants none; None where the canary needs no presence.
-        presence_due: whether a presence is to be sent.
-        id: the id in `presence`.
-        in_flight: whether the presence in flight is a canary.
-        alone: whether the presence in flight serves the canary alone.
-    """
+    """The canary of one connection."""
 
     __slots__ = ("alone", "id", "in_flight", "listening", "presence", "presence_due", "spec", "spec_due")
 
-    alone: bool
-    id: str
-    in_flight: bool
-    listening: bool
-    presence_due: bool
-    spec_due: bool
+    alone: bool  # whether the presence in flight serves the canary alone
+    id: str  # the id in `presence`
+    in_flight: bool  # whether the presence in flight is a canary
+    listening: bool  # whether the server has acknowledged the hidden subscription on this link
+    presence_due: bool  # whether a presence is to be sent
+    spec_due: bool  # whether the hidden subscription is to be requested
 
     def __init__(self, spec: SubscriptionSpec | None = None) -> None:
-        self.spec = spec
+        self.spec = spec  # the hidden subscription; None before the first canary, if no channel is configured
+        # a presence for the canary alone, where the user wants none; None where the canary needs no presence
         self.presence: bytes | None = None
         self.id = ""
         self.end_link()

@@ -15,16 +15,11 @@ from realtime_fsm.protocol.frames import Code
 
 
 class OpenLink(Value, frozen=True):
-    """Dial a link.
-
-    Attributes:
-        generation: the number of the link.
-        plan: the channels for the URL; None for a URL without channels.
-        renewal: the refusal of the credentials of the dial before. Without new credentials the dial fails with this error.
-    """
+    """Dial a link."""
 
     generation: int
-    plan: UrlPlan | None = None
+    plan: UrlPlan | None = None  # the channels for the URL; None for a URL without channels
+    # the refusal of the credentials of the dial before; without new credentials the dial fails with this error
     renewal: ServerError | None = None
 
 
@@ -56,17 +51,11 @@ class ReleaseLink(Value, frozen=True):
 
 
 class ResumeLink(Value, frozen=True):
-    """Give up a handover: the draining link is the current one again.
-
-    Attributes:
-        generation: the number of that link.
-        error: why no new link came; the call that wanted one raises this error.
-        withdrawn: the subscriptions that only a new link could have served; they are desired no more.
-    """
+    """Give up a handover: the draining link is the current one again."""
 
     generation: int
-    error: RealtimeError
-    withdrawn: tuple[str, ...] = ()
+    error: RealtimeError  # why no new link came; the call that wanted one raises this error
+    withdrawn: tuple[str, ...] = ()  # the subscriptions that only a new link could have served; they are desired no more
 
 
 class SubscriptionAcknowledged(Value, frozen=True):
@@ -141,29 +130,18 @@ class SubscriptionRemoved(Value, frozen=True):
 
 
 class EndFault(Value, frozen=True):
-    """Tell that a server fault is over, or that its link is.
+    """Tell that a server fault is over, or that its link is."""
 
-    Attributes:
-        seconds: seconds since the last proof, before the fault, that the server worked.
-        lost: whether the link is gone or draining.
-    """
-
-    seconds: float
+    seconds: float  # seconds since the last proof, before the fault, that the server worked
     lost: bool
 
 
 class FailWaiters(Value, frozen=True):
-    """Fail all calls that wait for a link, because no link follows for now.
-
-    Attributes:
-        error: the error that the calls raise.
-        withdrawn: the subscriptions that the server never acknowledged; they are desired no more.
-        streams: whether iterators fail, too; else they go on waiting.
-    """
+    """Fail all calls that wait for a link, because no link follows for now."""
 
     error: RealtimeError
-    withdrawn: tuple[str, ...]
-    streams: bool
+    withdrawn: tuple[str, ...]  # the subscriptions that the server never acknowledged; they are desired no more
+    streams: bool  # whether iterators fail, too; else they go on waiting
 
 
 class EndStreams(Value, frozen=True):
@@ -178,57 +156,34 @@ Command = (
 
 
 class TransitionTaken(Value, frozen=True):
-    """The rule that a step took, with the facts of the step for the audit.
-
-    Attributes:
-        row: the rule.
-        dest: the state after the step; an internal rule keeps the state.
-        dwell: seconds since the connection entered the state before the step; it enters the initial one with the first step.
-        link: the generation of the newest link; 0 before the first dial.
-        sends: frames sent on that link so far, with those of this step.
-        attempt: how many dials in a row the connection has made since it last forgave failures.
-        cause: the failure that the step is about: an error frame, an end, or an answer that is overdue; else None.
-        era: the era of the server, as far as it is known.
-        round_trip: seconds from a ping to the answer that the step is about; else None.
-        fault: the server fault that the step begins or ends; else None.
-        lag: seconds since the deadline, if it has passed: the process was busy or asleep.
-        at: the moment of the step, in seconds of the machine's clock.
-        draw: the random number, if the step used it.
-        enabled: whether the step switches pings on; None where it does not switch them.
-        heard: where a pong is overdue, whether a frame came after the ping; where the link ends, whether one came after the last
-            error frame; else None.
-        dial_slot: the slot for which a dial waits, in seconds of the machine's clock; None where no dial waits for one.
-        delay: seconds from the step to the next dial; None where no dial waits.
-    """
+    """The rule that a step took, with the facts of the step for the audit."""
 
     row: Row[State, Trigger]
-    dest: State
-    dwell: float
-    link: int
-    sends: int
-    attempt: int
+    dest: State  # the state after the step; an internal rule keeps the state
+    dwell: float  # seconds since the connection entered the state before the step; it enters the initial one with the first step
+    link: int  # the generation of the newest link; 0 before the first dial
+    sends: int  # frames sent on that link so far, with those of this step
+    attempt: int  # how many dials in a row the connection has made since it last forgave failures
+    # the failure that the step is about: an error frame, an end, or an answer that is overdue; else None
     cause: LinkFailure | None
     era: Era | None = None
-    round_trip: float | None = None
-    fault: FaultNews | None = None
-    lag: float = 0.0
-    at: float = 0.0
-    draw: float | None = None
-    enabled: bool | None = None
+    round_trip: float | None = None  # seconds from a ping to the answer that the step is about; else None
+    fault: FaultNews | None = None  # the server fault that the step begins or ends; else None
+    lag: float = 0.0  # seconds since the deadline, if it has passed: the process was busy or asleep
+    at: float = 0.0  # the moment of the step, in seconds of the machine's clock
+    draw: float | None = None  # the random number, if the step used it
+    enabled: bool | None = None  # whether the step switches pings on; None where it does not switch them
+    # where a pong is overdue, whether a frame came after the ping; where the link ends, whether one came after the last
+    # error frame; else None
     heard: bool | None = None
+    # the slot for which a dial waits, in seconds of the machine's clock; None where no dial waits for one
     dial_slot: float | None = None
-    delay: float | None = None
+    delay: float | None = None  # seconds from the step to the next dial; None where no dial waits
 
 
 class StepResult(Value, frozen=True):
-    """The result of a step.
+    """The result of a step."""
 
-    Attributes:
-        transition: the rule that the step took; None if it took none, as for an input from an old socket.
-        commands: the commands, in the order in which the driver executes them.
-        deadline: when to step with `Deadline` next, in seconds of the machine's clock; None for never.
-    """
-
-    transition: TransitionTaken | None
-    commands: tuple[Command, ...]
-    deadline: float | None
+    transition: TransitionTaken | None  # None if the step took no rule, as for an input from an old socket
+    commands: tuple[Command, ...]  # in the order in which the driver executes them
+    deadline: float | None  # when to step with `Deadline` next, in seconds of the machine's clock; None for never

@@ -19,17 +19,11 @@ _HALVED_FROM = 2  # failures; so the second repetition goes out in halves
 
 
 class Batch(Value, frozen=True):
-    """Subscriptions that a request asks for together, and apart from others.
-
-    Attributes:
-        ids: their ids.
-        failures: how many requests for them have met a server fault.
-        alone: how many requests for one of them alone have met a server fault or a refusal.
-    """
+    """Subscriptions that a request asks for together, and apart from others."""
 
     ids: tuple[str, ...]
-    failures: int = 0
-    alone: int = 0
+    failures: int = 0  # how many requests for these subscriptions have met a server fault
+    alone: int = 0  # how many requests for one of these alone have met a server fault or a refusal
 
     def fail(self, established: Container[str], *, whole: bool) -> tuple[Batch, ...]:
         """Divide a batch that met a server fault.
@@ -52,23 +46,15 @@ class Batch(Value, frozen=True):
 
 
 class ControlRequest(Value, frozen=True):
-    """A control request.
-
-    Attributes:
-        kind: the type of its message.
-        ids: the subscriptions that it names.
-        data: the frame.
-        bisecting: whether it asks for a bisection group.
-        batch: the batch that it repeats; None where it repeats nothing.
-    """
+    """A control request."""
 
     _hidden: ClassVar[frozenset[str]] = frozenset({"data"})
 
-    kind: str
-    ids: tuple[str, ...]
+    kind: str  # the type of its message
+    ids: tuple[str, ...]  # the subscriptions that the message names
     data: bytes
-    bisecting: bool = False
-    batch: Batch | None = None
+    bisecting: bool = False  # whether the request asks for a bisection group
+    batch: Batch | None = None  # the batch that the request repeats
 
 
 class KindOrder:

@@ -45,36 +45,22 @@ class TriggerSource(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StateDescription:
-    """The meaning of a state.
-
-    Attributes:
-        kind: the kind of the state.
-        brief: a few words, for a log or a picture.
-        description: a sentence or two.
-        resources: the sockets and deadlines that the connection may hold in this state.
-        advice: the next step of a user who sees this state.
-    """
+    """The meaning of a state."""
 
     kind: StateKind
-    brief: str
-    description: str
-    resources: str
-    advice: str
+    brief: str  # a few words, for a log or a picture
+    description: str  # a sentence or two
+    resources: str  # the sockets and deadlines that the connection may hold in this state
+    advice: str  # the next step of a user who sees this state
 
 
 @dataclass(frozen=True, slots=True)
 class TriggerDescription:
-    """The meaning of a trigger.
-
-    Attributes:
-        source: the source of the trigger.
-        phrase: a word or two, for an arrow; the name of the method for a call of the user.
-        description: a sentence.
-    """
+    """The meaning of a trigger."""
 
     source: TriggerSource
-    phrase: str
-    description: str
+    phrase: str  # a word or two, for an arrow; the name of the method for a call of the user
+    description: str  # a sentence
 
 
 _LINK = "one socket, one deadline"

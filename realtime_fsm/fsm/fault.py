@@ -27,24 +27,16 @@ def pause_before(repetition: int, retry: RetryPolicy, draw: float) -> float:
 
 
 class Fault:
-    """A server fault on one link, or a refusal (1008) that did not end the link. The next acknowledgement ends it.
-
-    Attributes:
-        since: when the server last proved that it worked.
-        is_open: whether the server has not proved since then that it works.
-        ping_failed: whether an error answered the newest ping.
-        again_at: when the next request may leave; None if it may leave at once.
-        repetitions: how many repetitions the connection has planned.
-    """
+    """A server fault on one link, or a refusal (1008) that did not end the link. The next acknowledgement ends it."""
 
     __slots__ = ("again_at", "is_open", "ping_failed", "repetitions", "since")
 
     def __init__(self) -> None:
-        self.since: float = 0.0
-        self.is_open: bool = False
-        self.ping_failed: bool = False
-        self.again_at: float | None = None
-        self.repetitions: int = 0
+        self.since: float = 0.0  # when the server last proved that it worked
+        self.is_open: bool = False  # whether the server has not proved since then that it works
+        self.ping_failed: bool = False  # whether an error answered the newest ping
+        self.again_at: float | None = None  # when the next request may leave; None if it may leave at once
+        self.repetitions: int = 0  # how many repetitions the connection has planned
 
     def open(self, since: float) -> None:
         """Begin a fault: the server last worked at `since`."""

@@ -86,25 +86,15 @@ class PingInFlight(Struct, frozen=True):
 
 
 class DrainingLink(Struct, frozen=True):
-    """The old link of a handover, with the facts that the machine needs to return to the link.
-
-    Attributes:
-        state: the state of the link.
-        served: the ids of the subscriptions that the server had acknowledged on the link.
-        used: whether a subscription was desired on the link.
-        presence_id: the id of the presence that the server stored for the link.
-        hears_canary: whether the server had acknowledged the canary's hidden subscription.
-        era: the era of the server.
-        been_up: `ConnectionContext.been_up` at that moment.
-    """
+    """The old link of a handover, with the facts that the machine needs to return to the link."""
 
     state: LinkState
-    served: Collection[str]
-    used: bool
-    presence_id: str | None
-    hears_canary: bool
+    served: Collection[str]  # the ids of the subscriptions that the server had acknowledged on the link
+    used: bool  # whether a subscription was desired on the link
+    presence_id: str | None  # the id of the presence that the server stored for the link
+    hears_canary: bool  # whether the server had acknowledged the canary's hidden subscription
     era: Era | None
-    been_up: bool
+    been_up: bool  # `ConnectionContext.been_up` at that moment
 
     @property
     def generation(self) -> int:

@@ -35,11 +35,7 @@ _UNSHARED = nullcontext()
 
 
 class _Rate:
-    """The pace of a sequence of dials: a leaky bucket spreads them, and a window of 60 seconds limits their number.
-
-    Attributes:
-        free: the planned slots that connections have given back, in order.
-    """
+    """The pace of a sequence of dials: a leaky bucket spreads them, and a window of 60 seconds limits their number."""
 
     __slots__ = ("_burst", "_full_at", "_latest", "_limit", "_step", "free")
 
@@ -49,7 +45,7 @@ class _Rate:
         self._step = RATE_LIMIT_WINDOW / limit
         self._full_at = 0.0  # when a whole burst may leave again
         self._latest: deque[float] = deque(maxlen=limit)
-        self.free: list[float] = []
+        self.free: list[float] = []  # the planned slots that connections have given back, in order
 
     def bucket_at(self, now: float) -> float:
         """Tell when the bucket lets the next dial leave."""

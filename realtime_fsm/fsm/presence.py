@@ -16,6 +16,7 @@ from realtime_fsm.fsm.commands import CanaryOut, CanaryRefused, PresenceRefused,
 from realtime_fsm.fsm.control import PRESENCE, SUBSCRIBE, ControlRequest, batched
 
 if TYPE_CHECKING:
+    from realtime_fsm.fsm.commands import Command
     from realtime_fsm.protocol.frames import Code
     from realtime_fsm.protocol.spec import SubscriptionSpec
 
@@ -23,23 +24,15 @@ _HIDDEN = (CANARY,)  # the ids of the request for the hidden subscription
 
 
 class PresenceTracker:
-    """The presence of one connection.
-
-    Attributes:
-        message: the message that shows the user as present; None where the user wants no presence.
-        id: the id in that message.
-        pending: whether the message waits to be sent.
-        on_link: the id of the presence that the server has stored for the link that is up.
-        canary: the canary, if there is one.
-    """
+    """The presence of one connection."""
 
     __slots__ = ("_asked_id", "_before", "_stored", "canary", "id", "message", "on_link", "pending")
 
     def __init__(self) -> None:
-        self.message: bytes | None = None
-        self.id: str = ""
-        self.pending: bool = False
-        self.on_link: str | None = None
+        self.message: bytes | None = None  # the message that shows the user as present; None where the user wants no presence
+        self.id: str = ""  # the id in that message
+        self.pending: bool = False  # whether the message waits to be sent
+        self.on_link: str | None = None  # the id of the presence that the server has stored for the link that is up
         self.canary: CanaryTracker | None = None
         self._asked_id: str | None = None  # the id in the message in flight
         self._stored = False  # whether the server has ever stored the message
@@ -105,7 +98,7 @@ class PresenceTracker:
         """Whether a presence, or a request for the canary, is to be sent."""
         return self.pending or (self.canary is not None and self.canary.waits)
 
-    def probe(self, spec: SubscriptionSpec, presence: bytes | None, identifier: str) -> list[CanaryOut]:
+    def probe(self, spec: SubscriptionSpec, presence: bytes | None, identifier: str) -> list[Command]:
         """Plan a canary on the link that is up. If the canary needs no request, its event may come at once."""
         canary = self.canary = CanaryTracker() if self.canary is None else self.canary
         return [CanaryOut()] if canary.probe(spec, presence, identifier) else []
@@ -138,33 +131,33 @@ class PresenceTracker:
         """Tell whether a request is a presence, or asks for the canary's hidden subscription."""
         return request.kind == PRESENCE or request.ids == _HIDDEN
 
-    def accept(self, request: ControlRequest, stored: bytes) -> list[PresenceStored | CanaryOut]:
+    def accept(self, request: ControlRequest, stored: bytes) -> list[Command]:
         """Keep that the server accepted the request: the hidden subscription, or a presence."""
         if request.ids == _HIDDEN:
             self._known_canary.listening = True
             return [] if self._known_canary.presence_due else [CanaryOut()]
         self.on_link = self.on_link or self._asked_id
         canary, alone = self._end_canary()
-        commands: list[PresenceStored | CanaryOut] = [CanaryOut()] if canary else []
+        commands: list[Command] = [CanaryOut()] if canary else []
         if alone or self.pending:  # the waiting call gets the reply to the newer presence
             return commands
         self._stored = True
         return [PresenceStored(stored), *commands]
 
-    def refuse(self, request: ControlRequest, code: Code, message: str) -> list[PresenceRefused | CanaryRefused]:
+    def refuse(self, request: ControlRequest, code: Code, message: str) -> list[Command]:
         """Give up the canary, or the presence, that the server refused."""
         if request.ids == _HIDDEN:
             self._known_canary.presence_due = False
             return [CanaryRefused(code)]
         self._asked_id = None
         canary, alone = self._end_canary()
-        commands: list[PresenceRefused | CanaryRefused] = [CanaryRefused(code)] if canary else []
+        commands: list[Command] = [CanaryRefused(code)] if canary else []
         if alone or self.pending:  # a newer presence follows, and the server may accept it
             return commands
         self._restore()
         return [PresenceRefused(PresenceRejected(code, message)), *commands]
 
-    def repeat(self, request: ControlRequest, code: Code) -> tuple[list[CanaryRefused], bool]:
+    def repeat(self, request: ControlRequest, code: Code) -> tuple[list[Command], bool]:
         """Plan to send the presence again, because it met a server fault. Give up a canary, which would prove nothing now.
 
         Returns:

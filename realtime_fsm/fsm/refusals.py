@@ -16,18 +16,13 @@ if TYPE_CHECKING:
 
 
 class Refusals:
-    """The refusals of one connection since the server last accepted a subscription.
-
-    Attributes:
-        accepted: whether the link that is up has accepted a subscription.
-        everything: whether the server refuses everything, by the newest refusal.
-    """
+    """The refusals of one connection since the server last accepted a subscription."""
 
     __slots__ = ("_last", "accepted", "everything")
 
     def __init__(self) -> None:
-        self.everything: bool = False
-        self.accepted: bool = False
+        self.everything: bool = False  # whether the server refuses everything, by the newest refusal
+        self.accepted: bool = False  # whether the link that is up has accepted a subscription
         self._last: tuple[str, ...] = ()  # the group that was refused last
 
     def begin_link(self) -> None:

@@ -20,39 +20,22 @@ if TYPE_CHECKING:
 
 
 class StepFacts(Struct):
-    """The facts of one step.
+    """The facts of one step."""
 
-    Attributes:
-        draw: a random number from 0 to 1.
-        drawn: the same number, once the step has used it.
-        row: the rule that the step takes.
-        commands: the commands so far.
-        finished: whether a note has finished the step.
-        failure: why an attempt or a link ended, if one did.
-        verdict: the meaning of the failure for the next attempt.
-        refused: whether the failure counts as a refusal.
-        heard: whether a frame came after the ping, or after the error frame, that the step is about.
-        round_trip: seconds from the ping to its answer.
-        fault_news: the server fault that the step begins or ends.
-        rejected_new_subscriptions: whether the server refused a URL, and the step rejects the new subscriptions in it.
-        renewable: whether a callable gave the credentials that the server refuses.
-        user_changed: whether the server greets another user, and the old link still delivers.
-    """
-
-    draw: float = 0.0
-    drawn: float | None = None
-    row: Row[State, Trigger] | None = None
-    commands: list[Command] = []
-    finished: bool = False
-    failure: LinkFailure | None = None
-    verdict: Verdict = Verdict.TRANSIENT
-    refused: bool = False
-    heard: bool | None = None
-    round_trip: float | None = None
-    fault_news: FaultNews | None = None
-    rejected_new_subscriptions: bool = False
-    renewable: bool = False
-    user_changed: bool = False
+    draw: float = 0.0  # a random number from 0 to 1
+    drawn: float | None = None  # `draw`, once the step has used it
+    row: Row[State, Trigger] | None = None  # the rule that the step takes
+    commands: list[Command] = []  # the commands so far
+    finished: bool = False  # whether a note has finished the step
+    failure: LinkFailure | None = None  # why an attempt or a link ended, if one did
+    verdict: Verdict = Verdict.TRANSIENT  # the meaning of the failure for the next attempt
+    refused: bool = False  # whether the failure counts as a refusal
+    heard: bool | None = None  # whether a frame came after the ping, or after the error frame, that the step is about
+    round_trip: float | None = None  # seconds from the ping to its answer
+    fault_news: FaultNews | None = None  # the server fault that the step begins or ends
+    rejected_new_subscriptions: bool = False  # whether the server refused a URL, and the step rejects the new subscriptions in it
+    renewable: bool = False  # whether a callable gave the credentials that the server refuses
+    user_changed: bool = False  # whether the server greets another user, and the old link still delivers
 
     def take_draw(self) -> float:
         """Use the random number, and keep that it was used."""

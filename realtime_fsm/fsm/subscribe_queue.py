@@ -23,22 +23,15 @@ if TYPE_CHECKING:
 
 
 class SubscribeQueue:
-    """The subscriptions of one connection that no request in flight asks for, and that are not acknowledged.
-
-    Attributes:
-        pending: the ids that no error has met; they go first, together.
-        groups: the bisection groups, in their order.
-        batches: the batches to repeat, in their order.
-        refusals: the refusals (1008) since the server last accepted a subscription.
-    """
+    """The subscriptions of one connection that no request in flight asks for, and that are not acknowledged."""
 
     __slots__ = ("batches", "groups", "pending", "refusals")
 
     def __init__(self) -> None:
-        self.pending: dict[str, None] = {}
-        self.groups: tuple[tuple[str, ...], ...] = ()
-        self.batches: tuple[Batch, ...] = ()
-        self.refusals: Refusals = Refusals()
+        self.pending: dict[str, None] = {}  # the ids that no error has met; they go first, together
+        self.groups: tuple[tuple[str, ...], ...] = ()  # the bisection groups, in their order
+        self.batches: tuple[Batch, ...] = ()  # the batches to repeat, in their order
+        self.refusals: Refusals = Refusals()  # the refusals (1008) since the server last accepted a subscription
 
     @property
     def has_new(self) -> bool:

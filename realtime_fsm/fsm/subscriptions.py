@@ -49,17 +49,7 @@ GREETING_ACK = "connected"
 
 
 class SubscriptionTracker:
-    """The subscriptions of one connection.
-
-    Attributes:
-        desired: the subscriptions that the user wants, by id.
-        in_flight: the control request that awaits its answer.
-        all_acknowledged: whether everything desired was acknowledged on this link at some moment, and something still is desired.
-        all_removed: whether something was desired on this link, and nothing is any more.
-        subscribed_in_url: whether the URL of the link that is up asked for the subscriptions.
-        presence: the presence and the canary.
-        queue: the subscriptions to ask for.
-    """
+    """The subscriptions of one connection."""
 
     __slots__ = (
         "_acknowledged", "_dropped", "_era", "_ever_acknowledged", "_greeting_channels", "_ids_in_url", "_order",
@@ -68,13 +58,14 @@ class SubscriptionTracker:
     )  # fmt: skip
 
     def __init__(self) -> None:
-        self.desired: dict[str, SubscriptionSpec] = {}
-        self.in_flight: ControlRequest | None = None
+        self.desired: dict[str, SubscriptionSpec] = {}  # the subscriptions that the user wants, by id
+        self.in_flight: ControlRequest | None = None  # the control request that awaits its answer
+        # whether everything desired was acknowledged on this link at some moment, and something still is desired
         self.all_acknowledged: bool = False
-        self.all_removed: bool = False
-        self.subscribed_in_url: bool = False
-        self.presence: PresenceTracker = PresenceTracker()
-        self.queue: SubscribeQueue = SubscribeQueue()
+        self.all_removed: bool = False  # whether something was desired on this link, and nothing is any more
+        self.subscribed_in_url: bool = False  # whether the URL of the link that is up asked for the subscriptions
+        self.presence: PresenceTracker = PresenceTracker()  # the presence and the canary
+        self.queue: SubscribeQueue = SubscribeQueue()  # the subscriptions to ask for
         self._acknowledged: dict[str, None] = {}  # dicts, because an empty set takes 150 bytes more
         self._ever_acknowledged: dict[str, None] = {}
         self._removals: dict[str, None] = {}
@@ -286,7 +277,7 @@ class SubscriptionTracker:
             return []
         self._order.record(request.kind, failed=False)
         if self.presence.sent(request):
-            return [*self.presence.accept(request, presence)]
+            return self.presence.accept(request, presence)
         if request.kind == AUTHENTICATE and self.presence.canary is not None:
             self.presence.canary.listening = False  # the hidden subscription belongs to the user before
         if request.kind == UNSUBSCRIBE:
@@ -313,7 +304,7 @@ class SubscriptionTracker:
         if request.kind == AUTHENTICATE:
             return [AuthenticationRefused(code, message)]
         if self.presence.sent(request):
-            return [*self.presence.refuse(request, code, message)]
+            return self.presence.refuse(request, code, message)
         removed = self._withdrawn_of(request)  # an unsubscribe counts as done: the runtime drops late events for its items
         rejected = self.queue.divide(request, code, self.desired, self._ever_acknowledged, attempts)
         if rejected is None and code == POLICY:
@@ -330,7 +321,7 @@ class SubscriptionTracker:
             refused, failed = self.presence.repeat(request, code)
             if failed:
                 self._order.record(PRESENCE, failed=True)
-            return [*refused]
+            return refused
         self._order.record(request.kind, failed=True)
         if request.kind == UNSUBSCRIBE:
             self._removals |= dict.fromkeys(request.ids)
