@@ -2,8 +2,8 @@
 
 Invariant: notes alone carry the facts of an input into the context. No guard and no effect sees the input itself.
 
-Design: The notes of a trigger run in the order of the table, in every state, and in a cell that is ignored on purpose as well. A
-note may also add commands that no rule decides. A note that *finishes* the step sets `StepFacts.finished`: then no further note
+Design: The notes of a trigger run in the order of the table, in every state, even in a cell that is ignored on purpose. A note
+may also add commands that no rule decides. A note that *finishes* the step sets `StepFacts.finished`: then no further note
 runs, and the machine asks no guard. The generated reference prints the first line of each docstring.
 """
 

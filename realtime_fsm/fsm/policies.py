@@ -125,7 +125,7 @@ class PingPolicy:
 
     Attributes:
         interval: seconds from ping to ping, also while events arrive. The first ping of a link leaves at a random moment of the
-            first interval, so that connections that came back together do not ping together. The budget of messages does not
+            first interval, so that connections that return together do not ping together. The budget of messages does not
             allow an interval below 3.75 s: the first four pings of a link keep it, then one follows every 5 s. Building such a
             policy warns with `PingPolicyWarning`.
         timeout: seconds after a ping in which the server must send a frame of any kind; otherwise the link counts as dead.
@@ -189,8 +189,8 @@ def verdict(cause: LinkFailure, *, live: bool, may_pass: bool = False) -> Verdic
 
     - A refused **certificate** is fatal: the next attempt would meet the same one, and only the user may trust it.
     - A greeting **as a guest** where a session or JWT was given is fatal: the driver asked for the credential just before.
-    - **1008** in an error frame or, where none came, in the close (unknown project, bad origin, no channels) is fatal before a
-      link has been up: the server ends a link with this code (PROTOCOL: "Errors and endings"), and a wrong project stays wrong.
+    - **1008** in an error frame or, without one, in the close (unknown project, bad origin, no channels) is fatal before a link
+      has been up: the server ends a link with this code (PROTOCOL: "Errors and endings"), and a wrong project stays wrong.
       It is transient where it may pass: a server that starts, or loses its database, sends it for a while, and a bad request
       gets it, too. The caller counts the refusals, and passes the result as ``may_pass``.
     - **401 and 403** before the greeting are fatal: they concern the identity, and another dial would have the same one. On a
@@ -198,8 +198,8 @@ def verdict(cause: LinkFailure, *, live: bool, may_pass: bool = False) -> Verdic
     - **1013**, or 429 from a proxy, is throttled: too many messages came, and the server refuses all dials within its minute.
     - Any **other code** (1003, 0, 500, a code of the database) is transient: the server has a fault.
     - **Everything else** is transient: an end without an error frame, an unanswered dial or ping, a name that does not resolve, a
-      refused port, a broken TLS handshake, an HTTP status instead of an upgrade, redirects included. Networks, restarts and
-      proxies cause all of these for a while. A message above the limit is transient, too: the next one may be small.
+      refused port, a broken TLS handshake. So is an HTTP status instead of an upgrade, redirects included. Networks, restarts
+      and proxies cause all of these for a while. A message above the limit is transient, too: the next one may be small.
 
     Args:
         cause: why the attempt or the link ended.
