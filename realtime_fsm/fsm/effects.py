@@ -80,8 +80,8 @@ def expect_first_link(context: ConnectionContext) -> None:
 def dial(context: ConnectionContext) -> None:
     """Dial the next link now; or plan the dial, where the server, a link that closes, or the pacer makes it wait.
 
-    The server makes a dial wait that follows a refusal with such a request. A link that closes makes it wait for at most as long
-    as a close may take. The pacer makes it wait for a slot.
+    The dial waits as long as the failure of this step demands. It waits for links that must be closed first, but at most as long
+    as a close may take. It waits for a slot of the pacer.
     """
     if _least_wait(context) > 0:
         schedule_retry(context)

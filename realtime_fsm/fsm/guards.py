@@ -96,7 +96,7 @@ def may_retry(context: ConnectionContext) -> bool:
 
 
 def reconnect_off(context: ConnectionContext) -> bool:
-    """Ask whether the user has switched `auto_reconnect` off."""
+    """Ask whether `auto_reconnect` is off."""
     return not context.auto_reconnect
 
 
@@ -142,7 +142,7 @@ def trial_failed(context: ConnectionContext) -> bool:
 
 
 def all_closed(context: ConnectionContext) -> bool:
-    """Ask whether the next dial waits for no link to close any more."""
+    """Ask whether all links that the next dial waited for are closed."""
     return not context.awaited
 
 

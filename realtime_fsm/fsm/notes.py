@@ -77,7 +77,7 @@ def switch_ping(context: ConnectionContext, input_: inputs.PingEnabledChanged) -
 
 
 def record_greeting(context: ConnectionContext, input_: inputs.GreetingReceived) -> None:
-    """Keep the user and the era, as the first greeting of a link tells; or that the greeting is for an unexpected guest."""
+    """Keep the user and the era from the first greeting of a link; an unexpected guest is a failure."""
     if context.state in LIVE:  # a second greeting would make the connection forget all acknowledgements
         return
     if input_.unexpected_guest:

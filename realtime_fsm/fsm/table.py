@@ -16,7 +16,7 @@ stable: a new rule takes a new number, and no rule takes the number of a deleted
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from realtime_fsm.fsm.names import Effect as Do
 from realtime_fsm.fsm.names import Guard as If
@@ -83,6 +83,9 @@ LIVE = frozenset({C, S, U, P})
 _SHORT = {D: "dis", R: "rec", C: "con", S: "sub", U: "uns", P: "pin", E: "err", X: "end"}
 
 
+_Rules: TypeAlias = tuple[Row[State, Trigger], ...]
+
+
 def _rule(
     number: int,
     sources: Iterable[State],
@@ -92,13 +95,11 @@ def _rule(
     *,
     when: tuple[If, ...] = (),
     do: tuple[Do, ...] = (),
-) -> tuple[Row[State, Trigger], ...]:
+) -> _Rules:
     return tuple(Row(f"{_SHORT[source]}{number}", source, trigger, dest, when, do, why) for source in sources)
 
 
-def _link_loss_rules(
-    number: int, sources: tuple[State, ...], trigger: Trigger, when: tuple[If, ...], what: str
-) -> tuple[Row[State, Trigger], ...]:
+def _link_loss_rules(number: int, sources: tuple[State, ...], trigger: Trigger, when: tuple[If, ...], what: str) -> _Rules:
     """Build the three rules for a link that is gone, numbered from `number`."""
     return (
         *_rule(number, sources, trigger, D, f"{what}, and auto_reconnect is off: waiting calls and iterators raise `LinkLost`.",
@@ -110,9 +111,7 @@ def _link_loss_rules(
     )  # fmt: skip
 
 
-def _ping_over_rules(
-    number: int, trigger: Trigger, when: tuple[If, ...], do: tuple[Do, ...], what: str
-) -> tuple[Row[State, Trigger], ...]:
+def _ping_over_rules(number: int, trigger: Trigger, when: tuple[If, ...], do: tuple[Do, ...], what: str) -> _Rules:
     """Build the three rules that leave `ping`, to the state of the subscriptions; numbered from `number`."""
     return (
         *_rule(number, (P,), trigger, S, f"{what}; everything desired is acknowledged.",
@@ -123,9 +122,7 @@ def _ping_over_rules(
     )  # fmt: skip
 
 
-def _resume_rules(
-    number: int, sources: tuple[State, ...], trigger: Trigger, when: tuple[If, ...], what: str
-) -> tuple[Row[State, Trigger], ...]:
+def _resume_rules(number: int, sources: tuple[State, ...], trigger: Trigger, when: tuple[If, ...], what: str) -> _Rules:
     """Build the rules that return to the old link when a handover fails for good, numbered from `number`.
 
     A live state has no rule for an old link without subscriptions: a new link that is up has taken the place of such a link.
@@ -147,7 +144,7 @@ def _resume_rules(
     )  # fmt: skip
 
 
-def _trial_over_rule(number: int, trigger: Trigger, what: str) -> tuple[Row[State, Trigger], ...]:
+def _trial_over_rule(number: int, trigger: Trigger, what: str) -> _Rules:
     return _rule(number, (R,), trigger, None,
                  f"{what}, so the new identity fails: the connection dials with the old one at once.",
                  when=(If.TRIAL_FAILED,), do=(Do.ABORT_LINK, Do.RESTORE_IDENTITY, Do.RESET_ATTEMPTS, Do.DIAL))  # fmt: skip
