@@ -24,7 +24,7 @@ class FieldChange(msgspec.Struct, frozen=True):
     after: Any = msgspec.field(name="to")
 
 
-class Change(msgspec.Struct, frozen=True):
+class TableChange(msgspec.Struct, frozen=True):
     """One thing that was added, removed or changed."""
 
     what: str  # ``"rule"``, ``"state"``, ``"trigger"``, ``"guard"``, ``"effect"``, ``"note"``, ``"ignored cell"`` or ``"table"``
@@ -39,7 +39,7 @@ class Difference(msgspec.Struct, frozen=True):
     before: str = msgspec.field(name="from")  # the fingerprint of the old table
     after: str = msgspec.field(name="to")  # the fingerprint of the new table
     same_behaviour: bool  # whether the fingerprints are equal, so that only words differ
-    changes: tuple[Change, ...]  # those of the rules come first
+    changes: tuple[TableChange, ...]  # those of the rules come first
 
 
 def compare(old: ExportedTable, new: ExportedTable) -> Difference:
@@ -81,7 +81,7 @@ def _named(things: Iterable[Any]) -> dict[str, dict[str, Any]]:
     return {each.name: {"means": each.means} | ({"notes": each.notes} if each.notes else {}) for each in things}
 
 
-def _changes(what: str, old: dict[str, dict[str, Any]], new: dict[str, dict[str, Any]]) -> Iterator[Change]:
+def _changes(what: str, old: dict[str, dict[str, Any]], new: dict[str, dict[str, Any]]) -> Iterator[TableChange]:
     for name in dict.fromkeys((*new, *old)):
         before, after = old.get(name, {}), new.get(name, {})
         change = "changed" if before and after else "added" if after else "removed"
@@ -91,7 +91,7 @@ def _changes(what: str, old: dict[str, dict[str, Any]], new: dict[str, dict[str,
             if before.get(field) != after.get(field)
         )
         if fields:
-            yield Change(what, name, change, fields)
+            yield TableChange(what, name, change, fields)
 
 
 def as_lines(difference: Difference) -> Iterator[str]:

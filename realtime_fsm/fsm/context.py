@@ -105,8 +105,8 @@ class ConnectionContext:
         self.closing_generation: int | None = None  # the link that `disposing` waits for
         self.deaf: bool = False  # whether the event of a canary is missing, and none has come back since
         # the dials
-        self.attempt: int = 0  # dials in a row, without those that were forgiven
-        self.refusals: int = 0  # (1008), in a row
+        self.attempt: int = 0  # dials in a row since the connection last forgave failures
+        self.refusals: int = 0  # refusals (1008) in a row
         self.been_up: bool = False  # whether a link has been up since the user last asked for one
         self.ever_up: bool = False  # whether any link has
         self.attempt_at: float | None = None  # when the next dial is due

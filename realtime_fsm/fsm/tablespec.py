@@ -27,7 +27,8 @@ class Row(Generic[S, T]):
     """One transition rule.
 
     In the state `source`, on `trigger`, if all `guards` hold: run the `effects` in their order, then go to the state `dest`. A
-    rule without a `dest` keeps the state. `why` tells the reason in a sentence or two.
+    rule without a `dest` keeps the state. `why` tells the reason in one sentence, which the reference, `explain()` and the
+    log print.
     """
 
     id: str

@@ -10,7 +10,7 @@ import pytest
 
 from realtime_fsm import TABLE, BadOption, State, diagram
 from realtime_fsm.cli.main import main
-from realtime_fsm.diagram.difference import Change, as_lines, compare
+from realtime_fsm.diagram.difference import TableChange, as_lines, compare
 from realtime_fsm.diagram.exported import decode_table, read_table
 from support.some import some
 
@@ -21,13 +21,13 @@ def exported(**changes: Any) -> str:
     return json.dumps(PRESENT | changes)
 
 
-def changed(**changes: Any) -> list[Change]:
+def changed(**changes: Any) -> list[TableChange]:
     """The changes from an older table to the present one."""
     old = decode_table(exported(**changes), "--diff")
     return list(compare(old, decode_table(exported(), "--diff")).changes)
 
 
-def facts(change: Change) -> tuple[str, str, str, list[tuple[str, Any, Any]]]:
+def facts(change: TableChange) -> tuple[str, str, str, list[tuple[str, Any, Any]]]:
     return change.what, change.name, change.change, [(each.field, each.before, each.after) for each in change.fields]
 
 

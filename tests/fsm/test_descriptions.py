@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from realtime_fsm import TABLE, Realtime, State, Trigger
@@ -36,3 +38,10 @@ def test_a_trigger_is_explained_and_what_is_written_as_a_call_can_be_called(trig
 def test_the_words_for_guards_are_about_guards_that_the_table_asks() -> None:
     asked = {guard for row in TABLE.rows for guard in row.guards}
     assert {*GUARD_LABELS, *NEGATED_GUARD_LABELS} <= asked <= set(GUARDS)
+
+
+@pytest.mark.parametrize("why", sorted({row.why for row in TABLE.rows} | set(TABLE.ignored.values())))
+def test_the_reason_of_a_rule_is_one_short_sentence_that_needs_no_other(why: str) -> None:
+    assert re.fullmatch(r"[A-Z][^.]*(\.\d[^.]*)*\.", why), "a log record continues the sentence"
+    assert len(why.split()) <= 25
+    assert not re.match(r"(It|They|This is|There) ", why), "the reader sees no sentence before this one"
