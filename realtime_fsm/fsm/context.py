@@ -241,7 +241,7 @@ class ConnectionContext:
 
     @property
     def deadlines(self) -> dict[str, float]:
-        """The moments that the state waits for, by their names in `descriptions.DEADLINES`."""
+        """The moments that the state waits for, by name."""
         state, link = State(self.state), self.link
         moments: dict[str, float | None] = {}
         if state is State.RECONNECTING and link is not None:
@@ -261,7 +261,7 @@ class ConnectionContext:
                 "handover": self.handover_at,
                 "ping": self.ping_at,
                 "stability": self.stable_at,
-                "budget" if self.again_at is None else "repetition": self.budget_at,
+                "budget": self.budget_at,
             }
         return {name: moment for name, moment in moments.items() if moment is not None}
 
@@ -274,4 +274,5 @@ class ConnectionContext:
     def deadline_name(self) -> str:
         """The name of the deadline, a key of `descriptions.DEADLINES`; empty without a deadline."""
         deadlines = self.deadlines
-        return min(deadlines, key=deadlines.__getitem__, default="")
+        name = min(deadlines, key=deadlines.__getitem__, default="")
+        return "repetition" if name == "budget" and self.again_at is not None else name
