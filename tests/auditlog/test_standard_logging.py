@@ -51,11 +51,11 @@ async def test_the_changes_of_a_connection_are_sentences(caplog: pytest.LogCaptu
         await eventually(lambda: len(network.sockets) == 2 and realtime.state is State.SUBSCRIBED)
     assert told(caplog) == [
         ("INFO", "disconnected -> reconnecting: the program called subscribe()"),
-        ("INFO", "reconnecting -> connected: link 1 is up: everything desired is requested on it"),
+        ("INFO", "reconnecting -> connected: link 1 is up: the connection asks for everything desired"),
         ("INFO", "connected -> subscribed: everything desired is acknowledged on this link"),
         ("WARNING", "link 1 lost: the server, or a middle box, ended the stream (close code 1006); dial 2 in 1.5 s"),
         ("INFO", "an outage begins"),
-        ("INFO", "reconnecting -> connected: link 2 is up: everything desired is requested on it"),
+        ("INFO", "reconnecting -> connected: link 2 is up: the connection asks for everything desired"),
         ("WARNING", "subscription s1 may have missed events for 1.5 s, with 1 dial meanwhile"),
         ("INFO", "connected -> subscribed: everything desired is acknowledged on this link"),
         ("INFO", "the outage is over after 1.5 s and 1 dial"),
