@@ -90,9 +90,9 @@ def overview(
         paired = any(tail.overlaps(places[back.head]) and head.overlaps(places[back.tail]) for back in arrows)
         others = [box.rect for box in canvas.boxes if not box.rect.overlaps(tail) and not box.rect.overlaps(head)]
         way = route(tail, head, others, paired=paired)
-        x, y = way.label
-        around = [frame.right for frame in frames if frame.x < x < frame.right and frame.y < y < frame.bottom]
-        canvas.edges.append(make_edge(arrow, way, caption(arrow), min(around, default=WIDTH - _MARGIN) - x - 12))
+        label = Rect(*way.label, 0, 0)
+        around = [frame.right for frame in frames if frame.overlaps(label)]
+        canvas.edges.append(make_edge(arrow, way, caption(arrow), min(around, default=WIDTH - _MARGIN) - label.x - 12))
 
     _add_start(canvas, places[table.initial], table.initial)
     _add_titles(canvas, labels)
