@@ -3,7 +3,7 @@
 Invariant: a sentence comes from the fields of its record alone, so it holds no text of the server, no channel's name, no payload
 and no secret.
 
-Design: the words of a step are those of its transition rule, filled in once. A record then costs one `str.format`.
+Design: the words of a step come from its transition rule, once for each rule. A record then takes one `str.format`.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def _fails(row: Row[State, Trigger]) -> bool:
 
 
 def _level(row: Row[State, Trigger]) -> str:
-    """Choose the level of a step in which nothing fails: a heartbeat changes the state, and is no news."""
+    """Choose the level of a step in which nothing fails. A heartbeat is for debugging, although it changes the state."""
     if row.dest is State.ERROR:
         return "error"
     beats = State.PING in (row.source, row.dest) and row.dest in LIVE
@@ -125,8 +125,8 @@ _TEMPLATES: dict[tuple[type[Record], str], str] = {
     (records.PresenceRecord, "rejected"): "the server rejects the presence{1}",
     (records.PresenceRecord, "withdrawn"): "the program no longer wants the presence",
     (records.PingRecord, ""): "the server answered a ping after {0.round_trip:.3f} s",
-    (records.OutageRecord, "opened"): "an outage begins ({2})",
-    (records.OutageRecord, "closed"): "the outage is over after {0.seconds:.1f} s and {3} ({2})",
+    (records.OutageRecord, "opened"): "{2} outage begins",
+    (records.OutageRecord, "closed"): "the outage is over after {0.seconds:.1f} s and {3}",
     (records.FaultRecord, "opened"): "the server is at fault: it answers, and cannot do its work",
     (records.FaultRecord, "closed"): "the fault of the server is over after {0.seconds:.1f} s",
     (records.DroppedRecord, ""): f"subscription {_ID} dropped {{0.count}} of its events, because the consumer was too slow",
@@ -142,16 +142,16 @@ _TEMPLATES: dict[tuple[type[Record], str], str] = {
     (records.RelayedRecord, ""): "the broker stored messages of the relay: {0.stored}, the newest {0.lag:.1f} s after its event",
     (records.CloseRecord, ""): "the connection is disposed of, and its socket is closed",
 }
-"""The words by the type of a record and its change: 0 is the record, 1 its codes, 2 the cause, and 3 its dials."""
+"""The words by the type of a record and its change: 0 is the record, 1 its codes, 2 the kind of an outage, and 3 its dials."""
 
 
 def sentence(record: Record) -> str:
     """Write a record as a sentence, without a full stop: ``link 3 lost: the server sent an error (code 0); dial 1 in 1.8 s``."""
     if isinstance(record, records.TransitionRecord):
         return _step(record)
-    cause, dials = getattr(record, "cause", None), getattr(record, "dials", 0)
+    outage, dials = "a planned" if getattr(record, "planned", False) else "an", getattr(record, "dials", 0)
     return _TEMPLATES[type(record), getattr(record, "change", "")].format(
-        record, _codes(record), meaning(cause or "link_failure"), f"{dials} dial{'s' * (dials != 1)}"
+        record, _codes(record), outage, f"{dials} dial{'s' * (dials != 1)}"
     )
 
 

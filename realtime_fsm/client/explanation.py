@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from realtime_fsm.client.health import NAMED, Health, delivering, faulty_since, health_of, is_deaf
+from realtime_fsm.client.health import Health, current_failure, delivering, faulty_since, health_of, is_deaf, named
 from realtime_fsm.client.subscription import SubscriptionInfo
 from realtime_fsm.errors import RealtimeError  # noqa: TC001  (for tools that read annotations, as are those below)
 from realtime_fsm.fsm.change import Failure  # noqa: TC001
@@ -33,7 +33,7 @@ _SHORT = timedelta(minutes=2)
 
 @dataclass(frozen=True, slots=True)
 class ExplainedSubscription:
-    """The part of a subscription in an explanation.
+    """One subscription in an `Explanation`.
 
     Attributes:
         id: its id.
@@ -78,7 +78,7 @@ class Explanation:
         why: the sentence of that rule; empty without one.
         link: the number of the current link, a dial included; None without a link.
         draining: the number of the link that still delivers during a handover; None without one.
-        attempt: how many dials in a row were made, without those that were forgiven.
+        attempt: how many dials in a row were made, without those that a stable link has forgiven.
         attempts: how many dials in a row may fail now; None for no limit.
         awaited: the name of the next deadline, such as ``"dial"``, ``"greeting"``, ``"reply"``, ``"pong"`` or ``"ping"``; empty
             without a deadline.
@@ -87,10 +87,10 @@ class Explanation:
         greeted: whether a server has told who the user is.
         user: the id of the user whom the server named; None for a guest, and before that.
         subscriptions: the subscriptions that are desired.
-        notes: sentences on the unusual, such as a pause or a server fault.
+        notes: a sentence on each unusual fact, such as a pause or a server fault.
         error: the reason why no attempt follows, in state ``error``.
         last_failure: the newest failed attempt or lost link.
-        remedy: the remedy for the last failure, and for the error; empty without them.
+        remedy: the remedy for the last failure, while it explains the state, and for the error; empty without them.
         advice: the next step for a user in this state.
         health: the health at that moment.
     """
@@ -169,9 +169,9 @@ def explanation_of(driver: Driver, state: State, connection_id: str) -> Explanat
     failure, due, error, account = driver.failures.last, context.deadline, context.error, driver.identity.user
     user = None if account is None else account.get("$id")
     entered, entered_by, served = context.state_entered_at, driver.entered_by, delivering(driver, state)
-    last = None if failure is None else failure.error
-    is_told = error is None or getattr(error, "cause", None) is last  # else the error alone tells more
-    causes = last if is_told else None, error
+    cause = current_failure(driver, state)
+    if error is not None and getattr(error, "cause", None) is not cause:
+        cause = None  # the error alone tells more
     deliveries = [one for one in (*driver.registry.deliveries.values(),) if one.spec.id in context.subscriptions.desired]
     return Explanation(
         connection_id=connection_id,
@@ -195,7 +195,7 @@ def explanation_of(driver: Driver, state: State, connection_id: str) -> Explanat
         notes=(*_notes(driver, now), *_silence(driver, [one for one in deliveries if one.spec.id in served])),
         error=error,
         last_failure=failure,
-        remedy=" ".join(dict.fromkeys(remedy_of(one) for one in causes if one is not None)),
+        remedy=" ".join(remedy_of(one) for one in (cause, error) if one is not None),
         advice=STATES[state].advice,
         health=health_of(driver, state),
     )
@@ -231,7 +231,7 @@ def _notes(driver: Driver, now: float) -> Iterator[str]:
 def _silence(driver: Driver, served: list[SubscriptionDelivery]) -> Iterator[str]:
     """Tell why subscriptions that are served may give nothing."""
     if waiting := [one.spec.id for one in served if len(one.buffer)]:
-        yield f"Events wait for the consumer of {_named(waiting)}: iterate over it, or consume faster."
+        yield f"Events wait for the consumer of {named(waiting)}: iterate over it, or consume faster."
     for channel in dict.fromkeys(channel for one in served for channel in one.spec.channels):
         if doubt := doubt_about(channel):
             yield f"{doubt[0].upper()}{doubt[1:]}."
@@ -241,13 +241,9 @@ def _silence(driver: Driver, served: list[SubscriptionDelivery]) -> Iterator[str
             yield f"A server of era {driver.context.era} publishes nothing on channel {channel!r}."
     if silent := [one.spec.id for one in served if not one.received]:
         yield (
-            f"No event has come for {_named(silent)}. Check the channels, the queries, and who may read the rows;"
+            f"No event has come for {named(silent)}. Check the channels, the queries, and who may read the rows;"
             " `realtime-fsm doctor` helps."
         )
-
-
-def _named(ids: list[str]) -> str:
-    return f"{', '.join(ids[:NAMED])}{', ...' if len(ids) > NAMED else ''}"
 
 
 def _sentence(failure: Exception) -> str:

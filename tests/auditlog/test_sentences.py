@@ -12,7 +12,7 @@ import structlog
 from auditlog.test_writer import AT, HIDDEN, Sink, audit, transition, write_each
 from realtime_fsm.audit.decoding import KINDS as FAILURES
 from realtime_fsm.audit.decoding import decode_fast
-from realtime_fsm.auditlog.records import RETIRED, TransitionRecord
+from realtime_fsm.auditlog.records import TransitionRecord
 from realtime_fsm.auditlog.schema import KINDS
 from realtime_fsm.auditlog.sentences import _TEMPLATES, CAUSES, meaning, sentence
 from realtime_fsm.auditlog.writer import AuditWriter
@@ -91,17 +91,11 @@ OTHERS: list[tuple[str, Any]] = [
     ("the server rejects the presence (code 401)", lambda log: log.presence("rejected", 401)),
     ("the program no longer wants the presence", lambda log: log.presence("withdrawn")),
     ("the server answered a ping after 0.012 s", lambda log: log.ping(0.0123)),
+    ("an outage begins", lambda log: log.outage("opened", "stream_ended", planned=False)),
+    ("a planned outage begins", lambda log: log.outage("opened", "disconnect", planned=True)),
     (
-        "an outage begins (the server, or a middle box, ended the stream)",
-        lambda log: log.outage("opened", "stream_ended", planned=False),
-    ),
-    (
-        "the outage is over after 2.5 s and 1 dial (the program called disconnect())",
+        "the outage is over after 2.5 s and 1 dial",
         lambda log: log.outage("closed", "disconnect", planned=True, seconds=2.5, dials=1),
-    ),
-    (
-        "an outage begins (the old link ended before the new one served everything)",
-        lambda log: log.outage("opened", RETIRED, planned=False),
     ),
     (
         "the server is at fault: it answers, and cannot do its work",

@@ -127,6 +127,27 @@ async def test_an_outage() -> None:
         ]
 
 
+async def test_a_remedy_is_shown_while_the_failure_explains_the_state() -> None:
+    network = Network()
+    async with network.realtime() as realtime:
+        await realtime.subscribe("rows")
+        network.otherwise = DialFailed("Connection refused")
+        network.socket.cut()
+        await asyncio.sleep(5)
+        assert line(realtime, "Remedy")
+        network.otherwise = GREET
+        await realtime.wait_subscribed()
+        assert (line(realtime, "Remedy"), realtime.explain().remedy) == ("", "")
+        assert line(realtime, "Last failure") == "Last failure: at T, server:80: the dial failed: Connection refused."
+        await realtime.disconnect()
+        assert realtime.explain().remedy == ""
+        network.otherwise = HANG
+        task = asyncio.ensure_future(realtime.connect())
+        await asyncio.sleep(1)
+        assert (realtime.state, realtime.explain().remedy) == (State.RECONNECTING, "")
+        task.cancel()
+
+
 async def test_the_end_of_all_attempts() -> None:
     network = Network()
     network.otherwise = DialFailed("Connection refused")

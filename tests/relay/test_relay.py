@@ -320,3 +320,9 @@ async def test_a_window_that_cannot_be_used_is_refused(window: Any) -> None:
     async with Realtime("http://127.0.0.1/v1", "demo") as realtime:
         with pytest.raises(BadOption, match="is not a whole number above 0"):
             Relay(realtime, TABLE, sink=MemorySink(), window=window)
+
+
+async def test_a_channel_that_cannot_be_used_is_refused_by_the_run() -> None:
+    async with Realtime("http://127.0.0.1/v1", "demo") as realtime:
+        with pytest.raises(BadOption, match="channels: int is not a non-empty string"):
+            await Relay(realtime, ["rows", 7], sink=MemorySink()).run()  # type: ignore[list-item]
