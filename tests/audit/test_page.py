@@ -178,9 +178,9 @@ def drawn_cells(row: Element) -> list[tuple[str, int]]:
     """Return the state of each column of the map, and the total height of its strips."""
     width = Axis.over(0.0, 120.0).width // page_heat.COLUMNS
     cells: dict[int, tuple[str, int]] = {}
-    for path in row.all("path"):
+    for path in some(row.all("path")):
         state = path.attributes["data-s"]
-        for strip in re.findall(r"M(\d+) \d+h(\d+)v(\d+)h-(\d+)z", path.attributes["d"]):
+        for strip in some(re.findall(r"M(\d+) \d+h(\d+)v(\d+)h-(\d+)z", path.attributes["d"])):
             x, wide, height, back = map(int, strip)
             assert wide == back == width
             assert cells.get(x // width, (state, 0))[0] == state
