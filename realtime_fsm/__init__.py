@@ -10,6 +10,7 @@
 Design: each name is loaded when it is used, because pytest imports this package in every run, for the plugin of the test kit.
 """
 
+# ruff: noqa: F405  (the errors among the names come by a star import)
 from __future__ import annotations
 
 import sys
@@ -24,39 +25,7 @@ if TYPE_CHECKING:
     from realtime_fsm.client.realtime import Realtime
     from realtime_fsm.client.subscription import MissingChannelWarning, Subscription
     from realtime_fsm.diagram import Diagram, DrawingFailed, diagram
-    from realtime_fsm.errors import (
-        AuthenticationRejected,
-        BadOption,
-        BadTable,
-        CertificateRefused,
-        ConcurrentIteration,
-        ConsumerTooSlow,
-        DialFailed,
-        Disconnected,
-        Disposed,
-        Forked,
-        FrameTooLarge,
-        GreetedAsGuest,
-        IdentityUnavailable,
-        LinkFailure,
-        LinkLost,
-        LinkPaused,
-        MalformedEvent,
-        Misuse,
-        NameNotResolved,
-        Overdue,
-        PresenceRejected,
-        RealtimeError,
-        RefusedByServer,
-        RetriesExhausted,
-        ServerError,
-        StreamEnded,
-        SubscriptionEnded,
-        SubscriptionRejected,
-        UnsupportedByServer,
-        UpgradeRefused,
-        WrongLoop,
-    )
+    from realtime_fsm.errors import *  # noqa: F403  (the names of `__all__` that no other line imports)
     from realtime_fsm.events import Event, PayloadMisfit
     from realtime_fsm.fsm.canary_policy import Canary
     from realtime_fsm.fsm.change import Change, Failure, Gap
@@ -142,12 +111,6 @@ _NAMES = {
     "client.realtime": "Realtime",
     "client.subscription": "MissingChannelWarning Subscription",
     "diagram": "Diagram DrawingFailed diagram",
-    "errors": (
-        "AuthenticationRejected BadOption BadTable CertificateRefused ConcurrentIteration ConsumerTooSlow DialFailed "
-        "Disconnected Disposed Forked FrameTooLarge GreetedAsGuest IdentityUnavailable LinkFailure LinkLost LinkPaused "
-        "MalformedEvent Misuse NameNotResolved Overdue PresenceRejected RealtimeError RefusedByServer RetriesExhausted "
-        "ServerError StreamEnded SubscriptionEnded SubscriptionRejected UnsupportedByServer UpgradeRefused WrongLoop"
-    ),
     "events": "Event PayloadMisfit",
     "identity": "TokenUnavailable",
     "fsm.canary_policy": "Canary",
@@ -161,7 +124,7 @@ _NAMES = {
     "protocol.options": "Timeouts",
     "runtime.transport": "InsecureWarning",
 }
-_MODULES = {name: module for module, names in _NAMES.items() for name in names.split()}
+_MODULES = dict.fromkeys(__all__, "errors") | {name: module for module, names in _NAMES.items() for name in names.split()}
 
 
 class _Package(ModuleType):

@@ -8,8 +8,8 @@
     orders = await realtime.subscribe("databases.main.tables.orders.rows", catch_up=rows(TablesDB(client), "main", "orders"))
 
 After an outage the callable lists the rows that changed since `Gap.start`, oldest first. `Gap.start` is the time of the last
-event, or else the begin of the outage. No list holds deleted rows: **deletions cannot be recovered**. The SDK's calls block, so
-they run in a thread.
+event; without an event, the begin of the outage. A deleted row is in no list: **deletions cannot be recovered**. The SDK's calls
+block, so they run in a thread.
 """
 
 from __future__ import annotations
@@ -49,14 +49,14 @@ def rows(service: TablesDB, database_id: str, table_id: str, *, queries: Iterabl
 
     Args:
         service: the SDK's service, with an identity that may list the rows.
-        database_id: the database.
-        table_id: the table.
-        queries: further conditions, as for the subscription.
+        database_id: the id of the database.
+        table_id: the id of the table.
+        queries: further conditions: the strings that the subscription has as ``queries=``.
         page: the number of rows in a request.
 
     Returns:
-        A callable for the ``catch_up=`` of `Realtime.subscribe`. It raises the SDK's exceptions; each counts as a failure of the
-        subscription, and live events go on.
+        A callable for the ``catch_up=`` of `Realtime.subscribe`. It raises the exceptions of the SDK. Each counts as a failure of
+        the subscription, and live events go on.
 
     Raises:
         BadOption: for a service without that call, an id that is not a string, queries that are not a list of strings, or a page

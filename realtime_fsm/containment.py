@@ -10,7 +10,7 @@ def contain(failure: BaseException) -> None:
     """Contain an exception of user code, except for a `KeyboardInterrupt` in the main thread.
 
     The event loop raises the interrupt after its current step; without a running loop, this function raises it at once. Python
-    interrupts the main thread only, so in another thread the user code itself has raised it.
+    interrupts the main thread only, so in another thread the user code itself has raised the exception.
     """
     if isinstance(failure, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
         try:

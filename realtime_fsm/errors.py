@@ -38,7 +38,7 @@
     └── DrawingFailed                 Graphviz is missing or failed (in `realtime_fsm.diagram`)
 
 An error carries its facts as attributes, and never a session, a JWT, a cookie or a payload. `code` and `message` come from an
-error frame. `message` is the server's own text, which the audit log leaves out.
+error frame: a number (or the string that the server sent instead), and the server's own text, which the audit log leaves out.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class SubscriptionEnded(Misuse):
 
 
 class ConcurrentIteration(Misuse):
-    """Two consumers wait on one stream at the same time; each event would reach only one of them."""
+    """Two consumers wait on one stream at the same time, and each event would reach only one of them."""
 
     def __init__(self, what: str) -> None:
         super().__init__(f"another task already waits on {what}; give each consumer its own stream")
@@ -188,7 +188,8 @@ class IdentityUnavailable(LinkFailure):
     """The callable for the session or JWT raised, so the client did not dial. Transient: the next attempt calls it again.
 
     Attributes:
-        reason: the type of the exception, whose text may hold a secret. A callable may raise this class itself, with a safe text.
+        reason: the type of the exception. Its text may hold a secret, so the error leaves the text out. A callable may raise
+            this class itself, with a safe ``text``.
     """
 
     kind = "identity_unavailable"
@@ -199,7 +200,7 @@ class IdentityUnavailable(LinkFailure):
 
 
 class GreetedAsGuest(LinkFailure):
-    """The server greeted a guest instead of the expected user: it does not know the session or JWT. Fatal."""
+    """The server greeted a guest, because it does not know the session or JWT. Fatal."""
 
     kind = "greeted_as_guest"
 
@@ -223,7 +224,7 @@ class Overdue(LinkFailure):
 
 
 class StreamEnded(LinkFailure):
-    """The stream ended without an error frame directly before the end. ``close_code`` is 1006 if no close frame arrived."""
+    """The stream ended, and no error frame came directly before. ``close_code`` is 1006 if no close frame arrived."""
 
     kind = "stream_ended"
 
@@ -246,7 +247,7 @@ class ServerError(LinkFailure):
     """The server sent an ``error`` frame.
 
     Attributes:
-        code: the frame's code; a string when the server sent something other than a number.
+        code: the frame's code.
         message: the server's own text; servers in production mask it.
     """
 
@@ -302,7 +303,7 @@ class LinkLost(RealtimeError):
 
 
 class LinkPaused(RealtimeError):
-    """No answer can come: a full consumer with ``overflow="pause"`` has kept the client from reading for ``seconds``."""
+    """A call got no answer: for ``seconds``, a full consumer with ``overflow="pause"`` has kept the client from reading."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(
@@ -313,7 +314,7 @@ class LinkPaused(RealtimeError):
 
 
 class Disconnected(RealtimeError):
-    """Another call to ``disconnect()`` ended this waiting call."""
+    """The program called ``disconnect()`` while another call was waiting; the waiting call raises this error."""
 
     def __init__(self) -> None:
         super().__init__("disconnect() was called while this call was waiting")
@@ -334,7 +335,7 @@ class SubscriptionRejected(RealtimeError):
     Attributes:
         channels: the channels of the subscription.
         queries: the queries of the subscription.
-        guest: whether the client was a guest. A project of Appwrite 2.x can deny guests; the code of that refusal is unknown.
+        guest: whether the client was a guest. A project of Appwrite 2.x can deny guests, with a code that no source names.
     """
 
     def __init__(
@@ -351,7 +352,7 @@ class SubscriptionRejected(RealtimeError):
 
 
 class PresenceRejected(RealtimeError):
-    """The server refused a presence. Later links send the presence again that the server accepted before."""
+    """The server refused a presence. Later links send the presence that the server accepted last."""
 
     def __init__(self, code: int | str, message: str) -> None:
         remedy = "; a guest has no presence: give session or jwt" if code == 401 else ""

@@ -70,8 +70,8 @@ class Event(msgspec.Struct, Generic[T_co], eq=False, gc=False):
     All subscriptions of a connection that match an event share one object: treat its values as read-only. A subscription with
     ``payload=`` gives events whose payload has that type: `Event[Order]`.
 
-    An event keeps the bytes of its frame in memory; its decoded values (the payload, the names, an id) do not. To keep many
-    events for long, keep these values instead.
+    An event keeps the bytes of its frame in memory; its decoded values (the payload, the names, an id) do not. A program that
+    keeps many events for long keeps these values instead.
 
     Raises:
         MalformedEvent: from a property or method, for a part of the event that breaks the protocol.
@@ -96,13 +96,13 @@ class Event(msgspec.Struct, Generic[T_co], eq=False, gc=False):
         channels: Iterable[str] = (),
         timestamp: datetime | None = None,
     ) -> Event:
-        """Make an event that did not come over the wire, for `catch_up` callables.
+        """Make an event that did not come over the wire, for ``catch_up=`` callables.
 
         Args:
             payload: the row, document, file, ...
-            events: the known names of the event.
+            events: the names of the event, as far as you know them.
             channels: the channels of the event.
-            timestamp: the time of the event; by default ``$updatedAt`` of the payload, or else now.
+            timestamp: the time of the event, aware; None takes ``$updatedAt`` of the payload, or else now.
         """
         when = timestamp.isoformat() if timestamp else payload.get("$updatedAt", datetime.now(UTC).isoformat())
         encoded = _encode(payload)
@@ -139,7 +139,7 @@ class Event(msgspec.Struct, Generic[T_co], eq=False, gc=False):
     def action(self) -> Action | None:
         """The action: ``"create"``, ``"update"``, ``"upsert"`` or ``"delete"``; None if the names of the event have no action.
 
-        The attribute after an action does not count: ``users.alice.update.name`` is an ``"update"``. The action can be wrong
+        A name may have an attribute after the action: ``users.alice.update.name`` is an ``"update"``. The action can be wrong
         if an id contains a period and the server sends no name with asterisks.
         """
         for form in (_GENERAL, _ANY):
@@ -152,7 +152,7 @@ class Event(msgspec.Struct, Generic[T_co], eq=False, gc=False):
     def matches(self, pattern: str) -> bool:
         """Tell whether a name of the event matches a pattern, such as ``"databases.*.tables.*.rows.*.update"``.
 
-        The server sends a name for every form: with each id or ``*``, with and without the action, and for each container
+        The server sends a name in each form: with each id or ``*``, with and without the action, and for each container
         (PROTOCOL: "Messages"). So the update of a row also matches ``"databases.main.tables.*.rows.*"`` and ``"databases.*"``.
         Older servers send fewer names.
 
@@ -195,10 +195,9 @@ class Event(msgspec.Struct, Generic[T_co], eq=False, gc=False):
     def payload(self) -> T_co:
         """The row, document, file, ... as the server sent it: a dict, or a value of the subscription's ``payload=`` type.
 
-        A list for the events of ``console.tail.{project}`` (PROTOCOL: "Messages", rule 12).
-
-        A deletion carries the whole deleted row. Integers are exact, however large. PHP writes an empty object as ``[]`` and
-        ``1.0`` as ``1`` (PROTOCOL: "Messages"), so an empty list becomes ``{}``.
+        The events of ``console.tail.{project}`` have a list (PROTOCOL: "Messages", rule 12). A deletion has the whole deleted
+        row. Integers are exact, however large. PHP writes an empty object as ``[]`` and ``1.0`` as ``1`` (PROTOCOL:
+        "Messages"), so an empty list becomes ``{}``.
         """
         if self._decoded_payload is msgspec.UNSET:
             self._decoded_payload = _decode_payload(self._payload)
@@ -221,8 +220,8 @@ class Event(msgspec.Struct, Generic[T_co], eq=False, gc=False):
             wanted: a msgspec Struct, a dataclass, a TypedDict, ``dict``, or a pydantic model; ``list[...]`` for the events of
                 ``console.tail.{project}``. For several types, such as tagged Structs, a tuple ``(Apple, Pear)``: type checkers
                 infer the union of up to four types. From a union ``Apple | Pear`` they infer ``Any``.
-            decimals: whether numbers with a fraction become `Decimal` where the type leaves that open: in ``dict`` and ``Any``.
-                A pydantic type always decides itself.
+            decimals: whether numbers with a fraction become `Decimal` in ``dict`` and ``Any``, which leave that open. A
+                pydantic type always decides itself.
 
         Raises:
             BadOption: for a type that cannot hold a payload.

@@ -1,9 +1,9 @@
-"""The instrumentation point: telemetry, the inspector and the test kit see all connections of the process from here.
+"""The hooks by which telemetry, the inspector and the test kit see all connections of the process.
 
-Invariant: a hook changes nothing. The connection contains what a hook of `records` raises.
+Invariant: a hook changes nothing. The connection contains the exceptions of the hooks in `records`.
 
 Design: a hook is an item of a list. Without hooks an event costs nothing, and a record or a handler's call costs one look at
-an empty list. The connections keep plain counts, which a hook reads when it wants.
+an empty list. The connections keep plain counts for hooks to read.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ records: list[Callable[[str, Any], object]] = []
 """Called with the level and each record, in the thread and the context of the connection."""
 
 handlers: list[Callable[[str, Callable[..., object]], Callable[..., object]]] = []
-"""Called with the name of a user's handler and the handler, before each call of it; the answer is called instead."""
+"""Called with the name of a user's handler and the handler, before each call; the connection calls the result instead."""
 
 carriers: list[Callable[[], Callable[[], object]]] = []
-"""Called where a plain callable is about to run in a thread; the answer is called in the context of that thread."""
+"""Called before a plain callable of a user runs in a thread; the portal calls the result in the context of that thread."""
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows

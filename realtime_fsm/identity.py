@@ -43,7 +43,7 @@ _ABANDON_AFTER = 60.0
 _NO_SESSION = "none"
 """This session id binds a token to the user alone; by default, it would end with the user's newest session."""
 _CLOCKS = (time.monotonic, time.time)
-"""A token is fresh only by both clocks: the first may stop while the computer sleeps, and a user may set the second back."""
+"""A token is fresh if both clocks agree: the first may stop while the computer sleeps, and a user may set the second back."""
 _REMEDIES: dict[Problem, str] = {
     "missing_scope": "the API key lacks the scope users.write; add the scope to the key",
     "wrong_key": "the server does not accept the API key; give a key of this project that has not expired",
@@ -79,10 +79,10 @@ def as_user(client: object, user_id: str, *, seconds: int = 900) -> Callable[[],
     """Make a callable for the ``jwt=`` of either `Realtime`: the callable gives a fresh token of a user before each dial.
 
     ``Realtime.from_client(client, as_user=user_id)`` does the same with the default duration. The callable keeps a token until 60
-    seconds before its end, for the time of a dial and for clocks that differ. It makes one request at a time, in a thread,
+    seconds before its end, which leaves time for a dial and for clocks that differ. It makes one request at a time, in a thread,
     because the SDK's calls block. Several connections and event loops may share the callable. A logout of the user does not end
-    the token. A token that expires on a live link ends nothing, because the server reads the identity only when a link connects.
-    ``Realtime(max_link_age=...)`` makes the server read it again.
+    the token. The server reads the identity only when a link connects, so a token that expires on a live link ends nothing.
+    ``Realtime(max_link_age=...)`` makes the server read the identity again.
 
     Args:
         client: an ``appwrite.client.Client`` with an API key that has the scope ``users.write``.

@@ -2,7 +2,7 @@
 
 Design: `sealed` guards the few functions that hold credentials, presences or URLs. An exception that leaves such a function keeps
 its lines, and loses the locals of every frame below. An exception of another library may quote a value, so it must not become a
-cause or context: the code raises outside of the handler, or `from None`, and then `seal` drops the hidden context.
+cause or context. The code raises outside of the handler, or `from None`; then `seal` drops the context that Python keeps.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ RANKS = {package: rank for rank, layer in enumerate(LAYERS) for package in layer
 OWNERS = {
     "transitions": {"fsm/machine.py"},
     "structlog": {"auditlog/writer.py"},
-    "nats": {"relay/jetstream.py"},
+    "nats": {"relay/broker_link.py"},
     # The client uses aiohttp in one file; so do the embedded server, a tool for tests, and the pages of operators.
     "aiohttp": {"runtime/transport.py", "testing/listener.py", "ops/web.py"},
     "opentelemetry": {"telemetry.py", "ops/telemetry.py", "ops/telemetry_counts.py", "ops/telemetry_spans.py"},

@@ -41,7 +41,7 @@ class AuditFile:
         """
         if self._closed:
             raise ValueError("the audit file is closed")
-        if self._file is not None and self._was_moved():
+        if self._file is not None and self._was_moved(self._file):
             self._file.close()
             self._file = None
         if self._file is None:
@@ -55,22 +55,18 @@ class AuditFile:
             self._file.close()
 
     def _open(self) -> BinaryIO:
-        file = self._path.open("ab", buffering=0)
-        held = os.fstat(file.fileno())
-        self._inode, self._device = held.st_ino, held.st_dev
         self._checked_at = time.monotonic()
-        return file
+        return self._path.open("ab", buffering=0)
 
-    def _was_moved(self) -> bool:
+    def _was_moved(self, file: BinaryIO) -> bool:
         now = time.monotonic()
         if now - self._checked_at < self._interval:
             return False
         self._checked_at = now
         try:
-            at_path = self._path.stat()
+            return not os.path.samestat(self._path.stat(), os.fstat(file.fileno()))
         except FileNotFoundError:
             return True
-        return at_path.st_ino != self._inode or at_path.st_dev != self._device
 
     # structlog calls the method of a record's level
     debug = write

@@ -41,14 +41,15 @@ _NAMES: dict[Layout, _Names] = {
 
 
 def wrapper(fields: Layout) -> Callable[[Any, str, Any], Any]:
-    """Make a structlog processor that lays the records of this library out for a log store, and leaves other events alone.
+    """Make a structlog processor that arranges the records of this library for a log store, and leaves other events alone.
 
-    Put it before processors that change timestamps or names. `realtime-fsm audit` and `realtime-fsm replay` read each layout.
+    Put the processor before those that change timestamps or names. The commands ``realtime-fsm audit`` and ``realtime-fsm
+    replay`` read each layout.
 
     Args:
         fields: ``"ecs"`` for the Elastic Common Schema, ``"datadog"``, or ``"nested"``, which keeps structlog's names of event,
             level and timestamp. In each, the key ``realtime_fsm`` holds the whole record, with its error code as a text. In
-            the first two, ``message`` holds its sentence.
+            the first two, ``message`` holds the sentence of the record.
 
     Raises:
         BadOption: for another layout.
@@ -75,7 +76,7 @@ def readable(_: object, __: str, event_dict: MutableMapping[str, Any]) -> Mappin
     """Show a record of this library as a sentence: a structlog processor for a console, which leaves other events alone.
 
     The sentence becomes the event, and ``connection`` holds the first 8 characters of the connection's id. The level, the
-    timestamp and the fields of the application stay. Put it behind any processor that needs the record.
+    timestamp and the fields of the application stay. Put the processor behind those that need the record.
     """
     event = event_dict.get("event")
     if not isinstance(event, str) or event not in _FIELDS or "sentence" not in event_dict:
@@ -85,7 +86,7 @@ def readable(_: object, __: str, event_dict: MutableMapping[str, Any]) -> Mappin
 
 
 def _as_text(code: int | str) -> str:
-    """Make a text of a code. Only numbers become digits: a text of digits becomes the word for any text."""
+    """Make a text of a code. A text of digits becomes ``text``, so that `restored` can tell it from a number."""
     return "text" if isinstance(code, str) and _NUMBER.fullmatch(code) else str(code)
 
 

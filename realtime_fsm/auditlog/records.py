@@ -1,6 +1,6 @@
 """The records of the audit log: their types are its schema.
 
-Invariant: a record names states, rows, numbers and kinds of failure. It never holds a text of the server, a channel's name, a
+Invariant: a record holds states, rules, numbers and kinds of failure. It never holds a text of the server, a channel's name, a
 payload or a secret.
 
 Design: `SCHEMA` grows when a field changes its meaning or goes. A new field has a default, so old logs stay valid; a default of

@@ -1,6 +1,6 @@
 """The kinds of records and their fields as plain values, read from the record types.
 
-Invariant: the SQL, the lnav format and the OpenTelemetry mapping take the fields from here, so none can drift from the types.
+Invariant: the SQL, the lnav format and the OpenTelemetry mapping take the fields from here, so all agree with the types.
 """
 
 from __future__ import annotations
@@ -8,14 +8,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from inspect import cleandoc
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from msgspec import inspect
 
 from realtime_fsm.auditlog.records import RECORDS, Record
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 Holds: TypeAlias = Literal["integer", "float", "string", "boolean", "json"]
 """The type of a field; a code, which is a number or a word, is a string."""
@@ -82,7 +79,7 @@ def _descriptions(record: type[Record]) -> dict[str, str]:
 
 
 def _field_info(field: inspect.Field, description: str) -> FieldInfo:
-    types = tuple(_alternatives(field.type))
+    types = field.type.types if isinstance(field.type, inspect.UnionType) else (field.type,)
     real = [each for each in types if not isinstance(each, inspect.NoneType)]
     return FieldInfo(
         name=field.name,
@@ -92,10 +89,6 @@ def _field_info(field: inspect.Field, description: str) -> FieldInfo:
         common=field.name in Record.__struct_fields__,
         allowed_values=tuple(str(value) for each in real if isinstance(each, inspect.LiteralType) for value in each.values),
     )
-
-
-def _alternatives(kind: inspect.Type) -> Iterator[inspect.Type]:
-    yield from kind.types if isinstance(kind, inspect.UnionType) else (kind,)
 
 
 KINDS: tuple[RecordKind, ...] = tuple(_kind(record) for record in RECORDS)

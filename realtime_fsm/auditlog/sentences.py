@@ -3,7 +3,7 @@
 Invariant: a sentence comes from the fields of its record alone, so it holds no text of the server, no channel's name, no payload
 and no secret.
 
-Design: the words of a step are those of its transition rule, filled in once. A record then costs one `str.format`.
+Design: the words of a step come from its transition rule, once for each rule. A record then takes one `str.format`.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ CODES = (("error_code", "code"), ("close_code", "close code"), ("status", "HTTP 
 """The fields of a record that hold a code, each with its name in a sentence."""
 
 _REASONS: dict[str, str] = {
-    trigger: f"the program called {told.phrase}" if told.side is TriggerSource.USER else f"nothing failed: {told.phrase}"
+    trigger: f"the program called {told.phrase}" if told.source is TriggerSource.USER else f"nothing failed: {told.phrase}"
     for trigger, told in TRIGGERS.items()
 }
 
@@ -62,7 +62,7 @@ def _fails(row: Row[State, Trigger]) -> bool:
 
 
 def _level(row: Row[State, Trigger]) -> str:
-    """Choose the level of a step in which nothing fails: a heartbeat changes the state, and is no news."""
+    """Choose the level of a step in which nothing fails. A heartbeat is for debugging, although it changes the state."""
     if row.dest is State.ERROR:
         return "error"
     beats = State.PING in (row.source, row.dest) and row.dest in LIVE
@@ -92,12 +92,10 @@ def _words(row: Row[State, Trigger]) -> str:
         head = "dial {0.attempt} failed" if row.source is State.RECONNECTING else "link {0.link} lost"
         return f"{head}: {{1}}; {_outcome(row)}"
     where = f"{row.source} -> {row.dest}" if row.dest is not None else f"{row.source}"
-    if TRIGGERS[row.trigger].side is TriggerSource.USER:
+    if TRIGGERS[row.trigger].source is TriggerSource.USER:
         return f"{where}: {_REASONS[row.trigger]}"
     why = row.why.removesuffix(".").replace("`", "")
     why = why[0].lower() + why[1:]
-    if why.startswith("it "):
-        why = f"{TRIGGERS[row.trigger].phrase}: {why}"
     if Effect.DIAL not in row.effects:  # the number of the record is that of the link, and of no newer one
         why = why.replace("the link ", "link {0.link} ", 1) if why.startswith("the link ") else why
     return f"{where}: {why}"
@@ -127,8 +125,8 @@ _TEMPLATES: dict[tuple[type[Record], str], str] = {
     (records.PresenceRecord, "rejected"): "the server rejects the presence{1}",
     (records.PresenceRecord, "withdrawn"): "the program no longer wants the presence",
     (records.PingRecord, ""): "the server answered a ping after {0.round_trip:.3f} s",
-    (records.OutageRecord, "opened"): "an outage begins ({2})",
-    (records.OutageRecord, "closed"): "the outage is over after {0.seconds:.1f} s and {3} ({2})",
+    (records.OutageRecord, "opened"): "{2} outage begins",
+    (records.OutageRecord, "closed"): "the outage is over after {0.seconds:.1f} s and {3}",
     (records.FaultRecord, "opened"): "the server is at fault: it answers, and cannot do its work",
     (records.FaultRecord, "closed"): "the fault of the server is over after {0.seconds:.1f} s",
     (records.DroppedRecord, ""): f"subscription {_ID} dropped {{0.count}} of its events, because the consumer was too slow",
@@ -144,16 +142,16 @@ _TEMPLATES: dict[tuple[type[Record], str], str] = {
     (records.RelayedRecord, ""): "the broker stored messages of the relay: {0.stored}, the newest {0.lag:.1f} s after its event",
     (records.CloseRecord, ""): "the connection is disposed of, and its socket is closed",
 }
-"""The words by the type of a record and its change: 0 is the record, 1 its codes, 2 the cause, and 3 its dials."""
+"""The words by the type of a record and its change: 0 is the record, 1 its codes, 2 the kind of an outage, and 3 its dials."""
 
 
 def sentence(record: Record) -> str:
     """Write a record as a sentence, without a full stop: ``link 3 lost: the server sent an error (code 0); dial 1 in 1.8 s``."""
     if isinstance(record, records.TransitionRecord):
         return _step(record)
-    cause, dials = getattr(record, "cause", None), getattr(record, "dials", 0)
+    outage, dials = "a planned" if getattr(record, "planned", False) else "an", getattr(record, "dials", 0)
     return _TEMPLATES[type(record), getattr(record, "change", "")].format(
-        record, _codes(record), meaning(cause or "link_failure"), f"{dials} dial{'s' * (dials != 1)}"
+        record, _codes(record), outage, f"{dials} dial{'s' * (dials != 1)}"
     )
 
 

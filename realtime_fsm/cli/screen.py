@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from realtime_fsm.audit.formats.text_utils import printable
-from realtime_fsm.cli.describe import describe_change, describe_failure
+from realtime_fsm.cli.describe import describe_change, describe_failure, on_failed_dial
 from realtime_fsm.fsm.descriptions import STATES, StateKind
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Screen:
         """Draw the present moment; the lists share the lines that a terminal has left."""
         state = self._realtime.state
         told = STATES[state]
-        head = Text.assemble((state, f"bold {_COLORS.get(told.group, 'default')}"), f"  {told.brief}")
+        head = Text.assemble((state, f"bold {_COLORS.get(told.kind, 'default')}"), f"  {told.brief}")
         table = Table("channel", "events", "dropped", expand=True)
         for channel, subscription in self._subscriptions.items():
             counts = ("waits", "") if subscription is None else (f"{self._counts[channel]:,}", f"{subscription.dropped:,}")
@@ -78,7 +78,7 @@ class Screen:
         Raises:
             RealtimeError: when the connection fails for good, or the server refuses a channel.
         """
-        self._realtime._driver.failures.on_failure = self._note_failure  # noqa: SLF001  (no state tells of each attempt)
+        on_failed_dial(self._realtime, self._note_failure)
         work = [asyncio.ensure_future(self._follow_changes()), *map(asyncio.ensure_future, map(self._count, self._subscriptions))]
         try:
             with Live(self, console=console, screen=True, auto_refresh=False) as live:

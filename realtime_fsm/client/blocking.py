@@ -1,6 +1,6 @@
 """The client for code without an event loop: the same names, with calls and iterators that block.
 
-Each `Realtime` here has a thread of its own, in which the asynchronous one lives. Any number of threads can use it.
+Each `Realtime` of this module has a thread, which runs an asynchronous `Realtime`. Any number of threads can use it.
 """
 
 from __future__ import annotations
@@ -130,10 +130,13 @@ class Subscription(SubscriptionInfo, Generic[T_co]):
         """
         return _iterate(BlockingStream(self._owner, self._portal, self._inner.batches(max), self._delivery.buffer))
 
-    if TYPE_CHECKING:  # as a checker shall see them
+    if TYPE_CHECKING:  # for type checkers and editors, which cannot look into `blocking`
 
-        def update(self, *, channels: Iterable[str] | None = None, queries: Iterable[str] | None = None) -> None: ...  # noqa: D102
-        def unsubscribe(self) -> None: ...  # noqa: D102
+        def update(self, *, channels: Iterable[str] | None = None, queries: Iterable[str] | None = None) -> None:
+            """Replace the channels or queries, and return when the server agrees; as `realtime_fsm.Subscription.update`."""
+
+        def unsubscribe(self) -> None:
+            """End the subscription, and return when the server has confirmed; as `realtime_fsm.Subscription.unsubscribe`."""
     else:
         update = blocking(subscription.Subscription.update)
         unsubscribe = blocking(subscription.Subscription.unsubscribe)
@@ -206,7 +209,7 @@ class Realtime(ConnectionInfo):
             raise BadOption("http", "an aiohttp session belongs to one event loop, and this Realtime runs its own; leave it out")
         self._portal = Portal("this Realtime")
         self._inner = client.Realtime(*args, **self._wrap_callables(options))
-        self._driver, self._connection_id = self._inner._driver, self._inner.connection_id  # noqa: SLF001  (the same connection)
+        super().__init__(self._inner._driver, self._inner.connection_id)  # noqa: SLF001  (the same connection)
         self._portal.last, self._portal.patience = self._inner.dispose, (options.get("timeouts") or Timeouts()).close
         weakref.finalize(self, self._portal.close, wait=False).atexit = False  # garbage is collected in any thread
 
@@ -285,15 +288,26 @@ class Realtime(ConnectionInfo):
 
     if TYPE_CHECKING:
 
-        def connect(self) -> None: ...  # noqa: D102
-        def reconnect(self) -> None: ...  # noqa: D102
-        def wait_connected(self, timeout: float | None = None) -> None: ...  # noqa: D102
-        def wait_subscribed(self, timeout: float | None = None) -> None: ...  # noqa: D102
-        def set_presence(  # noqa: D102
+        def connect(self) -> None:
+            """Open the link, and return when it is up; as `realtime_fsm.Realtime.connect`."""
+
+        def reconnect(self) -> None:
+            """Open a new link, and return when everything is acknowledged; as `realtime_fsm.Realtime.reconnect`."""
+
+        def wait_connected(self, timeout: float | None = None) -> None:
+            """Wait for a link, ``timeout`` seconds at most; as `realtime_fsm.Realtime.wait_connected`."""
+
+        def wait_subscribed(self, timeout: float | None = None) -> None:
+            """Wait for all acknowledgements, ``timeout`` seconds at most; as `realtime_fsm.Realtime.wait_subscribed`."""
+
+        def set_presence(
             self, status: str | None, *, metadata: Mapping[str, Any] | None = None, permissions: Iterable[str] | None = None,
             presence_id: str | None = None,
-        ) -> dict[str, Any] | None: ...  # fmt: skip
-        def disconnect(self) -> None: ...  # noqa: D102
+        ) -> dict[str, Any] | None:  # fmt: skip
+            """Show the user as present, or end that; as `realtime_fsm.Realtime.set_presence`."""
+
+        def disconnect(self) -> None:
+            """Close the link, and keep the subscriptions; as `realtime_fsm.Realtime.disconnect`."""
     else:
         connect = blocking(client.Realtime.connect)
         reconnect = blocking(client.Realtime.reconnect)
@@ -323,8 +337,8 @@ class Realtime(ConnectionInfo):
     def dispose(self) -> None:
         """Close the link, end every stream and end the thread, for good. A second call is harmless.
 
-        The call waits for running handlers and other callables within ``Timeouts.close`` seconds, except for a callable that
-        makes this call. None is cancelled.
+        The call waits ``Timeouts.close`` seconds at most for running handlers and other callables, except for one that makes
+        this call. It cancels none of them.
         """
         self._portal.close()
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from realtime_fsm.diagram.notebook import NotebookDisplay
 from realtime_fsm.errors import Disposed
 from realtime_fsm.fsm.table import State
-from realtime_fsm.runtime.driver import Driver  # noqa: TC001  (for tools that read annotations)
 
 if TYPE_CHECKING:
     from realtime_fsm.client.explanation import Explanation
@@ -18,13 +17,15 @@ if TYPE_CHECKING:
     from realtime_fsm.errors import RealtimeError
     from realtime_fsm.fsm.change import Failure
     from realtime_fsm.protocol.eras import Era
+    from realtime_fsm.runtime.driver import Driver
 
 
 class ConnectionInfo(NotebookDisplay):
     """The properties of every `Realtime`."""
 
-    _driver: Driver
-    _connection_id: str
+    def __init__(self, driver: Driver, connection_id: str) -> None:
+        self._driver = driver
+        self._connection_id = connection_id
 
     def _check_not_disposed(self) -> None:
         """Refuse a call after ``dispose()``, and one from another event loop."""
@@ -50,21 +51,21 @@ class ConnectionInfo(NotebookDisplay):
     @property
     def error(self) -> RealtimeError | None:
         """The reason why no attempt follows, in state ``error``; None in every other state."""
-        return self._driver.error
+        return self._driver.context.error
 
     @property
     def last_failure(self) -> Failure | None:
-        """The newest failed attempt or lost link, and when the next dial is due.
+        """The newest failed attempt or lost link, and when the next dial is due; None before the first.
 
-        None before the first. A later success does not clear it: compare its ``at``.
+        A later success does not clear it: compare its ``at``.
         """
-        return self._driver.last_failure
+        return self._driver.failures.last
 
     def explain(self) -> Explanation:
-        """Explain the state: why it is this one, what is awaited and until when, what failed last, and what to do.
+        """Explain the state: its cause, the next deadline, the newest failure, each subscription, and the next step for you.
 
-        ``print(realtime.explain())`` is the first step where no events arrive. The call changes nothing, and is meant for people:
-        its sentences may change with a release. Call it on the event loop of the connection.
+        Where no events arrive, begin with ``print(realtime.explain())``. The call changes nothing. Its sentences are for people,
+        and may change with a release. Call it on the event loop of the connection.
         """
         from realtime_fsm.client.explanation import explanation_of
 
@@ -79,12 +80,12 @@ class ConnectionInfo(NotebookDisplay):
     @property
     def era(self) -> Era | None:
         """The server's era, as far as it is known: from ``era=``, or from the greeting."""
-        return self._driver.era
+        return self._driver.context.era
 
     @property
     def user(self) -> dict[str, Any] | None:
         """The account that the server named on the newest link; None for a guest, and before the first link."""
-        return self._driver.user
+        return self._driver.identity.user
 
     @property
     def malformed(self) -> dict[str, int]:

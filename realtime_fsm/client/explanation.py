@@ -4,18 +4,16 @@ Invariant: an explanation holds no secret and no payload. The meaning of a state
 from the one place that describes it.
 """
 
-# ruff: noqa: SLF001  (it reads the driver, and changes nothing)
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from realtime_fsm.client.health import NAMED, Health, delivering, faulty_since, health_of, is_deaf
+from realtime_fsm.client.health import Health, current_failure, delivering, faulty_since, health_of, is_deaf, named
 from realtime_fsm.client.subscription import SubscriptionInfo
 from realtime_fsm.errors import RealtimeError  # noqa: TC001  (for tools that read annotations, as are those below)
 from realtime_fsm.fsm.change import Failure  # noqa: TC001
-from realtime_fsm.fsm.deadlines import awaited
 from realtime_fsm.fsm.descriptions import DEADLINES, STATES
 from realtime_fsm.fsm.table import State  # noqa: TC001
 from realtime_fsm.protocol.channel_checks import doubt_about, is_of_users, needs_e4
@@ -35,7 +33,7 @@ _SHORT = timedelta(minutes=2)
 
 @dataclass(frozen=True, slots=True)
 class ExplainedSubscription:
-    """The part of a subscription in an explanation.
+    """One subscription in an `Explanation`.
 
     Attributes:
         id: its id.
@@ -80,7 +78,7 @@ class Explanation:
         why: the sentence of that rule; empty without one.
         link: the number of the current link, a dial included; None without a link.
         draining: the number of the link that still delivers during a handover; None without one.
-        attempt: how many dials in a row were made, without those that were forgiven.
+        attempt: how many dials in a row were made, without those that a stable link has forgiven.
         attempts: how many dials in a row may fail now; None for no limit.
         awaited: the name of the next deadline, such as ``"dial"``, ``"greeting"``, ``"reply"``, ``"pong"`` or ``"ping"``; empty
             without a deadline.
@@ -89,10 +87,10 @@ class Explanation:
         greeted: whether a server has told who the user is.
         user: the id of the user whom the server named; None for a guest, and before that.
         subscriptions: the subscriptions that are desired.
-        notes: sentences on the unusual, such as a pause or a server fault.
+        notes: a sentence on each unusual fact, such as a pause or a server fault.
         error: the reason why no attempt follows, in state ``error``.
         last_failure: the newest failed attempt or lost link.
-        remedy: the remedy for the last failure, and for the error; empty without them.
+        remedy: the remedy for the last failure, while it explains the state, and for the error; empty without them.
         advice: the next step for a user in this state.
         health: the health at that moment.
     """
@@ -162,18 +160,19 @@ class Explanation:
 
 def explanation_of(driver: Driver, state: State, connection_id: str) -> Explanation:
     """Explain a connection in a state. The call does not bind a connection to an event loop that has not been used on one."""
-    context, loop, at = driver._context, driver._loop, datetime.now(UTC)
+    context, loop, at = driver.context, driver.bound_loop, datetime.now(UTC)
     now = context.now if loop is None or loop.is_closed() else loop.time()
 
     def moment(seconds: float) -> datetime:
         return at + timedelta(seconds=seconds - now)
 
-    failure, due, user = driver.failures.last, context.deadline, None if driver.user is None else driver.user.get("$id")
+    failure, due, error, account = driver.failures.last, context.deadline, context.error, driver.identity.user
+    user = None if account is None else account.get("$id")
     entered, entered_by, served = context.state_entered_at, driver.entered_by, delivering(driver, state)
-    last = None if failure is None else failure.error
-    is_told = driver.error is None or getattr(driver.error, "cause", None) is last  # else the error alone tells more
-    causes = last if is_told else None, driver.error
-    deliveries = [one for one in (*driver._registry.deliveries.values(),) if one.spec.id in context.subscriptions.desired]
+    cause = current_failure(driver, state)
+    if error is not None and getattr(error, "cause", None) is not cause:
+        cause = None  # the error alone tells more
+    deliveries = [one for one in (*driver.registry.deliveries.values(),) if one.spec.id in context.subscriptions.desired]
     return Explanation(
         connection_id=connection_id,
         at=at,
@@ -187,16 +186,16 @@ def explanation_of(driver: Driver, state: State, connection_id: str) -> Explanat
         draining=context.draining_generation,
         attempt=context.attempt,
         attempts=context.retry.reconnect_attempts if context.counts_reconnects else context.retry.attempts,
-        awaited=awaited(context),
+        awaited=context.deadline_name,
         due=None if due is None else moment(due),
-        era=driver.era,
+        era=context.era,
         greeted=context.ever_up or state.is_live,
         user=user if isinstance(user, str) else None,
         subscriptions=tuple(_explained(driver, one, acknowledged=one.spec.id in served) for one in deliveries),
         notes=(*_notes(driver, now), *_silence(driver, [one for one in deliveries if one.spec.id in served])),
-        error=driver.error,
+        error=error,
         last_failure=failure,
-        remedy=" ".join(dict.fromkeys(remedy_of(one) for one in causes if one is not None)),
+        remedy=" ".join(remedy_of(one) for one in (cause, error) if one is not None),
         advice=STATES[state].advice,
         health=health_of(driver, state),
     )
@@ -211,7 +210,7 @@ def _explained(driver: Driver, one: SubscriptionDelivery, *, acknowledged: bool)
 
 def _notes(driver: Driver, now: float) -> Iterator[str]:
     """Tell what is unusual: why a dial waits, and what keeps events away."""
-    context, current = driver._context, driver._links.current
+    context, current = driver.context, driver.links.current
     if context.awaited:
         yield "The dial waits until the link before is closed."
     elif context.attempt_at is not None and context.throttled:
@@ -232,23 +231,19 @@ def _notes(driver: Driver, now: float) -> Iterator[str]:
 def _silence(driver: Driver, served: list[SubscriptionDelivery]) -> Iterator[str]:
     """Tell why subscriptions that are served may give nothing."""
     if waiting := [one.spec.id for one in served if len(one.buffer)]:
-        yield f"Events wait for the consumer of {_named(waiting)}: iterate over it, or consume faster."
+        yield f"Events wait for the consumer of {named(waiting)}: iterate over it, or consume faster."
     for channel in dict.fromkeys(channel for one in served for channel in one.spec.channels):
         if doubt := doubt_about(channel):
             yield f"{doubt[0].upper()}{doubt[1:]}."
-        elif driver.user is None and is_of_users(channel):
+        elif driver.identity.user is None and is_of_users(channel):
             yield f"A guest receives no event on channel {channel!r}."
-        elif driver.era not in (None, Era.E4) and needs_e4(channel):
-            yield f"A server of era {driver.era} publishes nothing on channel {channel!r}."
+        elif driver.context.era not in (None, Era.E4) and needs_e4(channel):
+            yield f"A server of era {driver.context.era} publishes nothing on channel {channel!r}."
     if silent := [one.spec.id for one in served if not one.received]:
         yield (
-            f"No event has come for {_named(silent)}. Check the channels, the queries, and who may read the rows;"
+            f"No event has come for {named(silent)}. Check the channels, the queries, and who may read the rows;"
             " `realtime-fsm doctor` helps."
         )
-
-
-def _named(ids: list[str]) -> str:
-    return f"{', '.join(ids[:NAMED])}{', ...' if len(ids) > NAMED else ''}"
 
 
 def _sentence(failure: Exception) -> str:

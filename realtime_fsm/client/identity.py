@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio  # noqa: TC003  (for tools that read annotations)
+import asyncio
+import uuid
 from typing import TYPE_CHECKING, Any, overload
 
 from realtime_fsm.client.connection_info import ConnectionInfo
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from realtime_fsm.runtime.credentials import Secret
+    from realtime_fsm.runtime.driver import Driver
 
 _TOO_MANY = 1013
 
@@ -23,8 +25,10 @@ _TOO_MANY = 1013
 class IdentityMixin(ConnectionInfo):
     """The part of `Realtime` that changes the identity and the presence."""
 
-    _identity_lock: asyncio.Lock
-    _presence_id: str
+    def __init__(self, driver: Driver, connection_id: str) -> None:
+        super().__init__(driver, connection_id)
+        self._identity_lock = asyncio.Lock()
+        self._presence_id = uuid.uuid4().hex  # other users see it, so it differs from the id in the log
 
     @overload
     async def authenticate(self, session: Secret) -> dict[str, Any]: ...
@@ -32,55 +36,55 @@ class IdentityMixin(ConnectionInfo):
     async def authenticate(self, session: None) -> None: ...
     @sealed
     async def authenticate(self, session: Secret | None) -> dict[str, Any] | None:
-        """Change the user; with None, log out. Opens the link if it is down.
+        """Change the user; with None, log out. Opens the link if it is down. Subscriptions and iterators go on.
 
-        A message on the live link changes the identity where that is safe: something is acknowledged, nothing is in flight, no
-        subscription is to plain ``account``, and the link has no presence (PROTOCOL: "Messages", rules 3 and 11). Otherwise the
-        connection opens a new link as the new user. The old session or JWT counts until the server names the new user; when the
-        server does not, this call raises, and the connection dials with the old identity. Subscriptions and iterators go on.
+        A message on the live link changes the user where that is safe: something is acknowledged, nothing is in flight, no
+        subscription is to plain ``account``, and the link has no presence (PROTOCOL: "Messages", rules 3 and 11). Otherwise a
+        new link does. The old session or JWT counts until the server names the new user. When the server names none, the call
+        raises, and later dials use the old identity.
 
-        ``None`` closes the link, then connects as a guest. An identity in ``cookies=``, or in a header other than
+        ``None`` closes the link, and connects as a guest. An identity in ``cookies=``, or in a header other than
         ``X-Appwrite-Session`` and ``X-Appwrite-JWT``, stays.
 
-        A caller that stops waiting, by ``asyncio.timeout`` for example, does not revoke the change: the server may name the new
-        user later, and then the identity changes. Read ``user``, or call again, to be sure.
+        A caller that stops waiting, by ``asyncio.timeout`` for example, does not revoke the change: the server may still name
+        the new user. Read ``user``, or call again, to be sure.
 
         Args:
-            session: a session secret, a callable that gives one, or None. This call uses the callable once, and then each dial
-                uses it again, including the dial of this change. So a secret that works only once is not enough.
+            session: a session secret, a callable (async or not) that gives one, or None. This call asks the callable once, and
+                each dial asks it again, so a secret that works only once is not enough.
 
         Returns:
-            The account as the server names it, or None after a logout; once everything desired is acknowledged again.
+            The account of the new user; None after a logout. Returns when everything desired is acknowledged again.
 
         Raises:
-            BadOption: when it is not a secret.
+            BadOption: for a session that is not a non-empty string.
             AuthenticationRejected: when the server refuses the message; the link and its old identity stay.
             IdentityUnavailable: when the callable raises.
-            GreetedAsGuest: when the server does not know the session; the connection dials with the old identity.
+            GreetedAsGuest: when the server does not know the session; later dials use the old identity.
             RefusedByServer, RetriesExhausted, CertificateRefused, LinkLost: when the connection gets no link.
             Disconnected, Disposed: as ``connect()``.
         """
         self._check_not_disposed()
         async with self._identity_lock:  # one change at a time, so that each call returns its own user
-            after = self._driver.credentials.with_session(session)
+            after = self._driver.identity.credentials.with_session(session)
             if session is None:
-                await self._driver.change_identity(LogOut(), after)
+                await self._driver.calls.change_identity(LogOut(), after)
             else:
                 await self._change_user(after, session)
             user = None if session is None else self.user
-        await self._driver.wait_subscribed(survives_disconnect=False)
+        await self._driver.calls.wait_subscribed(survives_disconnect=False)
         return user
 
     async def _change_user(self, after: Credentials, session: Secret) -> None:
         secret = await Credentials.resolve_secret(session)
         self._check_not_disposed()  # the call may have waited, for the lock or for the secret
         try:
-            await self._driver.change_identity(Authenticate(secret), after)
+            await self._driver.calls.change_identity(Authenticate(secret), after)
         except AuthenticationRejected as rejected:
             if rejected.code != _TOO_MANY:
                 raise
             # The rate limit is used up; the next dial carries the identity.
-            await self._driver.change_identity(Authenticate(None), after)
+            await self._driver.calls.change_identity(Authenticate(None), after)
         if self.user is None:
             raise GreetedAsGuest
 
@@ -95,20 +99,20 @@ class IdentityMixin(ConnectionInfo):
     ) -> dict[str, Any] | None:
         """Show the user as present to other users, or end that. Opens the link if it is down.
 
-        The connection sends the latest presence again on every later link. ``None`` ends that: the protocol has no message that
-        clears a presence, so on the server it ends with the current link.
+        The connection sends the newest presence again on every later link. After ``None`` it sends no more presence. The
+        protocol cannot clear a presence, so on the server the present one ends with its link.
 
-        When the call fails, also by ``disconnect()``, the connection goes back to the presence that the server stored last.
+        When the call fails, or ``disconnect()`` ends it, later links send the presence that the server stored last.
 
-        The presence keeps its id on every link, so ``presences.{id}`` can be watched. A link takes one id only: for another id
-        the connection closes the link and opens a new one. A user has one presence at a time: while another connection of the
-        same user shows one, the server keeps the id of that.
+        The presence keeps its id on every link, so other users can subscribe to ``presences.{id}``. A link takes one id only:
+        for another id the connection closes the link and opens a new one. A user has one presence at a time: while another
+        connection of the same user shows one, the server keeps the id of that.
 
         Args:
-            status: the text to show, such as ``"online"``.
-            metadata: further values to store. The server keeps its own where you leave them out.
-            permissions: the roles that may see and change it, as strings of the official SDK's ``Permission`` helpers; by
-                default only yourself. Without an ``update`` for yourself, the server refuses the next presence.
+            status: the text to show, such as ``"online"``; None ends the presence.
+            metadata: further values to store; None keeps those that the server has.
+            permissions: the roles that may see and change it, as strings of the official SDK's ``Permission`` helpers; None
+                lets you alone do both. Without an ``update`` for yourself, the server refuses the next presence.
             presence_id: the id, at most 36 of ``a-z A-Z 0-9 . _ -``, not starting with a special character; None keeps the id
                 of the call before, which is random at first.
 
@@ -129,13 +133,13 @@ class IdentityMixin(ConnectionInfo):
         self._check_canary_can_read(permissions)
         self._check_not_disposed()
         if message is not None:
-            self._driver.require_feature("presence")
+            self._driver.calls.require_feature("presence")
             self._presence_id = identifier
-        return await self._driver.set_presence(message, identifier)
+        return await self._driver.calls.set_presence(message, identifier)
 
     def _check_canary_can_read(self, permissions: Iterable[str] | None) -> None:
         """Refuse a presence that the canary sends and cannot read back."""
-        canary = self._driver.canary
+        canary = self._driver.context.canary
         if canary is None or canary.write is not None or permissions is None:
             return
         if not any(permission.startswith("read(") for permission in permissions):

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 _GRACE = 1.0
-"""Seconds that `Portal.close` waits for the loop itself, beyond its patience."""
+"""Seconds that `Portal.close` waits for the thread, beyond its patience."""
 
 
 class Portal:
@@ -62,9 +62,14 @@ class Portal:
         self.closed = False
 
     def call(self, work: Callable[[], Awaitable[R]]) -> R:
-        """Run a coroutine function in the loop, and wait for its answer. An exception here, such as Ctrl-C, cancels it.
+        """Run a coroutine function in the loop, and wait for its result.
 
-        Raises `Disposed` after `close`, `Forked` in a forked process, and `WrongLoop` from the loop, which would wait for itself.
+        An exception in the waiting thread, such as Ctrl-C, cancels the coroutine.
+
+        Raises:
+            Disposed: after `close`.
+            Forked: in a forked process.
+            WrongLoop: from the thread of the loop, which would wait for itself.
         """
         if threading.current_thread() is self._thread:
             raise WrongLoop(self._owner)
@@ -79,10 +84,10 @@ class Portal:
                 raise
 
     def call_soon(self, work: Callable[[], Awaitable[R]]) -> Future[R]:
-        """Run a coroutine function in the loop, without waiting for its answer."""
+        """Run a coroutine function in the loop, without waiting for its result."""
         if self._process != os.getpid():
             raise Forked(self._owner)
-        with self._starting:  # a call that wins against `close` starts before the loop ends, which cancels it
+        with self._starting:  # so `close` finds and cancels a call that was not too late
             if self.closed:
                 raise Disposed
             return asyncio.run_coroutine_threadsafe(_awaited(work), self._running())
@@ -107,8 +112,9 @@ class Portal:
     def close(self, *, wait: bool = True) -> None:
         """Run `last`, then end the thread. A forked process has no thread to end. A second call is harmless.
 
-        ``wait`` waits for the end, and for running callables except the one that makes this call: for `patience` seconds, and a
-        moment more for the loop itself.
+        Args:
+            wait: whether to wait `patience` seconds for the running callables, except for one that makes this call, and a second
+                more for the thread.
         """
         if self._process != os.getpid():
             return
@@ -123,7 +129,7 @@ class Portal:
             self._callables.wait(max(0.0, deadline - time.monotonic()))
 
     def await_end(self, timeout: float | None) -> bool:
-        """Wait until the thread has ended after `close`, at most as long as `close` itself does; return whether it has."""
+        """Wait until the thread has ended after `close`: for ``timeout`` seconds, or as long as `close` does. Tell if it has."""
         if self._thread is None:
             return True
         longest = self.patience + _GRACE

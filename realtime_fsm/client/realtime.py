@@ -33,45 +33,45 @@ from realtime_fsm.sealing import sealed
 
 
 class Realtime(SubscribingMixin, IdentityMixin):
-    """One connection to Appwrite Realtime, living through many links.
+    """One connection to Appwrite Realtime. A new link replaces a lost one, and restores every subscription.
 
-    Building one does not dial; ``async with`` does not either, and disposes at the end. The first ``subscribe()`` or
-    ``connect()`` opens the link, and every subscription shares it. A connection without a disposal ends when your program holds
-    neither it nor a subscription or stream of it, and no listener runs; that warns with ``ResourceWarning``.
+    The constructor and ``async with`` do not dial. The first ``subscribe()`` or ``connect()`` opens the link, and all
+    subscriptions share it. The end of ``async with`` disposes of the connection. Without that, the connection ends with a
+    ``ResourceWarning`` when no listener runs, and your program holds neither the connection nor a subscription or stream of it.
 
     Args:
         endpoint: the Appwrite endpoint, such as ``"https://cloud.appwrite.io/v1"``.
         project: the project's id.
-        session: a session secret, sent as a header at each dial, or a callable (async or not) that gives one before each dial;
-            not together with ``jwt``.
-        jwt: a JSON Web Token, or a callable that gives one before each dial. The server reads the identity at the dial, so a
-            token that expires later does not end the link. For a backend with an API key see `realtime_fsm.identity.as_user`.
+        session: a session secret, or a callable (async or not) that gives one before each dial. Give ``session`` or ``jwt``,
+            not both.
+        jwt: a JSON Web Token, or a callable (async or not) that gives one before each dial. The server reads the token at the
+            dial, so a token that expires later does not end the link. A backend with an API key uses
+            `realtime_fsm.identity.as_user`.
         headers: further headers for each dial, such as ``X-Appwrite-Dev-Key`` (which Appwrite 2.3 no longer has).
-        http: your own aiohttp session to dial with; the connection never closes it. Its connector's limit (100 by default)
-            counts.
-        retry: when to dial again.
-        ping: when to send a ping.
-        timeouts: how long to wait for what, in seconds.
-        auto_reconnect: whether a lost link is replaced. If not, a loss leads to ``disconnected`` and waiting calls raise
-            ``LinkLost``. A first dial that fails follows ``retry`` all the same.
-        max_link_age: after how many seconds, or up to a tenth less, a link is replaced on purpose; None never does that. It
-            limits the harm of a *deaf* link: a server that has lost its own event bus still answers pings, and nothing on the
-            wire shows that its events are lost. The old link delivers until the new one serves everything.
-        ssl: the certificates to trust, and to show; None trusts the system's authorities. A certificate that is not trusted is
-            fatal and names itself.
+        http: your own aiohttp session to dial with; the connection never closes it. The limit of the session's connector,
+            100 by default, counts links, too.
+        retry: when to dial again, and how often.
+        ping: when to send a ping, and how long to wait for its answer.
+        timeouts: how long to wait for each other answer, in seconds.
+        auto_reconnect: whether a new link replaces a lost one. With False a loss leads to ``disconnected``, and waiting calls
+            raise ``LinkLost``. A first dial that fails follows ``retry`` all the same.
+        max_link_age: the age in seconds at which a new link replaces a healthy one, or up to a tenth less; None for no such
+            age. The old link delivers until the new one serves everything. The age limits the harm of a *deaf* link, whose
+            server answers pings, and has lost its own event bus.
+        ssl: the certificates to trust and to show; None trusts the system's authorities. A server with another certificate
+            leads to ``error``, with `CertificateRefused`.
         self_signed: whether to trust any certificate. Warns with `InsecureWarning`.
         proxy: the URL of an HTTP proxy.
         trust_env: whether the environment names the proxy (``HTTPS_PROXY``, ``ALL_PROXY``, ``NO_PROXY``, ...).
         cookies: cookies for each dial.
-        era: the server's `Era`; by default the first dial detects it, and later dials remember it. Servers before Appwrite
-            1.9.5 take channels in the URL, so each new subscription needs another link there: the connection opens it beside
-            the old link, which delivers until then.
-        max_frame: the largest message that the connection reads, in bytes (64 MiB); a larger one ends the link, with
+        era: the server's `Era`; None lets the first dial detect it. Servers before Appwrite 1.9.5 take channels in the URL, so
+            each new subscription needs a new link there. The old link delivers until the new one serves everything.
+        max_frame: the largest message that the connection reads, in bytes; 64 MiB by default. A larger one ends the link, with
             `FrameTooLarge` as its cause.
-        canary: how to detect a deaf link; None does not. See `Canary`.
+        canary: how to detect a deaf link; None for no detection.
 
     Raises:
-        BadOption: when an argument cannot be used; it names the argument and the remedy.
+        BadOption: for an argument that cannot be used. Its text names the argument and the remedy.
     """
 
     @sealed
@@ -126,21 +126,19 @@ class Realtime(SubscribingMixin, IdentityMixin):
             canary=canary,
             server=host_and_port(url),
         )
-        self._endpoint, self._project = endpoint, project
-        self._connection_id = uuid.uuid4().hex
-        self._presence_id = uuid.uuid4().hex  # other users see it, so it differs from the id in the log
-        self._driver = Driver(
+        connection_id = uuid.uuid4().hex
+        driver = Driver(
             context,
             self._transport(
                 http, ssl=ssl, self_signed=self_signed, proxy=proxy, trust_env=trust_env, cookies=cookies, max_frame=max_frame
             ),
-            connection_id=self._connection_id,
+            connection_id=connection_id,
             url=url,
             project=project,
             credentials=Credentials(session, jwt, dict(headers or {})),
         )
-        self._identity_lock = asyncio.Lock()
-        self._listener_tasks: list[asyncio.Task[None]] = []
+        super().__init__(driver, connection_id)
+        self._endpoint = endpoint
         self._dispose_future: asyncio.Future[None] | None = None
         self._disposing_task: asyncio.Task[Any] | None = None  # of a callable that called dispose()
         self._close_timeout = context.timeouts.close
@@ -158,8 +156,8 @@ class Realtime(SubscribingMixin, IdentityMixin):
             options: further arguments of `Realtime`, which take precedence.
 
         Raises:
-            BadOption: for another object, a client without a project, or one with an API key or a bearer token, which have no
-                realtime identity (PROTOCOL: "Connecting"), without another identity.
+            BadOption: for another object, or a client without a project. Also for a client with an API key or a bearer token
+                and no other identity: they give none in realtime (PROTOCOL: "Connecting").
         """
         return cls(**options_from_client(client, as_user, options))
 
@@ -174,7 +172,7 @@ class Realtime(SubscribingMixin, IdentityMixin):
         return OwningIterator(self._driver.watch_states(), self)
 
     async def connect(self) -> None:
-        """Open the link. Returns when it is up, at once if it is.
+        """Open the link, and return when it is up.
 
         Raises:
             RefusedByServer, RetriesExhausted, CertificateRefused: when the connection gets no link.
@@ -183,39 +181,39 @@ class Realtime(SubscribingMixin, IdentityMixin):
         """
         self._check_not_disposed()
         await self._driver.act(Connect())
-        await self._driver.wait_connected(survives_disconnect=False)
+        await self._driver.calls.wait_connected(survives_disconnect=False)
 
     async def reconnect(self) -> None:
-        """Open a new link at once, whatever the state.
+        """Open a new link at once, whatever the state, and return when the server has acknowledged everything desired.
 
-        During an outage the call dials now and keeps the count of failed attempts; in ``disconnected`` and ``error`` it starts
-        afresh. Returns when the server has acknowledged everything that is desired; at once when nothing is.
+        A live link delivers until the new one serves everything. During an outage the call dials now, and keeps the count of
+        failed attempts. In ``disconnected`` and ``error`` the count begins again.
 
         Raises:
             As ``connect()``.
         """
         self._check_not_disposed()
         await self._driver.act(Reconnect())
-        await self._driver.wait_subscribed(survives_disconnect=False)
+        await self._driver.calls.wait_subscribed(survives_disconnect=False)
 
     async def wait_connected(self, timeout: float | None = None) -> None:  # noqa: ASYNC109  (the public signature)
-        """Wait until the link is up; at once if it is. The call opens no link.
+        """Wait until the link is up. The call opens no link.
 
         Args:
             timeout: the longest wait in seconds; None waits without end.
 
         Raises:
             TimeoutError: when the time is over.
-            RealtimeError: the stored error, in ``error``.
-            BadOption: for a timeout that is not a number.
+            RealtimeError: the stored error, in state ``error``.
+            BadOption: for a timeout that is not a number of seconds.
             Disposed: after ``dispose()``.
         """
-        await self._wait(self._driver.wait_connected, timeout)
+        await self._wait(self._driver.calls.wait_connected, timeout)
 
     async def wait_subscribed(self, timeout: float | None = None) -> None:  # noqa: ASYNC109  (the public signature)
-        """Wait until the server has acknowledged everything that is desired now; at once if it has. The call opens no link.
+        """Wait until the server has acknowledged everything desired now, or the link is up with nothing desired.
 
-        With nothing desired it returns when the link is up.
+        The call opens no link.
 
         Args:
             timeout: the longest wait in seconds; None waits without end.
@@ -223,7 +221,7 @@ class Realtime(SubscribingMixin, IdentityMixin):
         Raises:
             As ``wait_connected()``.
         """
-        await self._wait(self._driver.wait_subscribed, timeout)
+        await self._wait(self._driver.calls.wait_subscribed, timeout)
 
     async def _wait(self, wait: Callable[..., Awaitable[None]], seconds: float | None) -> None:
         self._check_not_disposed()
@@ -233,7 +231,7 @@ class Realtime(SubscribingMixin, IdentityMixin):
             await wait(survives_disconnect=True)
 
     async def disconnect(self) -> None:
-        """Close the link and keep the subscriptions for the next one. Returns when the socket is closed.
+        """Close the link, and return when its socket is closed. The next link restores the subscriptions.
 
         Pending calls raise ``Disconnected``; iterators wait for the next link.
 
@@ -242,7 +240,7 @@ class Realtime(SubscribingMixin, IdentityMixin):
         """
         self._check_not_disposed()
         await self._driver.act(Disconnect())
-        await self._driver.wait_closed()
+        await self._driver.links.wait_closed()
 
     def set_ping_enabled(self, enabled: bool) -> None:
         """Switch the heartbeat on or off, also on the current link.
@@ -259,8 +257,8 @@ class Realtime(SubscribingMixin, IdentityMixin):
     async def dispose(self) -> None:
         """Close the link within ``Timeouts.close`` seconds, and end every stream for good. A second call is harmless.
 
-        The call cancels running callables and waits for them, except for a callable that makes this call: it goes on. A second
-        call from elsewhere waits for that callable for ``Timeouts.close`` seconds, and then cancels it.
+        The call cancels your running callables, and waits for them. A callable that makes this call itself goes on; a second
+        call, from elsewhere, gives that callable ``Timeouts.close`` seconds and then cancels it.
         """
         caller = calling_task()
         if self._dispose_future is None:
@@ -298,4 +296,4 @@ class Realtime(SubscribingMixin, IdentityMixin):
             driver.forsake()
 
     def __repr__(self) -> str:
-        return f"<Realtime {self._project} at {self._endpoint}: {self.state}>"
+        return f"<Realtime {self._driver.project} at {self._endpoint}: {self.state}>"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio  # noqa: TC003  (for tools that read annotations)
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
@@ -20,12 +19,14 @@ from realtime_fsm.runtime.delivery import BUFFER_BYTES, DeliveryOptions
 from realtime_fsm.sealing import sealed
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
     from types import UnionType
 
     from realtime_fsm.client.subscription import OnMisfit, SubscribeOptions
     from realtime_fsm.events import A, B, C, D, Event, OneOf
     from realtime_fsm.runtime.delivery import CatchUp, OnGap, SubscriptionDelivery
+    from realtime_fsm.runtime.driver import Driver
     from realtime_fsm.runtime.overflow import Overflow
 
 R = TypeVar("R")
@@ -37,7 +38,9 @@ _OVERFLOW: Overflow = "drop_oldest"
 class SubscribingMixin(ConnectionInfo):
     """The part of `Realtime` that subscribes."""
 
-    _listener_tasks: list[asyncio.Task[None]]
+    def __init__(self, driver: Driver, connection_id: str) -> None:
+        super().__init__(driver, connection_id)
+        self._listener_tasks: list[asyncio.Task[None]] = []
 
     @overload
     def subscribe(self, *channels: str, **options: Unpack[SubscribeOptions]) -> AwaitableContext[Subscription]: ...
@@ -58,30 +61,30 @@ class SubscribingMixin(ConnectionInfo):
         on_gap: OnGap | None = None, catch_up: CatchUp | None = None, buffer: int = _BUFFER, overflow: Overflow = _OVERFLOW,
         buffer_bytes: int = BUFFER_BYTES,
     ) -> AwaitableContext[Any]:  # fmt: skip
-        """Subscribe to channels. Opens the link if it is down; returns when the server has acknowledged.
+        """Subscribe to channels, and return when the server has acknowledged. Opens the link if it is down.
 
-        Await it, or enter it: ``async with realtime.subscribe(...) as subscription`` unsubscribes at the end. Cancelling the
+        Await the call, or enter it: ``async with realtime.subscribe(...) as subscription`` unsubscribes at the end. A cancelled
         call withdraws the subscription. A failed call leaves earlier subscriptions as they are.
 
         Args:
             channels: the channels: strings such as ``"rows"`` or ``"buckets.avatars.files"``, or values of `Channel`.
             payload: the type of the payloads: a msgspec Struct, a dataclass, a TypedDict, ``dict``, or a pydantic model;
                 ``list[...]`` for ``console.tail.{project}``; or a tuple of them, such as ``(Apple, Pear)``. See
-                `Event.payload_as`. The payload is decoded when the consumer takes the event. A deletion's payload is complete,
-                so it fits as well.
-            on_misfit: called, or awaited, with the `PayloadMisfit` of an event that does not fit; then the iteration goes on
-                with the next. Without it the iteration raises the misfit.
+                `Event.payload_as`. The consumer decodes the payload when it takes the event. The payload of a deletion is the
+                whole deleted row, so it has the same type.
+            on_misfit: called, or awaited, with the `PayloadMisfit` of an event that does not fit; then the iteration takes the
+                next event. With None the iteration raises the misfit.
             queries: JSON strings of the official SDK's ``Query`` helpers; an event must match all of them.
             on_gap: called, or awaited, with a `Gap` after each outage.
-            catch_up: awaited with a `Gap` after each outage. The consumer gets its result (events, or payloads) first, in its
-                order, while live events wait. An event in both is delivered once, by ``$id`` and ``$updatedAt``. Deletions
-                cannot be recovered.
+            catch_up: awaited with a `Gap` after each outage; returns the missed events, or their payloads. The consumer gets
+                them first, in that order, while live events wait. An event that is also live comes once, by ``$id`` and
+                ``$updatedAt``. Deletions cannot be recovered.
             buffer: how many events are kept for a slow consumer; 1,024 by default.
             overflow: what happens to more events: ``"drop_oldest"`` (the default) or ``"drop_newest"``; ``"latest"`` keeps the
                 newest event for each `Event.id`, in the place of the older one; ``"error"`` raises `ConsumerTooSlow` from the
                 iteration; ``"pause"`` loses nothing, but stops reading the link until half of the buffer is free. During a
-                pause every other subscription of this connection waits, each call that needs an answer waits too (with
-                `LinkPaused` after ``Timeouts.reply``), and a dead link goes unnoticed.
+                pause the other subscriptions of this connection wait, and a dead link goes unnoticed. Calls that need an answer
+                wait, too, and raise `LinkPaused` after ``Timeouts.reply``.
             buffer_bytes: how many bytes of frames are kept at most; 64 MiB by default. One event is always kept. An item of
                 ``catch_up`` counts as the bytes of its encoded payload.
 
@@ -89,9 +92,9 @@ class SubscribingMixin(ConnectionInfo):
             The subscription, ready to be iterated.
 
         Raises:
-            BadOption: for no channel, a channel that is not a non-empty string, ``console.tail.{project}`` outside project
-                ``console``, a query that realtime does not allow, more than fits into a frame, a type that cannot be decoded,
-                or an invalid ``buffer``, ``buffer_bytes`` or ``overflow``.
+            BadOption: for an option that cannot be used: no channel, a channel that is not a non-empty string, a query that
+                realtime does not allow, more than fits into a frame, a type that cannot be decoded, ... Its text names the
+                option and the remedy.
             ChannelWarning: for a channel that cannot be meant, where a warning filter makes an exception of it.
             SubscriptionRejected: when the server refuses it.
             UnsupportedByServer: for queries, when the server is older than Appwrite 1.9.
@@ -132,11 +135,11 @@ class SubscribingMixin(ConnectionInfo):
     ) -> AwaitableContext[Listener]:  # fmt: skip
         """Call a handler with each event of some channels. Returns when the server has acknowledged.
 
-        Await it, or enter it: ``async with realtime.on(...) as listener`` stops it at the end.
+        Await the call, or enter it: ``async with realtime.on(...) as listener`` stops the listener at the end.
 
         Args:
             channels: a channel, or several.
-            handler: called, or awaited, with one event at a time. A plain one runs on the event loop: it must not block.
+            handler: called, or awaited, with one event at a time. A plain function runs on the event loop: it must not block.
             payload: as for ``subscribe()``.
             on_misfit: as for ``subscribe()``; without it a misfit counts as a failure of the handler.
             queries: as for ``subscribe()``.
@@ -147,7 +150,7 @@ class SubscribingMixin(ConnectionInfo):
             overflow: as for ``subscribe()``; with ``"error"``, `ConsumerTooSlow` counts as a failure of the handler.
 
         Returns:
-            The listener. It works without being held; ``dispose()`` ends it.
+            The listener. It runs although your program drops it; ``stop()`` and ``dispose()`` end it.
 
         Raises:
             As ``subscribe()``.
@@ -171,17 +174,17 @@ class SubscribingMixin(ConnectionInfo):
         self, channels: Iterable[str], queries: Iterable[str], options: DeliveryOptions, payload: Any,
         on_misfit: OnMisfit | None, make_result: Callable[[SubscriptionDelivery, Subscription[Any]], R],
     ) -> R:  # fmt: skip
-        spec = subscription_spec(self._driver.next_id(), channels, queries, self._driver.project)
+        spec = subscription_spec(self._driver.calls.next_id(), channels, queries, self._driver.project)
         if payload is None and on_misfit is not None:
             raise BadOption("on_misfit", "without payload= everything fits; give payload= the type of the payloads")
         decoder = None if payload is None else payload_decoder(payload)
         self._check_not_disposed()
         if spec.queries:
-            self._driver.require_feature("queries")
+            self._driver.calls.require_feature("queries")
         warn_of(spec.channels)  # before the registration: a filter may make an exception of it
-        delivery = self._driver.subscribe(spec, options)
+        delivery = self._driver.calls.subscribe(spec, options)
         try:
-            await self._driver.answer(delivery.granted)
+            await self._driver.calls.answer(delivery.granted)
             misfit = None if on_misfit is None else Callback("on_misfit", on_misfit, options.context)
             subscription = make_subscription(self._driver, delivery, decoder, misfit)
             subscription._owner = self  # noqa: SLF001  (a subscription that is held keeps its connection alive)
@@ -189,5 +192,5 @@ class SubscribingMixin(ConnectionInfo):
                 warn(f"the server acknowledged the subscription without {', '.join(missing)}", MissingChannelWarning)
             return make_result(delivery, subscription)
         except BaseException:  # a cancellation, or a warning as an exception: the caller gets nothing to unsubscribe with
-            self._driver.unsubscribe(delivery)
+            self._driver.calls.unsubscribe(delivery)
             raise

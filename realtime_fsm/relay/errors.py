@@ -4,7 +4,7 @@
 
     RelayError
     ├── BrokerUnavailable     the broker is missing, or was away longer than the outage to be covered
-    ├── BrokerRefused         the broker refuses the login, or the login may not do a thing
+    ├── BrokerRefused         the broker refuses the login, or a permission is missing
     ├── InsecureBroker        TLS failed
     ├── StreamUnfit           the stream cannot take the messages
     ├── StreamFull            the stream is full, and refuses new messages
@@ -49,7 +49,7 @@ class BrokerUnavailable(_BrokerError):
 
 
 class BrokerRefused(_BrokerError):
-    """The broker refuses the login, or the login lacks a permission. ``server`` and ``reason`` tell where and why."""
+    """The broker refuses the login, or a permission is missing. ``server`` and ``reason`` tell where and why."""
 
     _text = (
         "the broker {} refuses: {}; check the login, and its permissions to publish to appwrite.> and $JS.API.>, and to"
@@ -104,5 +104,9 @@ class CatchUpFailed(RelayError):
         self.reason = reason
 
 
+class OtherChannelsWarning(UserWarning):
+    """The newest message of the project in the stream is of a relay with other channels."""
+
+
 class ShortWindowWarning(UserWarning):
-    """The stream forgets ids before the longest outage to be covered is over: an event may come twice."""
+    """The stream forgets ids before the longest outage to be covered is over, so an event may come twice."""

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 _PREFIX = "appwrite"
 _EMPTY = "%"  # a part without characters, which NATS forbids; a real percent sign is quoted
+CHANNELS_HEADER = "ce-channels"
+"""The header that tells apart relays of different channels."""
 _ID_BYTES = 12
 _HEADER_SAFE = "!#$&'()*+,/:;<=>?@[\\]^`{|}"  # CloudEvents quotes the space, the double quote, the percent sign and non-ASCII
 
@@ -85,6 +87,7 @@ class MessageMaker:
         self._project = project
         self._source = quote(f"//{server}/{project}", safe=_HEADER_SAFE)
         self._channels = channels
+        self._channels_hash = _digest(*sorted({str(channel) for channel in channels}))[:12]
 
     def of_event(self, event: Event) -> Message:
         """Make the message of an event, or of a caught-up row, which has no names."""
@@ -133,6 +136,7 @@ class MessageMaker:
             "ce-id": identifier,
             "ce-source": self._source,
             "ce-type": f"io.appwrite.realtime.{kind}",
+            CHANNELS_HEADER: self._channels_hash,
             "content-type": "application/json",
         }
         if stamp:
@@ -143,11 +147,12 @@ class MessageMaker:
 
 
 def _part(event: Event, name: str) -> Any:
-    """Return a part of an event; None where the server sent nonsense, because the payload is worth relaying all the same."""
+    """Return a part of an event; None where it breaks the protocol, because the payload is worth relaying all the same."""
     with suppress(MalformedEvent):
         return getattr(event, name)
     return None
 
 
-def _digest(name: str, stamp: str, data: bytes) -> str:
-    return blake2b(b"\0".join((name.encode(), stamp.encode(), data)), digest_size=_ID_BYTES).hexdigest()
+def _digest(*parts: str | bytes) -> str:
+    encoded = (part.encode() if isinstance(part, str) else part for part in parts)
+    return blake2b(b"\0".join(encoded), digest_size=_ID_BYTES).hexdigest()

@@ -2,9 +2,9 @@
 
 Invariant: the relay takes the next batch when the sink has stored all messages of the one before, in their order.
 
-Design: a batch holds the events that came while the sink stored the last one. So a slow broker makes larger batches, and a fast
-one gets each event at once. A full buffer pauses the link. The relay keeps no state of its own: it asks the sink for the time of
-the newest message, and begins with a gap since then.
+Design: a batch holds the events that came while the sink stored the batch before. So a slow broker makes larger batches, and a
+fast one gets each event at once. A full buffer pauses the link. The relay keeps no state of its own: it asks the sink for the
+time of the newest message, and begins with a gap since then.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Sink(Protocol):
     """A place that stores messages, in their order."""
 
     def open(self, project: str) -> AbstractAsyncContextManager[datetime | None]:
-        """Connect; give the ``ce-time`` of the newest stored message of the project, or None.
+        """Connect for the length of the context; give the ``ce-time`` of the newest stored message of the project, or None.
 
         Raises:
             RelayError: when the sink cannot be used.
@@ -48,7 +48,7 @@ class Sink(Protocol):
         ...
 
     async def publish(self, messages: Sequence[Message]) -> int:
-        """Store all messages in their order, and return how many of them were there already, by their ids.
+        """Store all messages in their order, and return how many of them the sink had already, by their ids.
 
         Raises:
             RelayError: when a message cannot be stored. The messages before it are stored.
@@ -61,17 +61,18 @@ class Relay:
 
     Args:
         realtime: the connection, which the relay does not dispose of.
-        channels: a channel, or several. Relays that share a project and a stream relay the same channels.
+        channels: a channel, or several. Relays that share a project and a stream must have the same channels; where they have
+            not, `JetStream` warns at the next start with `OtherChannelsWarning`.
         sink: where the messages go: a `JetStream`, or an object of yours.
-        catch_up: as for `Realtime.subscribe`; also called at the start, with a gap since the newest message of the sink. When
-            it raises, the relay stops, because later events would hide the missing rows.
+        catch_up: as for `Realtime.subscribe`; the relay calls it also at the start, with a gap since the newest message of the
+            sink. When it raises, the relay stops, because later events would hide the missing rows.
         queries: as for `Realtime.subscribe`.
         window: how many events may wait for their acknowledgement; as many again wait in the buffer before the link pauses.
         on_ready: called when the sink is open and the server has acknowledged the subscription.
 
     Attributes:
         stored: the messages that the sink stored for this relay.
-        duplicates: the messages that were there already.
+        duplicates: the messages that the sink had already.
         lag: seconds between the server's time of the newest event and its storing, by the clock of this machine.
 
     Raises:
@@ -103,7 +104,7 @@ class Relay:
         self._window = window
         self._on_ready = on_ready
         self._lock = asyncio.Lock()
-        self._task: asyncio.Task[Any] | None = None
+        self._timeout: asyncio.Timeout | None = None  # of `run`: `_stop` lets it expire
         self._failure: BaseException | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._recorded = 0, 0
@@ -112,8 +113,8 @@ class Relay:
         self.lag = 0.0
         driver = realtime._driver  # noqa: SLF001  (the room below)
         self._project = driver.project
-        self._audit = driver._audit  # noqa: SLF001
-        self._maker = MessageMaker(driver._context.server, self._project, self._channels)  # noqa: SLF001
+        self._audit = driver.audit
+        self._maker = MessageMaker(driver.context.server, self._project, self._channels)
 
     @sealed
     async def run(self) -> None:
@@ -123,24 +124,18 @@ class Relay:
             RelayError: from the sink, or `CatchUpFailed`. Run again after the remedy.
             RealtimeError: from `Realtime.subscribe` and the iteration of its subscription.
         """
-        self._task, self._failure = asyncio.current_task(), None
+        self._failure = None
         try:
-            async with self._sink.open(self._project) as since:
+            async with asyncio.timeout(None) as self._timeout, self._sink.open(self._project) as since:
                 await self._relay(since)
-        except BaseException as end:
-            # `_stop` has cancelled this task; the caller may have done so, too
-            if self._failure is None or self._cancelled_by_caller() or not isinstance(end, asyncio.CancelledError):
+        except TimeoutError:
+            if self._failure is None:
                 raise
-            failure = self._failure
-        else:
-            return
         finally:
+            self._timeout = None
             self._record()
-        raise failure
-
-    def _cancelled_by_caller(self) -> bool:
-        """Take the cancellation of `_stop` back, and tell whether another one is left."""
-        return self._task is not None and self._task.uncancel() > 0
+        if self._failure is not None:
+            raise self._failure
 
     async def _relay(self, since: datetime | None) -> None:
         catch_up = None if self._catch_up is None else self._fetch
@@ -184,10 +179,10 @@ class Relay:
             raise
 
     def _stop(self, failure: BaseException) -> None:
-        """End `run` with a failure, from whatever task."""
-        if self._failure is None and self._task is not None:
+        """End `run` with a failure, from any task."""
+        if self._failure is None and self._timeout is not None:
             self._failure = failure
-            self._task.cancel()
+            self._timeout.reschedule(0)
 
     async def _publish(self, events: Sequence[Event]) -> None:
         await self._store([self._maker.of_event(event) for event in events])

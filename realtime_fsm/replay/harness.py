@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from realtime_fsm.fsm import commands
 from realtime_fsm.fsm.context import ConnectionContext
-from realtime_fsm.fsm.deadlines import awaited
 from realtime_fsm.fsm.guards import GUARDS
 from realtime_fsm.fsm.inputs import Acknowledged, ErrorReceived, GreetingReceived, Pong, Recovered
 from realtime_fsm.fsm.machine import ConnectionMachine
@@ -79,6 +78,17 @@ class ReplayInput:
     pauses: tuple[tuple[float, bool], ...] = ()
 
 
+class Reached(NamedTuple):
+    """The rule of a step, None for no rule, and the state, the counts and the words for the commands after it."""
+
+    rule: str | None
+    state: str
+    link: int
+    attempt: int
+    sends: int
+    asks: str
+
+
 class ScriptedPacer(Pacer):
     """A pacer that takes its dial slots from the log.
 
@@ -138,10 +148,15 @@ class MachineHarness:
         self._prepare(replay_input)
         return self._machine.step(replay_input.input_, replay_input.at, draw=replay_input.draw)
 
+    def reached(self, result: StepResult) -> Reached:
+        """Sum up the newest step, from its result."""
+        rule, context = None if result.transition is None else result.transition.row.id, self.context
+        return Reached(rule, self.state, context.generation, context.attempt, context.frames_sent, command_words(result))
+
     def evaluate_guards(self, replay_input: ReplayInput, guards: Iterable[str]) -> dict[str, bool]:
         """Evaluate guards on an input. The call changes the context, so the caller drops the harness."""
         self._prepare(replay_input)
-        self.context.reset_step(replay_input.at, replay_input.draw)
+        self.context.begin_step(replay_input.at, replay_input.draw)
         apply_notes(self.context, replay_input.input_)
         return {name: GUARDS[name](self.context) for name in guards}
 
@@ -161,4 +176,4 @@ class MachineHarness:
     @property
     def awaited(self) -> str:
         """The name of the deadline; empty without a deadline."""
-        return awaited(self.context)
+        return self.context.deadline_name

@@ -1,10 +1,10 @@
-"""The read-ahead: messages of a link that arrive during a pause, so that the socket answers the pings between them.
+"""The read-ahead: it holds the messages of a link that arrive during a pause.
 
-Invariant: messages are delivered in the order in which they came, and none is delivered during a pause.
+Invariant: messages are delivered in the order in which they came, and no message is delivered during a pause.
 
-Design: a proxy may cut a link whose peer answers no ping of WebSocket, and a socket answers a ping when it reads the ping. So a
-pause stops the delivery at once, and the reading only when `LIMIT` is reached. From then on TCP holds the server up, and pings
-stay unanswered until the pause is over.
+Design: a proxy may cut a link whose peer answers no WebSocket ping, and a socket answers a ping only when it reads on. So a pause
+stops the delivery at once, but the reading only at `LIMIT`. From then on TCP makes the server wait, and pings stay unanswered
+until the pause is over.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from realtime_fsm.runtime.sockets import MessageHandler
 
 LIMIT = 1024 * 1024
-"""Bytes of messages that a link reads ahead, besides one message that goes beyond."""
+"""Bytes of messages that a link reads ahead; the last message may exceed them."""
 OVERHEAD = 128
-"""Bytes that each message counts for besides its own: tiny ones take memory, too."""
+"""Bytes that each message counts in addition to its own: tiny messages take memory, too."""
 _TURN = 256
 """Messages after which the event loop has a turn."""
 
@@ -29,13 +29,13 @@ _TURN = 256
 class ReadAhead:
     """Hold the messages of one link that arrive during a pause.
 
-    An idle link holds no queue: a pause makes it, because ten thousand idle links would need 14 MB for theirs.
+    A link without a pause has no queue, because the queues of ten thousand idle links would take 14 MB.
 
     Args:
         deliver: takes a message outside of a pause.
 
     Attributes:
-        size: bytes that are held.
+        size: how many bytes are held, each message with its overhead.
     """
 
     __slots__ = ("_backlog", "_deliver", "_writable", "size")
@@ -50,7 +50,7 @@ class ReadAhead:
 
     @property
     def is_holding(self) -> bool:
-        """Whether messages are held: from the begin of a pause until those that were held are delivered."""
+        """Whether messages are held: from the beginning of a pause until the last held message is delivered."""
         return self._backlog is not None
 
     def receive(self, data: bytes) -> Awaitable[None] | None:
@@ -69,7 +69,7 @@ class ReadAhead:
         self._backlog = deque()
 
     async def deliver_after(self, pause: Callable[[], Awaitable[None]]) -> None:
-        """Wait until a pause is over, then deliver the messages that are held."""
+        """Wait until a pause is over, then deliver the held messages."""
         try:
             await pause()
             while self._backlog:
@@ -83,7 +83,7 @@ class ReadAhead:
             self.discard()
 
     def discard(self) -> None:
-        """Hold nothing any more."""
+        """Drop the held messages, and stop to hold any."""
         self._backlog, self.size = None, 0
         self._set_writable()
 

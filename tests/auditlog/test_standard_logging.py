@@ -20,6 +20,7 @@ from realtime_fsm.audit.shapes import Shapes
 from realtime_fsm.auditlog import records, writer
 from realtime_fsm.auditlog.layouts import NAMESPACE
 from realtime_fsm.auditlog.records import RECORDS
+from realtime_fsm.auditlog.sentences import CAUSES
 from realtime_fsm.errors import DialFailed, ServerError, StreamEnded
 from support.brokenlogs import audited, lines_of
 from support.network import Network
@@ -50,17 +51,34 @@ async def test_the_changes_of_a_connection_are_sentences(caplog: pytest.LogCaptu
         await eventually(lambda: len(network.sockets) == 2 and realtime.state is State.SUBSCRIBED)
     assert told(caplog) == [
         ("INFO", "disconnected -> reconnecting: the program called subscribe()"),
-        ("INFO", "reconnecting -> connected: link 1 is up: everything desired is requested on it"),
+        ("INFO", "reconnecting -> connected: link 1 is up: the connection asks for everything desired"),
         ("INFO", "connected -> subscribed: everything desired is acknowledged on this link"),
         ("WARNING", "link 1 lost: the server, or a middle box, ended the stream (close code 1006); dial 2 in 1.5 s"),
-        ("INFO", "an outage begins (the server, or a middle box, ended the stream)"),
-        ("INFO", "reconnecting -> connected: link 2 is up: everything desired is requested on it"),
+        ("INFO", "an outage begins"),
+        ("INFO", "reconnecting -> connected: link 2 is up: the connection asks for everything desired"),
         ("WARNING", "subscription s1 may have missed events for 1.5 s, with 1 dial meanwhile"),
         ("INFO", "connected -> subscribed: everything desired is acknowledged on this link"),
-        ("INFO", "the outage is over after 1.5 s and 1 dial (the server, or a middle box, ended the stream)"),
+        ("INFO", "the outage is over after 1.5 s and 1 dial"),
         ("INFO", "subscribed -> disposing: the program called dispose()"),
     ]
     assert {line.getMessage()[-11:] for line in caplog.records} == {f" [{realtime.connection_id[:8]}]"}
+
+
+async def test_a_loss_tells_its_cause_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, LOGGER)
+    network = Network()
+    async with network.realtime() as realtime:
+        await realtime.subscribe("rows")
+        network.socket.cut()
+        await eventually(lambda: len(network.sockets) == 2 and realtime.state is State.SUBSCRIBED)
+        cause = CAUSES["stream_ended"]
+        assert [level for level, text in told(caplog) if cause in text] == ["WARNING"]
+        caplog.clear()
+        await realtime.disconnect()
+        assert told(caplog) == [
+            ("INFO", "subscribed -> disconnected: the program called disconnect()"),
+            ("INFO", "a planned outage begins"),
+        ]
 
 
 async def test_heartbeats_are_quiet(caplog: pytest.LogCaptureFixture) -> None:

@@ -92,7 +92,7 @@ def test_a_record_has_these_fields_and_no_other() -> None:
             "era": None,
             "lag": 0.0,
             "at": 1000.25,
-            "sentence": "reconnecting -> connected: link 3 is up: everything desired is requested on it",
+            "sentence": "reconnecting -> connected: link 3 is up: the connection asks for everything desired",
             "timestamp": "2026-11-24T05:06:07.000089Z",
             "machine": TABLE.fingerprint,
         }

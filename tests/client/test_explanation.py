@@ -14,7 +14,6 @@ from hypothesis import settings
 from realtime_fsm import GreetedAsGuest, PingPolicy, Realtime, RefusedByServer, RetriesExhausted, RetryPolicy, State, Timeouts
 from realtime_fsm.client.explanation import explanation_of
 from realtime_fsm.errors import DialFailed, Overdue, RealtimeError, UpgradeRefused
-from realtime_fsm.fsm.deadlines import awaited
 from realtime_fsm.fsm.descriptions import DEADLINES, STATES
 from realtime_fsm.fsm.pacer import BURST
 from realtime_fsm.remedies import OVERDUE, REMEDIES, UPGRADES, remedy_of
@@ -32,7 +31,7 @@ Arrange = Callable[[Network, Realtime], Awaitable[object]]
 def told(realtime: Realtime) -> list[str]:
     """Return the lines of the explanation, with T for each time."""
     text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", "T", str(realtime.explain()))
-    return text.replace(realtime._driver._context.server, "server:80").splitlines()
+    return text.replace(realtime._driver.context.server, "server:80").splitlines()
 
 
 def line(realtime: Realtime, head: str) -> str:
@@ -116,7 +115,7 @@ async def test_an_outage() -> None:
         await asyncio.sleep(5)
         assert told(realtime) == [
             "State: reconnecting for 5.0 s, since T: getting a link.",
-            "Why: The link ended: dial again after the retry policy's delay. (Transition rule sub58.)",
+            "Why: The link ended: the connection dials again after the delay of the retry policy. (Transition rule sub58.)",
             "Next: the next dial is due in 2.5 s; dials in a row so far: 2, without a limit.",
             "Server: server:80, project demo, era E4 (Appwrite 1.9.5 and later).",
             "Identity: a guest, who receives only what guests may read.",
@@ -128,6 +127,27 @@ async def test_an_outage() -> None:
         ]
 
 
+async def test_a_remedy_is_shown_while_the_failure_explains_the_state() -> None:
+    network = Network()
+    async with network.realtime() as realtime:
+        await realtime.subscribe("rows")
+        network.otherwise = DialFailed("Connection refused")
+        network.socket.cut()
+        await asyncio.sleep(5)
+        assert line(realtime, "Remedy")
+        network.otherwise = GREET
+        await realtime.wait_subscribed()
+        assert (line(realtime, "Remedy"), realtime.explain().remedy) == ("", "")
+        assert line(realtime, "Last failure") == "Last failure: at T, server:80: the dial failed: Connection refused."
+        await realtime.disconnect()
+        assert realtime.explain().remedy == ""
+        network.otherwise = HANG
+        task = asyncio.ensure_future(realtime.connect())
+        await asyncio.sleep(1)
+        assert (realtime.state, realtime.explain().remedy) == (State.RECONNECTING, "")
+        task.cancel()
+
+
 async def test_the_end_of_all_attempts() -> None:
     network = Network()
     network.otherwise = DialFailed("Connection refused")
@@ -137,7 +157,7 @@ async def test_the_end_of_all_attempts() -> None:
         await asyncio.sleep(3600)
         assert told(realtime) == [
             "State: error for 1:00:00 h, since T: no link, and no attempt will be made.",
-            "Why: No WebSocket came about, and the retry policy allows no further dial. (Transition rule rec25.)",
+            "Why: The dial failed, and the retry policy allows no further dial. (Transition rule rec25.)",
             "Next: nothing, without a call.",
             "Server: server:80, project demo, era not known yet.",
             "Subscriptions: 0 desired, 0 acknowledged.",
@@ -435,7 +455,7 @@ class ExplainedWalk(Walk):
         context = self.bench.context
         driver = Driver(context, Network(), connection_id="c", url="http://h/v1", credentials=Credentials(None, None, {}))
         found = explanation_of(driver, self.bench.state, "c")
-        name, text = awaited(context), str(found)
+        name, text = context.deadline_name, str(found)
         assert text.startswith(f"State: {self.bench.state}")
         assert (found.awaited, found.due is None) == (name, context.deadline is None)
         assert not name or DEADLINES[name].partition("{}")[0] in text

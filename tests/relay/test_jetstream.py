@@ -7,8 +7,10 @@ import signal
 import ssl
 import sys
 import traceback
+import warnings
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -17,7 +19,7 @@ import pytest
 from nats.js.api import DiscardPolicy, StreamConfig
 
 import realtime_fsm.relay
-from realtime_fsm import BadOption
+from realtime_fsm import BadOption, Event
 from realtime_fsm.relay import (
     BrokerRefused,
     BrokerUnavailable,
@@ -25,11 +27,13 @@ from realtime_fsm.relay import (
     JetStream,
     Message,
     MessageTooLarge,
+    OtherChannelsWarning,
     RelayError,
     ShortWindowWarning,
     StreamFull,
     StreamUnfit,
 )
+from realtime_fsm.relay.message import MessageMaker
 from support.broker import Broker, client_of, needs_broker, running_broker, stored
 from support.virtual import eventually
 
@@ -39,6 +43,7 @@ PASSWORD = "s3cr3t"  # noqa: S105
 _USERS = f"""
 authorization {{ users = [
   {{user: writer, password: {PASSWORD}, permissions: {{publish: ["$JS.API.>", "$JS.ACK.>"], subscribe: ["_INBOX.>"]}}}}
+  {{user: opener, password: {PASSWORD}, permissions: {{publish: ["$JS.API.STREAM.*.*"], subscribe: ["_INBOX.>"]}}}}
   {{user: reader, password: {PASSWORD}, permissions: {{publish: ["appwrite.>"], subscribe: ["_INBOX.>"]}}}}
 ] }}
 jetstream: {{max_file_store: 2GB}}
@@ -111,6 +116,30 @@ async def test_a_stream_is_never_changed_and_a_short_window_is_told() -> None:
                 async with opened(broker, stream="OTHER") as sink:
                     assert await sink.publish(messages(1)) == 0
             assert (await js.stream_info("OTHER")).config == before
+
+
+@needs_broker
+@pytest.mark.loopback
+async def test_a_relay_of_other_channels_is_told_once() -> None:
+    def event(*channels: str) -> Message:
+        maker = MessageMaker("appwrite.test:443", "demo", channels)
+        return maker.of_event(Event.from_payload({"n": 1}, channels=["rows"], timestamp=datetime.now(UTC)))
+
+    with running_broker() as broker, warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        for channels in (("rows", "files"), ("files", "rows")):
+            async with opened(broker) as sink:
+                await sink.publish([event(*channels)])
+        assert told == []
+        async with opened(broker) as sink:
+            await sink.publish([event("rows")])
+            await sink.publish([event("rows")])
+    (warning,) = told
+    assert warning.category is OtherChannelsWarning
+    assert warning.filename == __file__
+    assert str(warning.message).startswith(
+        "the newest message on appwrite.demo.> in the stream APPWRITE is of a relay with other channels"
+    )
 
 
 @needs_broker
@@ -208,7 +237,7 @@ async def test_a_broker_that_is_away_for_longer_than_the_outage_ends_the_relay()
 @pytest.mark.loopback
 async def test_a_frozen_broker_is_left_after_the_patience() -> None:
     troubles: list[RelayError] = []
-    with running_broker() as broker, patch("realtime_fsm.relay.jetstream._PATIENCE", 2):
+    with running_broker() as broker, patch("realtime_fsm.relay.broker_link._PATIENCE", 2):
         async with opened(broker, on_trouble=troubles.append) as sink:
             broker.freeze()
             publishing = asyncio.create_task(sink.publish(messages(1, 2)))
@@ -298,6 +327,9 @@ async def test_a_wrong_login_is_refused() -> None:
         assert "Authorization Violation" in await failed(BrokerRefused, broker.url.replace("//", f"//writer:x{PASSWORD}@"))
         text = await failed(BrokerRefused, broker.url, user="reader", password=PASSWORD)
         assert "permissions violation for publish" in text.lower()
+        with patch("realtime_fsm.relay.broker_link._PATIENCE", 2):
+            text = await failed(BrokerRefused, broker.url, user="opener", password=PASSWORD)
+        assert 'publish to "$js.api.stream.msg.get.appwrite"' in text.lower()
         async with opened(broker, user="writer", password=PASSWORD) as sink:
             with pytest.raises(BrokerRefused, match=r"and its permissions to publish to appwrite\.>"):
                 await sink.publish(messages(1))
@@ -350,7 +382,8 @@ def test_no_repr_shows_a_login() -> None:
 
 def test_without_nats_py_the_error_names_the_extra() -> None:
     with patch.dict(sys.modules, {"nats.aio.client": None}):
-        sys.modules.pop("realtime_fsm.relay.jetstream", None)
+        for module in ("jetstream", "broker_link"):
+            sys.modules.pop(f"realtime_fsm.relay.{module}", None)
         with pytest.raises(BadOption, match=r'run pip install "realtime-fsm\[nats\]"'):
             _ = realtime_fsm.relay.JetStream
     with pytest.raises(AttributeError, match="Kafka"):

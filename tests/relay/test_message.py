@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -113,8 +114,18 @@ def test_a_message_is_a_cloud_event_with_the_bytes_of_the_server() -> None:
         "ce-type": "io.appwrite.realtime.update",
         "ce-time": "2026-11-27T12:00:00.123+00:00",
         "ce-subject": "tablesdb.db1.tables.t1.rows.r1.update",
+        "ce-channels": message.headers["ce-channels"],
         "content-type": "application/json",
     }
+
+
+def test_a_header_tells_relays_of_other_channels_apart() -> None:
+    def channels_hash(*channels: str) -> str:
+        return message_of(received(**ROW), *channels).headers["ce-channels"]
+
+    assert re.fullmatch("[0-9a-f]{12}", channels_hash("rows", "files"))
+    assert channels_hash("rows", "files") == channels_hash("files", "rows", "files")
+    assert len({channels_hash("rows", "files"), channels_hash("rows"), channels_hash("files")}) == 3
 
 
 def test_a_header_quotes_what_cloud_events_forbid() -> None:

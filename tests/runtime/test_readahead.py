@@ -20,14 +20,14 @@ from support.virtual import eventually
 
 
 def ahead_of(realtime: Realtime) -> ReadAhead:
-    link = realtime._driver._links.current
+    link = realtime._driver.links.current
     assert link is not None
     assert link._read_ahead is not None
     return link._read_ahead
 
 
 def paused(realtime: Realtime) -> bool:
-    link = realtime._driver._links.current
+    link = realtime._driver.links.current
     return link is not None and link.paused
 
 
@@ -147,7 +147,7 @@ async def test_the_end_comes_at_any_turn_of_a_pause(held: int, turns: int) -> No
         network.socket._inbound.put_nowait(b"{}")
     for _ in range(turns):
         await asyncio.sleep(0)
-    link = realtime._driver._links.current
+    link = realtime._driver.links.current
     assert link is not None
     async with asyncio.timeout(10):
         await realtime.dispose()

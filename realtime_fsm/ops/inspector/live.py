@@ -1,4 +1,4 @@
-"""The records of connections of this process, and what no record tells: channels, and events that wait for a consumer."""
+"""Show connections of this process: their records, and the facts without a record, such as channels and waiting events."""
 
 # ruff: noqa: SLF001  (it reads the driver, and changes nothing)
 from __future__ import annotations
@@ -63,18 +63,18 @@ def shown(connections: Sequence[ConnectionInfo], board: Board) -> Iterator[None]
 
 
 def _begin(connection: ConnectionInfo, board: Board) -> None:
-    """Show what a connection has come to before its first record here."""
+    """Show the state and the failures of a connection that are older than its first record here."""
     view, told, driver = board.view(connection.connection_id), connection.explain(), connection._driver
     if view is None:
         return
     view.last, view.closed = told.at.timestamp(), told.state is State.DISPOSING
-    view.link, view.attempt, view.era = driver._context.generation, told.attempt, None if told.era is None else told.era.value
+    view.link, view.attempt, view.era = driver.context.generation, told.attempt, None if told.era is None else told.era.value
     if told.since is not None:
         view.enter(told.state.value, told.since.timestamp())
     if told.last_failure is not None:
         view.add_cause(told.last_failure.at.timestamp(), describe_cause(told.last_failure.error.kind))
-    if driver._loop is not None:
-        start, outage, fault = view.last - driver._loop.time(), driver._outages.current, faulty_since(driver)
+    if driver.bound_loop is not None:
+        start, outage, fault = view.last - driver.bound_loop.time(), driver.outages.current, faulty_since(driver)
         view.fault = None if fault is None else start + fault
         if outage is not None:
             view.outage = start + outage.began, "planned" if outage.planned else "outage", describe_cause(outage.cause)
@@ -83,9 +83,9 @@ def _begin(connection: ConnectionInfo, board: Board) -> None:
 
 
 def _update(view: View, connection: ConnectionInfo) -> bool:
-    """Update what no record tells: the subscriptions' events, and what follows. Return whether something has changed."""
+    """Update the facts without a record: the counts of subscriptions, and the next deadline; return whether one has changed."""
     told = connection.explain()
-    before = msgspec.json.encode((view.subscriptions, view.left_out, view.awaited, view.due))
+    before = msgspec.json.encode(view)
     view.awaited, view.due = told.awaited, None if told.due is None else round(told.due.timestamp(), 1)
     desired = {one.id: one for one in told.subscriptions}
     view.subscriptions = {name: one for name, one in view.subscriptions.items() if name in desired or one.phase == "rejected"}
@@ -98,4 +98,4 @@ def _update(view: View, connection: ConnectionInfo) -> bool:
         one.phase, one.channels = "acknowledged" if each.acknowledged else "desired", list(each.channels)
         one.received, one.dropped, one.waiting = each.received, each.dropped, each.waiting
         one.behind = None if not each.waiting else one.behind or told.at.timestamp()
-    return before != msgspec.json.encode((view.subscriptions, view.left_out, view.awaited, view.due))
+    return before != msgspec.json.encode(view)
