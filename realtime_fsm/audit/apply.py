@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from realtime_fsm.audit.deadline_checks import delay_bounds
 from realtime_fsm.audit.facts import LIMIT, MINUS_INFINITY, WINDOW, Frames, Link
-from realtime_fsm.audit.guard_inference import URL_ERAS, drops_message, is_refusal, is_told_to_wait
-from realtime_fsm.audit.handovers import begin_handover, look_for_completion, resume
+from realtime_fsm.audit.guard_inference import URL_ERAS, drops_message, is_refusal, is_throttled, is_told_to_wait
 from realtime_fsm.audit.row_facts import DISCONNECTED, DISPOSING, EFFECT, ERROR, PING, RECONNECTING, UNSUBSCRIBED, told_facts
 from realtime_fsm.fsm.table import LIVE, State, Trigger
 from realtime_fsm.protocol.eras import Era
@@ -161,7 +160,7 @@ def _note_link(facts: Facts, line: FlatRecord, step: RowFacts, t: float) -> None
     if EFFECT.CLOSE_FIRST in effects:
         next_dial.awaits = None if link.is_open is None else link.is_open + (facts.draining is not None)
     if EFFECT.DRAIN_LINK in effects and facts.draining is None:
-        begin_handover(facts)
+        facts.begin_handover()
     if step.drops:
         link.is_open = facts.frames.in_flight = facts.frames.error_answered = False
         facts.subscriptions.acknowledged.clear()
@@ -188,7 +187,29 @@ def _note_link(facts: Facts, line: FlatRecord, step: RowFacts, t: float) -> None
         facts.frames = Frames(line.sends)
     facts.newest_link, facts.attempt = line.link, line.attempt
     if EFFECT.RESUME_LINK in effects:
-        resume(facts, line, t)
+        _resume(facts, line, t)
+
+
+def _resume(facts: Facts, line: FlatRecord, t: float) -> None:
+    """Go back to the old link. The next renewal is due after a tenth of the age."""
+    old, facts.draining = facts.draining, None
+    next_dial, history = facts.next_dial, facts.history
+    if is_told_to_wait(line):
+        next_dial.not_before = t + max(line.retry_after or 0.0, WINDOW if is_throttled(line) else 0.0)
+    next_dial.throttled, next_dial.awaits = False, 0
+    facts.frames = Frames(line.sends, sent_known=False, in_flight=None)
+    history.refusals = None
+    number, in_url = facts.link.number, None
+    if old is None:
+        history.been_up = None
+    else:
+        number, in_url = old.link.number, old.link.in_url
+        facts.subscriptions.acknowledged |= old.served & facts.subscriptions.desired
+        history.been_up = old.been_up
+    age = None if facts.policies is None else facts.policies.max_link_age
+    up_at = t if age is None else t - 0.8 * age
+    facts.link = Link(number, is_open=True, up_at=up_at, idle_from=t, in_url=in_url, proven=None, accepted=None)
+    next_dial.in_url = in_url
 
 
 def _note_url_channels(facts: Facts, era: str | None, step: RowFacts, *, waits: bool | None) -> None:
@@ -216,7 +237,7 @@ def _asks_in_url(facts: Facts, era: str | None, *, covered: bool) -> bool | None
 
 def _note_era(facts: Facts, era: str | None) -> None:
     """Note the era that a greeting shows."""
-    look_for_completion(facts)
+    facts.look_for_handover_end()
     if not facts.complete or facts.policies is None:
         facts.next_dial.doubtful = None
     elif era == Era.E3 and facts.era not in (None, Era.E3):

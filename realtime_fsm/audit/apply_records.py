@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from realtime_fsm.audit.decoding import KINDS, MISSING
 from realtime_fsm.audit.facts import MINUS_INFINITY, OpenOutage
 from realtime_fsm.audit.formats.text_utils import pluralize
-from realtime_fsm.audit.handovers import look_for_completion
 from realtime_fsm.audit.policies import Policies
 from realtime_fsm.audit.row_facts import DISPOSING, SUBSCRIBED, UNSUBSCRIBED
 from realtime_fsm.audit.rules import ROUNDING, SINGLE, RuleBreach
@@ -167,7 +166,7 @@ def _subscription(tracked: TrackedConnection, facts: Facts, line: FlatRecord) ->
     breach = _check_change(facts, line) if facts.complete else None
     change = _note_change(tracked, facts, line)
     if facts.draining is not None and facts.state in LIVE:
-        look_for_completion(facts)
+        facts.look_for_handover_end()
     return breach or change
 
 

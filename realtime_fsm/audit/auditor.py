@@ -21,9 +21,9 @@ from realtime_fsm.audit.collector import ReportBuilder
 from realtime_fsm.audit.connections import Connections
 from realtime_fsm.audit.decoding import BadRecord, ExtendedRecord, decode_fast
 from realtime_fsm.audit.finding import Reporter
+from realtime_fsm.audit.framing import LineReader
 from realtime_fsm.audit.judging import Judge
 from realtime_fsm.audit.positions import LineNumbers
-from realtime_fsm.audit.reading import LineReader
 from realtime_fsm.audit.row_facts import OWN
 from realtime_fsm.audit.shapes import MARK
 from realtime_fsm.audit.window import Window
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from realtime_fsm.audit.answer import Answer
     from realtime_fsm.audit.decoding import FlatRecord
-    from realtime_fsm.audit.reading import Piece
+    from realtime_fsm.audit.framing import Piece
     from realtime_fsm.audit.report import Finding, Report
     from realtime_fsm.audit.tracking import TrackedConnection
     from realtime_fsm.fsm.table import State, Trigger

@@ -15,14 +15,10 @@ from realtime_fsm.fsm.names import Guard
 from realtime_fsm.fsm.table import State, Trigger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from realtime_fsm.audit.decoding import FlatRecord
     from realtime_fsm.audit.facts import Facts
     from realtime_fsm.audit.policies import Policies
     from realtime_fsm.audit.row_facts import Check, RowFacts
-
-    Timed = Callable[[Facts, Policies, FlatRecord, float], RuleBreach | None]
 
 
 def _late(rule: str, late: float, line: FlatRecord, text: str) -> RuleBreach | None:
@@ -41,54 +37,67 @@ def _within(what: str, spent: float, allowed: float, line: FlatRecord, *, rule: 
     return None
 
 
-def _pong(_: Facts, policies: Policies, line: FlatRecord, __: float) -> RuleBreach | None:
-    return _within("answer to the ping", line.dwell, policies.ping.timeout, line, rule="pong")
+def _pong(facts: Facts, line: FlatRecord, _: RowFacts, __: float) -> RuleBreach | None:
+    if facts.policies is None:
+        return None
+    return _within("answer to the ping", line.dwell, facts.policies.ping.timeout, line, rule="pong")
 
 
-def _not_up(facts: Facts, policies: Policies, line: FlatRecord, t: float) -> RuleBreach | None:
+def _not_up(facts: Facts, line: FlatRecord, _: RowFacts, t: float) -> RuleBreach | None:
     """Check the time of an upgrade or a greeting, whether it came or not."""
-    link, timeouts = facts.link, policies.timeouts
+    policies, link = facts.policies, facts.link
+    if policies is None:
+        return None
     if line.trigger == "greeted" or line.cause == "greeting_overdue":
-        return _within("greeting", t - link.opened_at, timeouts.greeting, line)
+        return _within("greeting", t - link.opened_at, policies.timeouts.greeting, line)
     if line.trigger == "opened" and link.opened_at >= link.dialed_at:  # the upgrade came before, at once perhaps
         return None
-    return _within("dial", t - link.dialed_at, timeouts.dial, line)
+    return _within("dial", t - link.dialed_at, policies.timeouts.dial, line)
 
 
-def _acknowledged(facts: Facts, policies: Policies, line: FlatRecord, t: float) -> RuleBreach | None:
-    frames = facts.frames
+def _acknowledged(facts: Facts, line: FlatRecord, _: RowFacts, t: float) -> RuleBreach | None:
+    policies, frames = facts.policies, facts.frames
+    if policies is None:
+        return None
     if not frames.in_flight:
         overdue = line.trigger == "deadline" and frames.in_flight is False
         return RuleBreach("request", "no request was in flight") if overdue else None
     return _within("reply", t - frames.asked_at, policies.timeouts.reply, line)
 
 
-def _at_least(what: str, spent: float, least: float) -> RuleBreach | None:
+def _at_least(what: str, spent: float, least: float | None, never: str = "") -> RuleBreach | None:
+    """Check that a time is over; `never` says why it never is where no time is set."""
+    if least is None:
+        return RuleBreach("deadline", f"{what}, and {never}")
     if spent >= least - ROUNDING:
         return None
     return RuleBreach("deadline", f"{what} after {spent:.3f} s, and not before {least:g} s are over")
 
 
-def _forgiven(facts: Facts, policies: Policies, _: FlatRecord, t: float) -> RuleBreach | None:
-    return _at_least("earlier failures are forgiven", t - facts.link.up_at, policies.retry.stable_after)
+def _forgiven(facts: Facts, _: FlatRecord, __: RowFacts, t: float) -> RuleBreach | None:
+    if facts.policies is None:
+        return None
+    return _at_least("earlier failures are forgiven", t - facts.link.up_at, facts.policies.retry.stable_after)
 
 
-def _renewed(facts: Facts, policies: Policies, _: FlatRecord, t: float) -> RuleBreach | None:
-    if policies.max_link_age is None:
-        return RuleBreach("deadline", "the link is renewed, and no age is too old")
-    return _at_least("the link is renewed", t - facts.link.up_at, policies.max_link_age * 0.9)
+def _renewed(facts: Facts, _: FlatRecord, __: RowFacts, t: float) -> RuleBreach | None:
+    if facts.policies is None:
+        return None
+    age = facts.policies.max_link_age
+    return _at_least("the link is renewed", t - facts.link.up_at, age and age * 0.9, "no age is too old")
 
 
-def _idle(facts: Facts, policies: Policies, _: FlatRecord, t: float) -> RuleBreach | None:
-    if policies.timeouts.idle is None:
-        return RuleBreach("deadline", "the idle link is closed, and it is to be kept")
-    return _at_least("the idle link is closed", t - facts.link.idle_from, policies.timeouts.idle)
+def _idle(facts: Facts, _: FlatRecord, __: RowFacts, t: float) -> RuleBreach | None:
+    if facts.policies is None:
+        return None
+    most = facts.policies.timeouts.idle
+    return _at_least("the idle link is closed", t - facts.link.idle_from, most, "it is to be kept")
 
 
-def _room(facts: Facts, _: Policies, line: FlatRecord, t: float) -> RuleBreach | None:
+def _room(facts: Facts, line: FlatRecord, _: RowFacts, t: float) -> RuleBreach | None:
     """Check that the budget got room for the request at its deadline, or had room already after the step before."""
     frames = facts.frames
-    if not frames.sent_known or line.lag < 0:
+    if facts.policies is None or not frames.sent_known or line.lag < 0:
         return None
     due = t - line.lag
     moments = (facts.last_step.now, frames.closed_until, *(sent + WINDOW for sent in frames.sent))
@@ -97,10 +106,11 @@ def _room(facts: Facts, _: Policies, line: FlatRecord, t: float) -> RuleBreach |
     return RuleBreach("row", f"rule {line.row} does not apply: the send budget did not get room at that moment")
 
 
-_LEAST: dict[str, Timed] = {Guard.STABLE_DUE: _forgiven, Guard.RENEWAL_DUE: _renewed, Guard.IDLE_DUE: _idle}
+_LEAST: dict[str, Check] = {Guard.STABLE_DUE: _forgiven, Guard.RENEWAL_DUE: _renewed, Guard.IDLE_DUE: _idle}
 
 
-def _timed(step: RowFacts) -> Timed | None:
+def deadline_of(step: RowFacts) -> Check | None:
+    """Choose the check of the deadline of a transition rule; None where the rule has no deadline."""
     row = step.row
     is_deadline = row.trigger is Trigger.DEADLINE
     if row.source is State.PING:
@@ -113,18 +123,6 @@ def _timed(step: RowFacts) -> Timed | None:
     if is_deadline and step.must_send and not row.guards:
         return _room
     return next((check for name, check in _LEAST.items() if name in row.guards), None)
-
-
-def deadline_of(step: RowFacts) -> Check | None:
-    """Make the check of the deadline of a transition rule; None where the rule has no deadline."""
-    timed = _timed(step)
-    if timed is None:
-        return None
-
-    def check(facts: Facts, line: FlatRecord, _: RowFacts, t: float) -> RuleBreach | None:
-        return None if facts.policies is None else timed(facts, facts.policies, line, t)
-
-    return check
 
 
 def delay_bounds(policies: Policies, line: FlatRecord, held: float = 0.0) -> tuple[float, float]:

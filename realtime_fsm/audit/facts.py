@@ -199,6 +199,16 @@ class Facts:
         if self.complete and self.outages.current is None and self.draining is None and self.state != State.DISPOSING:
             self.outages.lost_by = cause
 
+    def begin_handover(self) -> None:
+        """Keep the facts of the link that begins to drain."""
+        self.draining = OldLink(self.link, frozenset(self.subscriptions.acknowledged), self.history.been_up)
+
+    def look_for_handover_end(self) -> None:
+        """Forget the old link once the new one serves all its subscriptions, as far as the records tell."""
+        old, subscriptions = self.draining, self.subscriptions
+        if old is not None and (not self.complete or old.served & subscriptions.desired <= subscriptions.acknowledged):
+            self.draining = None
+
     def dials_in(self, opened: FlatRecord) -> int:
         """Count the dials in the outage that a record begins, and that is not over."""
         return opened.dials + max(0, self.newest_link - opened.link)

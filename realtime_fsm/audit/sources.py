@@ -22,7 +22,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 import msgspec
 
 from realtime_fsm.audit.decoding import ExtendedRecord, decode_fast
-from realtime_fsm.audit.reading import LineReader
+from realtime_fsm.audit.framing import LineReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
