@@ -84,12 +84,15 @@ class Dispatcher:
         self.malformed: dict[str, int] = {}
         registry.on_strays = self._count_strays
 
-    def message_handler(self, link: LinkIO) -> MessageHandler:
-        """Make what takes the messages of a link, one by one. Its answer, if it gives one, is to be awaited before the next."""
-        links, state, delivery_of, route = self._links, link.state, self._registry.deliveries.get, self._registry.route
-        in_url = link.plan is not None
+    def message_handler(self, link: LinkIO, *, held: bool = False) -> MessageHandler:
+        """Make the function that takes the messages of a link, one by one: those that arrive, or those that a pause held."""
+        links, state, registry, delivery_of = self._links, link.state, self._registry, self._registry.deliveries.get
+        next_turn = state.frames_received + _TURN
 
-        def on_message(data: bytes) -> Awaitable[None] | None:
+        def on_message(data: bytes) -> Awaitable[object] | None:
+            nonlocal next_turn
+            if link.read_ahead is not None and not held:
+                return link.read_ahead.hold(data)
             if link is not links.current and link is not links.draining:
                 return asyncio.sleep(0)  # closed, and its reader not yet stopped
             state.frames_received = received = state.frames_received + 1
@@ -104,23 +107,26 @@ class Dispatcher:
                 return None if received % _CONTROL_TURN else self._apply_backpressure(link)
             event = frame.data
             event._size = len(data)  # noqa: SLF001
-            if state.at_fault:
+            if state.fault is not None and state.fault.is_open:
                 self._recover(link)
-            if in_url:
-                if link.routes is None:  # before the greeting no subscription is acknowledged
-                    return None if received % _TURN else self._apply_backpressure(link)
-                self._resolve_subscription_ids(link, event)
-            identifiers = event._subscriptions  # noqa: SLF001  (the property makes a tuple of it)
-            if links.is_overlapping:
+            if link.plan is not None and not self._resolve_subscription_ids(link, event):
+                should_yield = False
+            elif links.is_overlapping:
                 should_yield = self._route_overlapping(link, event)
-            elif len(identifiers) == 1 and (delivery := delivery_of(identifiers[0])) is not None:
-                if (timestamp := event._timestamp) is not None:  # noqa: SLF001  (as it came: most are never asked for)
+            # Most events are for one subscription. They take 0.25 us less here than by `route`, and the local name `put` saves
+            # 0.03 us on CPython 3.11. Their time stays as it came: most are never asked for.
+            elif len(identifiers := event._subscriptions) == 1 and (delivery := delivery_of(identifiers[0])) is not None:  # noqa: SLF001
+                if (timestamp := event._timestamp) is not None:  # noqa: SLF001
                     delivery.last_timestamp = timestamp
                 delivery.received += 1
-                should_yield = delivery.put(event)
+                put = delivery.put
+                should_yield = put(event)
             else:
-                should_yield = (bool(identifiers) or not in_url) and route(event)  # the routes have found no subscription
-            return self._apply_backpressure(link) if should_yield or not received % _TURN else None
+                should_yield = registry.route(event)
+            if should_yield or received >= next_turn:
+                next_turn = received + _TURN
+                return self._apply_backpressure(link)
+            return None
 
         return on_message
 
@@ -180,9 +186,10 @@ class Dispatcher:
         elif self._links.handover is not None:
             self._owner.recover_draining(self._links.handover)
 
-    def _resolve_subscription_ids(self, link: LinkIO, event: Event) -> None:
-        """Find the subscriptions of an event, where the server does not know our ids."""
-        assert link.routes is not None
+    def _resolve_subscription_ids(self, link: LinkIO, event: Event) -> bool:
+        """Find the subscriptions of an event, where the server does not know our ids; tell whether the event is to be routed."""
+        if link.routes is None:  # before the greeting no subscription is acknowledged
+            return False
         channels: tuple[str, ...] = ()
         with suppress(MalformedEvent):
             channels = event.channels
@@ -190,6 +197,7 @@ class Dispatcher:
         if CANARY in meant and link is self._links.current:
             self._registry.on_canary(event)
         event._subscriptions = self._registry.filter_known(meant)  # noqa: SLF001
+        return bool(event._subscriptions) or self._links.is_overlapping  # noqa: SLF001
 
     def _route_overlapping(self, link: LinkIO, event: Event) -> bool:
         """Give an event to those that no other link has given it to, and note who gets it behind a later one."""

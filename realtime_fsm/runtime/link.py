@@ -30,8 +30,8 @@ class LinkHandler(Protocol):
     def feed(self, input_: Input) -> None:
         """Step the machine."""
 
-    def message_handler(self, link: LinkIO) -> MessageHandler:
-        """Make what takes the messages of a link."""
+    def message_handler(self, link: LinkIO, *, held: bool = False) -> MessageHandler:
+        """Make the function that takes the messages of a link: those that arrive, or those that a pause held."""
 
     def report(self, failure: BaseException, heading: str = "unexpected failure") -> None:
         """Report an unexpected exception."""
@@ -43,14 +43,15 @@ class LinkIO:
     Attributes:
         state: the facts that the machine has of it; each message is counted there.
         paused_since: since when none of its messages is delivered, so that a consumer catches up; None while they are.
+        read_ahead: the messages that a pause holds; None outside of a pause.
         plan: what was asked for by its address; None where messages ask.
         routes: how events find their subscriptions; None where the server names them by our ids.
         pings_in_flight: how many pings are unanswered.
     """
 
     __slots__ = (
-        "_is_closing", "_loop", "_owner", "_pausing", "_read_ahead", "_reader", "_send_queue", "_socket", "_writer",
-        "generation", "paused_since", "pings_in_flight", "plan", "routes", "state",
+        "_is_closing", "_loop", "_owner", "_pausing", "_reader", "_send_queue", "_socket", "_writer",
+        "generation", "paused_since", "pings_in_flight", "plan", "read_ahead", "routes", "state",
     )  # fmt: skip
 
     pings_in_flight: int
@@ -61,6 +62,7 @@ class LinkIO:
         self.generation: int = generation
         self.state: LinkState = state
         self.paused_since: float | None = None
+        self.read_ahead: ReadAhead | None = None
         self.plan: UrlPlan | None = plan
         self.routes: EventRoutes | None = None
         self.pings_in_flight = 0
@@ -68,7 +70,6 @@ class LinkIO:
         self._loop = loop
         self._is_closing = False
         self._socket: Socket | None = None
-        self._read_ahead: ReadAhead | None = None
         self._pausing: asyncio.Task[None] | None = None
         self._reader: asyncio.Task[None] | None = None
         self._writer: asyncio.Task[None] | None = None
@@ -113,34 +114,41 @@ class LinkIO:
 
     async def _read(self, transport: Transport, url: str, headers: Callable[[], Awaitable[Mapping[str, str]]]) -> None:
         try:
-            self._socket = await transport.dial(url, await headers())
+            socket = self._socket = await transport.dial(url, await headers())
         except LinkFailure as cause:
             self._owner.feed(DialFailure(self.generation, cause))
             return
+        del transport, url, headers  # 0.3 KB that an open link does not need
         self._owner.feed(Opened(self.generation))
-        end = await self._pump(self._socket)
-        self._owner.feed(LinkClosed(self.generation, end) if isinstance(end, int) else LinkClosed(self.generation, cause=end))
-
-    async def pause(self, pause: Callable[[], Awaitable[None]]) -> None:
-        """Deliver no message before a pause is over. Meanwhile the socket is read ahead, within bounds."""
-        assert self._read_ahead is not None
-        if self._read_ahead.is_holding:  # a message that was held has led to another pause
-            await pause()
-        elif not self._is_closing:
-            self._read_ahead.hold()
-            self._pausing = self._task("pause", self._read_ahead.deliver_after, pause)
-
-    async def _pump(self, socket: Socket) -> int | LinkFailure:
-        self._read_ahead = ReadAhead(self._owner.message_handler(self))
         try:
-            end = await socket.pump(self._read_ahead.receive)
+            end = await socket.pump(self._owner.message_handler(self))
             if self._pausing is not None and not self._pausing.done():
                 await asyncio.wait([self._pausing])  # the end comes behind the messages
         except asyncio.CancelledError:
             if not self._is_closing:  # the event loop ends, and nothing closes the socket later
                 await socket.close(0)
             raise
-        return end
+        self._owner.feed(LinkClosed(self.generation, end) if isinstance(end, int) else LinkClosed(self.generation, cause=end))
+
+    async def pause(self, pause: Callable[[], Awaitable[None]]) -> None:
+        """Deliver no message before a pause is over. Meanwhile the socket is read ahead, within bounds."""
+        if self.read_ahead is not None:  # a message that was held has led to another pause
+            await pause()
+        elif not self._is_closing:
+            self.read_ahead = ReadAhead(self._owner.message_handler(self, held=True))
+            self._pausing = self._task("pause", self._deliver_held, pause, self.read_ahead)
+
+    async def _deliver_held(self, pause: Callable[[], Awaitable[None]], read_ahead: ReadAhead) -> None:
+        try:
+            await pause()
+            await read_ahead.deliver()
+        finally:
+            self._discard_held()
+
+    def _discard_held(self) -> None:
+        if self.read_ahead is not None:
+            self.read_ahead.discard()
+            self.read_ahead = None
 
     async def _write(self) -> None:
         assert self._socket is not None
@@ -149,13 +157,13 @@ class LinkIO:
                 await self._socket.send(self._send_queue.pop(0))
             except LinkFailure:
                 self._send_queue.clear()  # the reader meets the end of the same stream, and tells why
+        self._writer = None  # 0.4 KB that an idle link does not need
 
     async def _close(self, seconds: float) -> None:
         self._is_closing = True  # not before this task has begun: one that is cancelled before closes nothing
         await self._stop(self._writer)
         await self._stop(self._pausing)
-        if self._read_ahead is not None:
-            self._read_ahead.discard()
+        self._discard_held()
         tidied = self._socket if seconds else None
         if tidied is not None:
             await tidied.close(seconds)  # its reader reads the answer
@@ -177,9 +185,10 @@ class LinkIO:
 
         It is a defect of ours, or comes from the code that a caller's aiohttp session runs, a cancellation of its own included.
         """
-        task = asyncio.current_task()
+        task, running = asyncio.current_task(), work(*given)
+        del given
         try:
-            await work(*given)
+            await running
         except BaseException as failure:
             if is_asked_for(failure, task):
                 raise

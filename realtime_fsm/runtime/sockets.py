@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MessageHandler", "Socket", "Transport"]
 
-MessageHandler = Callable[[bytes], Awaitable[None] | None]
+MessageHandler = Callable[[bytes], Awaitable[object] | None]
 """Takes one message. Its answer, if there is one, is to be awaited before the next is read."""
 
 

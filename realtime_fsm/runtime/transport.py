@@ -241,15 +241,15 @@ class _AiohttpSocket:
         self._receiving = True
         try:
             while True:
-                kind, data, _ = await receive()
-                if kind is text or kind is WSMsgType.BINARY:
-                    if (pause := deliver(data)) is not None:
+                message = await receive()
+                if message.type is text or message.type is WSMsgType.BINARY:
+                    if (pause := deliver(message.data)) is not None:
                         self._stop_receiving()
                         await pause
                         if self._closing and deliver != self._discard:
                             return _LOST  # `close` reads the rest
                         self._receiving = True
-                elif (end := await self._control(kind, data)) is not None:
+                elif (end := await self._control(message.type, message.data)) is not None:
                     self._ended = True
                     return end
         finally:
@@ -316,6 +316,8 @@ def _accept_list(response: aiohttp.ClientResponse) -> bool:
         Whether the token is there.
     """
     connection = ",".join(response.headers.getall("Connection", ()))
+    if connection.lower() == "upgrade":
+        return True
     if "upgrade" not in (token.strip().lower() for token in connection.split(",")):
         return False
     headers = response.headers.copy()

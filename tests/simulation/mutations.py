@@ -133,8 +133,8 @@ def _every_generation(means_nothing: Any) -> Any:
 
 
 def _every_link(receiver: Any) -> Any:
-    def late(self: Any, old: Any) -> Any:
-        return lambda data: receiver(self, old if self._links.current is None else self._links.current)(data)
+    def late(self: Any, old: Any, **options: Any) -> Any:
+        return lambda data: receiver(self, old if self._links.current is None else self._links.current, **options)(data)
 
     return late
 
@@ -206,8 +206,8 @@ def _stale_routes(name: Any) -> Any:
 
 
 def _deaf_to_what_makes_room(receiver: Any) -> Any:
-    def listen(self: Any, link: Any) -> Any:
-        receive = receiver(self, link)
+    def listen(self: Any, link: Any, **options: Any) -> Any:
+        receive = receiver(self, link, **options)
         return lambda data: receive(data) if link is self._links.current else None
 
     return listen
