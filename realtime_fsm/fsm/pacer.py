@@ -120,9 +120,12 @@ class Dials:
     def record_dial(self, now: float) -> float:
         """Record a dial that leaves now."""
         self._left.append(now)
-        _BUSY.add(self)
-        for dials in [dials for dials in _BUSY.copy() if dials.idle_since < now - RATE_LIMIT_WINDOW]:
-            _BUSY.discard(dials)
+        _BUSY.pop(self, None)
+        _BUSY[self] = None
+        for dials in list(_BUSY):
+            if dials.idle_since >= now - RATE_LIMIT_WINDOW:
+                break
+            _BUSY.pop(dials, None)
         return now
 
 
@@ -187,8 +190,8 @@ class Pacer:
         return self._dials.record_dial(now) if at <= now else at
 
 
-_BUSY: set[Dials] = set()
-"""The dials of servers that were dialed within a minute."""
+_BUSY: dict[Dials, None] = {}
+"""The dials of servers that were dialed within a minute; the newest dial is the last."""
 _SERVERS: WeakValueDictionary[str, Dials] = WeakValueDictionary()
 
 

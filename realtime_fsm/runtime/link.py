@@ -186,7 +186,7 @@ class LinkIO:
         It is a defect of ours, or comes from the code that a caller's aiohttp session runs, a cancellation of its own included.
         """
         task, running = asyncio.current_task(), work(*given)
-        del given
+        del work, given
         try:
             await running
         except BaseException as failure:
