@@ -21,7 +21,7 @@ from realtime_fsm.fsm.inputs import Acknowledged, ErrorReceived, GreetingReceive
 from realtime_fsm.fsm.subscriptions import GREETING_ACK
 from realtime_fsm.fsm.table import State
 from realtime_fsm.protocol import frames
-from realtime_fsm.protocol.frames import EventFrame, decode_known
+from realtime_fsm.protocol.frames import EventFrame, decode_event
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -97,7 +97,7 @@ class Dispatcher:
                 return asyncio.sleep(0)  # closed, and its reader not yet stopped
             state.frames_received = received = state.frames_received + 1
             try:
-                frame: Frame | Malformed = decode_known(data)
+                frame: Frame | Malformed = decode_event(data)
             except (ValueError, RecursionError):
                 frame = frames.decode(data)
             if type(frame) is not EventFrame:
