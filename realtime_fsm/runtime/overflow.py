@@ -208,7 +208,7 @@ def make_buffer(
     capacity: int,
     limit: int,
     gate: ReadGate,
-    on_drops: Callable[[int], None] | None,
+    on_drops: Callable[[int], None] | None = None,
 ) -> EventBuffer:
     """Make the buffer of a mode, as `EventBuffer`; the gate is shut while a buffer that must lose nothing is full."""
     buffer = _MODES[overflow](what, loop, capacity, limit, on_drops)

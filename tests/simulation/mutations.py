@@ -23,6 +23,7 @@ from realtime_fsm.fsm.policies import Verdict
 from realtime_fsm.fsm.table import State
 from realtime_fsm.runtime import (
     canary,
+    catching_up,
     delivery,
     dispatch,
     driver,
@@ -337,11 +338,11 @@ _MUTATIONS: dict[str, Mutation] = {
     "frames are sent twice": _with(link.LinkIO, "send", _twice),
     "events go to the unsubscribed": _with(registry.DeliveryRegistry, "_remove_id", _unforgotten),
     "a full stream loses the newest, silently": _with(event_buffer.EventBuffer, "_overflow", lambda _: lambda self, item: None),
-    "events are told apart by their ids alone": _with(delivery, "version_or_none", _without_date),
+    "events are told apart by their ids alone": _with(catching_up, "version_or_none", _without_date),
     "what comes while catching up is lost": _with(
         stream_buffer.StreamBuffer, "merge_from", lambda _: lambda self, other, wanted: None
     ),
-    "what was caught up comes again": _with(delivery.SubscriptionDelivery, "_is_new", lambda _: lambda self, event, seen: True),
+    "what was caught up comes again": _with(catching_up.CatchingUp, "_is_new", lambda _: lambda self, event, seen: True),
     # one link in the place of another
     "a drained link is kept": _with(handover.Handover, "_check_drained", _lingering_for_ever),
     "a drained link goes at once": _with(handover, "DRAIN_SECONDS", lambda _: 0.0),
