@@ -215,7 +215,8 @@ class AiohttpTransport:
         self, session: ClientSession, request: aiohttp.ClientRequest, proxy: str | None
     ) -> aiohttp.ClientResponse:
         # The cookies of the jar win over those of a header, so an argument repeats those of both: it wins over the jar.
-        twice = {name: self._cookies[name] for name in {morsel.key for morsel in session.cookie_jar} & self._cookies.keys()}
+        ours = self._cookies
+        twice = {morsel.key: ours[morsel.key] for morsel in session.cookie_jar if morsel.key in ours} if ours else {}
         get = partial(session.get, headers=request.headers, allow_redirects=False, raise_for_status=False)
         return await get(request.url, cookies=twice, proxy=proxy, ssl=request.ssl)
 
