@@ -11,7 +11,7 @@ The command ``realtime-fsm inspect`` shows the same page for a log, and for a co
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
 from realtime_fsm.client.connection_info import ConnectionInfo
@@ -21,7 +21,7 @@ from realtime_fsm.ops.inspector.live import shown
 from realtime_fsm.ops.inspector.server import InspectorServer, open_browser
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterator
     from typing import Any
 
 __all__ = ["Inspector", "attach"]
@@ -35,26 +35,16 @@ class Inspector(InspectorServer):
     """
 
     def __init__(self, connections: tuple[ConnectionInfo, ...], host: str, port: int, *, browser: bool) -> None:
-        super().__init__(Board("connections of this program"), host=host, port=port)
-        self._connections = connections
-        self._browser = browser
-        self._shown = ExitStack()
+        board = Board("connections of this program")
 
-    @property
-    def url(self) -> str:
-        """The URL of the page, with its token: it lets each program of this machine read the page, so keep it out of logs."""
-        return super().url
+        @contextmanager
+        def source() -> Iterator[None]:
+            with shown(connections, board):
+                if browser:
+                    open_browser(self.url)
+                yield
 
-    async def _start(self) -> None:
-        await super()._start()
-        self._shown.enter_context(shown(self._connections, self._board))
-        if self._browser:
-            open_browser(self.url)
-
-    async def aclose(self) -> None:
-        """End the page. The connections go on."""
-        self._shown.close()
-        await super().aclose()
+        super().__init__(board, host=host, port=port, source=source)
 
     def __await__(self) -> Generator[Any, Any, Self]:
         return self.__aenter__().__await__()

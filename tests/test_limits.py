@@ -12,7 +12,7 @@ LIMITS: dict[str, dict[str, Any]] = {
     "audit.collector": {"KEPT": 1000, "DRAWN": 10_000},
     "audit.downtime": {"MOST_MISSED": 100},
     "audit.formats.page_heat": {"GROUPS": 25, "COLUMNS": 120, "LEVELS": (0.0, 0.002, 0.01, 0.05, 0.25)},
-    "audit.formats.page_rows": {"OUTAGES": 20},
+    "audit.formats.page_connections": {"OUTAGES": 20},
     "audit.formats.page_time": {"LISTED": 200},
     "audit.framing": {"LONGEST": 1_048_576},
     "audit.guard_inference": {"TOO_MANY_REQUESTS": 429},

@@ -1,9 +1,14 @@
-"""Types of arguments that several subcommands use."""
+"""The arguments that several subcommands have, and the types of their values."""
 
 from __future__ import annotations
 
 import argparse
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+from realtime_fsm.auditlog.schema import FIELDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 N = TypeVar("N", int, float)
 
@@ -19,13 +24,49 @@ def number(word: str, kind: type[N], least: float, most: float, rule: str) -> N:
     return value
 
 
+def seconds(least: float, most: float) -> Callable[[str], float]:
+    """Make the type of an argument that takes seconds within bounds."""
+    return lambda word: number(word, float, least, most, f"a number of seconds from {least:g} to {most:g}")
+
+
+def port(word: str) -> int:
+    """Read a port to listen on."""
+    return number(word, int, 0, 65_535, "a port from 0 to 65535")
+
+
 def host_and_port(word: str) -> tuple[str, int]:
     """Read a host and a port to listen on; brackets hold an IPv6 host."""
-    host, _, port = word.rpartition(":")
+    host, _, number_of_port = word.rpartition(":")
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
     elif ":" in host:
         host = ""
     if not host:
         raise argparse.ArgumentTypeError(f"{word!r} is not HOST:PORT, such as 127.0.0.1:8080 or [::1]:8080")
-    return host, number(port, int, 0, 65_535, "a port from 0 to 65535")
+    return host, port(number_of_port)
+
+
+def add_server(parser: argparse.ArgumentParser) -> None:
+    """Add the server and the project of a command that connects."""
+    parser.add_argument("endpoint", metavar="ENDPOINT", help="the Appwrite endpoint, such as https://cloud.appwrite.io/v1")
+    parser.add_argument("--project", required=True, metavar="ID", help="the project's id")
+
+
+def add_connections(parser: argparse.ArgumentParser, meaning: str) -> None:
+    """Add the option that chooses connections of a log by the beginnings of their ids."""
+    parser.add_argument("--connection", metavar="PREFIX", action="append", default=[], help=meaning)
+
+
+def add_renamed_fields(parser: argparse.ArgumentParser) -> None:
+    """Add the option for a log that has other keys."""
+    parser.add_argument(
+        "--map", metavar="FIELD=KEY", action="append", default=[], type=_renamed_field,
+        help="the log has this field of a record under that key, as in event=message; may be repeated",
+    )  # fmt: skip
+
+
+def _renamed_field(word: str) -> tuple[str, str]:
+    field, _, key = word.partition("=")
+    if not key or field not in (*FIELDS, "event"):
+        raise argparse.ArgumentTypeError(f"{word!r} is not FIELD=KEY, with a field of a record such as event=message")
+    return field, key

@@ -1,4 +1,4 @@
-"""The command: ``realtime-fsm audit FILE...``."""
+"""``realtime-fsm audit``: judge audit logs, and report."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from realtime_fsm.audit.report import Verdict
 from realtime_fsm.audit.rules import RULES, Severity
 from realtime_fsm.audit.sources import STDIN, Unreadable, open_log, read_lines, sort_by_content
 from realtime_fsm.audit.sql import script
-from realtime_fsm.auditlog.schema import FIELDS
 from realtime_fsm.cli import audit_times
+from realtime_fsm.cli.arguments import add_connections, add_renamed_fields
 from realtime_fsm.cli.audit_follow import follow
-from realtime_fsm.cli.output import discard_stdout, pretty_json, print_problem
+from realtime_fsm.cli.output import discard_stdout, fail, pretty_json
 from realtime_fsm.diagram.exported import read_table
 from realtime_fsm.errors import BadOption
 
@@ -63,15 +63,9 @@ def add_parser(commands: Any) -> None:
         help="format of the report (%(default)s)",
     )
     parser.add_argument("-o", "--output", metavar="FILE", help="write the report there instead of to standard output")
-    parser.add_argument(
-        "--connection", metavar="PREFIX", action="append", default=[],
-        help="look only at connections whose ids begin so; may be repeated",
-    )  # fmt: skip
+    add_connections(parser, "look only at connections whose ids begin so; may be repeated")
     audit_times.add_arguments(parser)
-    parser.add_argument(
-        "--map", metavar="FIELD=KEY", action="append", default=[], type=renamed,
-        help="the log has this field of a record under that key, as in event=message; may be repeated",
-    )  # fmt: skip
+    add_renamed_fields(parser)
     parser.add_argument(
         "--table", metavar="FILE", action="append", default=[],
         help="judge the records of another version by its table, as `realtime-fsm diagram --format json` of that version"
@@ -99,14 +93,6 @@ def add_parser(commands: Any) -> None:
         "--wrapped", action="store_true", help="let the views of --sql read records in wrappers, too; needs DuckDB 1.3"
     )
     parser.set_defaults(run=run)
-
-
-def renamed(word: str) -> tuple[str, str]:
-    """Read a field and the key that a log has for it."""
-    field, _, key = word.partition("=")
-    if not key or field not in (*FIELDS, "event"):
-        raise argparse.ArgumentTypeError(f"{word!r} is not FIELD=KEY, with a field of a record such as event=message")
-    return field, key
 
 
 def run(options: argparse.Namespace) -> int:
@@ -166,8 +152,7 @@ def _write_sql(options: argparse.Namespace) -> int:
 
 
 def _usage_error(sentence: str) -> int:
-    print_problem(sentence, "realtime-fsm audit")
-    return Verdict.UNUSABLE
+    return fail(sentence, Verdict.UNUSABLE, "realtime-fsm audit")
 
 
 def _read(auditor: Auditor, order: list[str], copies: dict[str, str]) -> None:
@@ -182,7 +167,7 @@ def _read(auditor: Auditor, order: list[str], copies: dict[str, str]) -> None:
 
 
 def _write(lines: Iterator[str], output: str | None) -> int:
-    """Write lines where they are wanted. The answer is an exit code: 0 for well done."""
+    """Write lines to the output; return 0, or the exit code of a failure."""
     try:
         if output is None:
             for line in lines:
@@ -191,7 +176,7 @@ def _write(lines: Iterator[str], output: str | None) -> int:
         else:
             with open(output, "w", encoding="utf-8") as file:  # noqa: PTH123  (as the user says it)
                 file.writelines(f"{line}\n" for line in lines)
-    except BrokenPipeError:  # `realtime-fsm audit ... | head`: the reader has had enough
+    except BrokenPipeError:  # `realtime-fsm audit ... | head`: the reader has gone
         discard_stdout()
     except OSError as failure:
         return _usage_error(f"{output or 'standard output'}: {failure.strerror}")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from realtime_fsm.audit.decoding import FlatRecord
 
 _PATIENCE = 8
-"""Looks without a new line after which the audit waits no longer for records that are late."""
+"""Looks at each file without a new line, after which the audit waits no longer for late records."""
 
 
 def follow(files: list[str], /, **asked: Any) -> Auditor:

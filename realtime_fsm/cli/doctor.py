@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import sys
 from shutil import get_terminal_size
-from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
-from realtime_fsm.audit.formats.text_utils import printable
-from realtime_fsm.cli.arguments import number
+from realtime_fsm.cli.arguments import add_server, number, seconds
 from realtime_fsm.cli.identity import add_as_user, identity
 from realtime_fsm.cli.loop import run_until_interrupted
-from realtime_fsm.cli.output import pretty_json
+from realtime_fsm.cli.output import WIDTH, fold, pretty_json
 from realtime_fsm.cli.replay_view import palette_for
-from realtime_fsm.ops.doctor import Report, Status, examine
+from realtime_fsm.ops.doctor import Status, examine
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
 
     from realtime_fsm.ops.doctor import Check
 
-_WIDE = 100
 _COLUMNS = "{:<8} {:<10} {}"
 _INDENT = " " * len(_COLUMNS.format("", "", ""))
 _COLOURS = {Status.OK: "32", Status.WARNING: "33", Status.FAILED: "31"}
@@ -39,8 +35,7 @@ def add_parser(commands: Any) -> None:
         epilog="The identity comes from the environment, so that no list of processes shows it: APPWRITE_SESSION or APPWRITE_JWT;"
         " with --as-user, APPWRITE_API_KEY alone. The proxy comes from there, too: HTTPS_PROXY, ALL_PROXY and NO_PROXY.",
     )
-    parser.add_argument("endpoint", metavar="ENDPOINT", help="the Appwrite endpoint, such as https://cloud.appwrite.io/v1")
-    parser.add_argument("--project", required=True, metavar="ID", help="the project's id")
+    add_server(parser)
     channels = parser.add_argument(
         "channels", metavar="CHANNEL", nargs="+", default=[], help="a channel that brings no events, such as rows or account"
     )
@@ -56,8 +51,9 @@ def add_parser(commands: Any) -> None:
         help="set a presence of the user and await its event; other users may see it for a moment",
     )  # fmt: skip
     parser.add_argument(
-        "--idle", metavar="SECONDS", type=_seconds, help="check whether the link survives so long without traffic, such as 120"
-    )
+        "--idle", metavar="SECONDS", type=seconds(0.1, 3600),
+        help="check whether the link survives so long without traffic, such as 120",
+    )  # fmt: skip
     parser.add_argument("--format", choices=("text", "json"), default="text", help="format of the report (%(default)s)")
     parser.set_defaults(run=run)
 
@@ -66,52 +62,36 @@ def _pings(word: str) -> int:
     return number(word, int, 1, 12, "a whole number from 1 to 12")
 
 
-def _seconds(word: str) -> float:
-    return number(word, float, 0.1, 3600, "a number of seconds from 0.1 to 3600")
-
-
 def run(options: argparse.Namespace) -> int:
     """Examine, and print each check as it comes, or the report as JSON; return the exit code."""
-    reports: list[Report] = []
+    return run_until_interrupted(_examine(options))
+
+
+async def _examine(options: argparse.Namespace) -> int:
     as_text = options.format == "text"
-    code = run_until_interrupted(_examine(options, reports, _print_check if as_text else None))
-    if code:
-        return code
-    (report,) = reports
-    if as_text:
-        _print_end(report)
-    else:
-        print(pretty_json(report))
-    return int(report.status is Status.FAILED)
-
-
-async def _examine(options: argparse.Namespace, reports: list[Report], on_check: Callable[[Check], object] | None) -> None:
     who = identity(options) if options.session is None else {"session": options.session}
     report = await examine(
         options.endpoint, options.project, *options.channels, pings=options.pings, echo=options.echo, idle=options.idle,
-        on_check=on_check, trust_env=True, **who,
+        on_check=_print_check if as_text else None, trust_env=True, **who,
     )  # fmt: skip
-    reports.append(report)
+    if not as_text:
+        print(pretty_json(report))
+        return int(report.status is Status.FAILED)
+    if report.not_checked:
+        print(*_folded(f"Not checked: {', '.join(report.not_checked)}"), sep="\n")
+    print(*_folded(report.cause), sep="\n")
+    return int(report.status is Status.FAILED)
 
 
 def _print_check(check: Check) -> None:
     palette = palette_for(sys.stdout)
     first, *lines = _folded(check.text, _INDENT, _INDENT)
-    row = _COLUMNS.format(check.status, check.name, first.lstrip())
+    line = _COLUMNS.format(check.status, check.name, first.lstrip())
     if palette is not None:
-        row = palette.text(check.status, _COLOURS[check.status]) + row[len(check.status) :]
+        line = palette.text(check.status, _COLOURS[check.status]) + line[len(check.status) :]
     remedy = _folded(check.remedy, _INDENT + "-> ", _INDENT + "   ")
-    print(row, *lines, *remedy, sep="\n", flush=True)
-
-
-def _print_end(report: Report) -> None:
-    if report.not_checked:
-        print(*_folded(f"Not checked: {', '.join(report.not_checked)}"), sep="\n")
-    print(*_folded(report.cause), sep="\n")
+    print(line, *lines, *remedy, sep="\n", flush=True)
 
 
 def _folded(text: str, first: str = "", others: str = "") -> list[str]:
-    width = min(_WIDE, get_terminal_size().columns)
-    return wrap(
-        printable(text), width, initial_indent=first, subsequent_indent=others, break_long_words=False, break_on_hyphens=False
-    )
+    return fold(text, min(WIDTH, get_terminal_size().columns), first, others)

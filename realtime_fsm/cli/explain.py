@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from itertools import chain
-from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
-from realtime_fsm.cli.output import pretty_json
+from realtime_fsm.cli.output import WIDTH, fold, pretty_json
 from realtime_fsm.cli.words import by_kind, explain
 
 if TYPE_CHECKING:
@@ -16,8 +15,7 @@ if TYPE_CHECKING:
     from realtime_fsm.cli.words import Meaning
 
 WORD = "WORD"
-"""The name of the argument, by which the completion finds it."""
-_WIDE = 100
+"""The name of the argument; the completion finds the argument by it."""
 _INDENT = 15
 _SHOWN = 6
 
@@ -69,7 +67,7 @@ def _told(meanings: Sequence[Meaning]) -> Iterator[str]:
 
 def _lines(meaning: Meaning) -> Iterator[str]:
     yield f"{meaning.word} ({meaning.kind})"
-    yield from (f"  {line}" for line in _folded(meaning.means, _WIDE - 2))
+    yield from fold(meaning.means, WIDTH, "  ", "  ")
     for name, lines in meaning.facts.items():
         if all(" " not in line for line in lines):
             lines = [" ".join(lines)]
@@ -80,12 +78,7 @@ def _lines(meaning: Meaning) -> Iterator[str]:
 
 
 def _labelled(name: str, lines: Iterable[str]) -> Iterator[str]:
-    label = name
+    label = f"  {name}".ljust(_INDENT)
     for line in lines:
-        for part in _folded(line, _WIDE - _INDENT):
-            yield f"  {label:<{_INDENT - 2}}{part}"
-            label = ""
-
-
-def _folded(text: str, width: int) -> list[str]:
-    return wrap(text, width, break_long_words=False, break_on_hyphens=False)
+        yield from fold(line, WIDTH, label, " " * _INDENT)
+        label = " " * _INDENT

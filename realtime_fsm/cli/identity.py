@@ -22,6 +22,11 @@ def add_as_user(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def identity_from_environment() -> dict[str, Any]:
+    """Return the session and JWT of the environment as arguments of `Realtime`."""
+    return {name: os.environ.get(f"APPWRITE_{name.upper()}") or None for name in ("session", "jwt")}
+
+
 def identity(options: argparse.Namespace) -> dict[str, Any]:
     """Return the identity as arguments of `Realtime`.
 
@@ -29,7 +34,7 @@ def identity(options: argparse.Namespace) -> dict[str, Any]:
         BadOption: for ``--as-user`` without an API key, or without the official SDK.
     """
     if options.as_user is None:
-        return {name: os.environ.get(f"APPWRITE_{name.upper()}") or None for name in ("session", "jwt")}
+        return identity_from_environment()
     client = appwrite_client(options, "--as-user", "an API key must issue the tokens of the user")
     return {"jwt": as_user(client, options.as_user)}
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import warnings
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from realtime_fsm.audit.sources import STDIN
-from realtime_fsm.cli.arguments import number
-from realtime_fsm.cli.audit import renamed
-from realtime_fsm.cli.loop import run_until_interrupted
-from realtime_fsm.cli.output import print_problem
+from realtime_fsm.audit.sources import STDIN, Unreadable, open_log
+from realtime_fsm.cli.arguments import add_connections, add_renamed_fields, port
+from realtime_fsm.cli.identity import identity_from_environment
+from realtime_fsm.cli.loop import run_until_interrupted, start_server
+from realtime_fsm.cli.output import print_problem, warnings_printed
 from realtime_fsm.client.realtime import Realtime
 from realtime_fsm.errors import BadOption, Misuse, RealtimeError
 from realtime_fsm.ops.inspector.board import MOST, Board
@@ -38,23 +37,13 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("names", metavar="NAME", nargs="+", help="a log, - for standard input; with --listen a channel")
     parser.add_argument("--follow", action="store_true", help="go on reading as the logs grow, like tail -F")
-    parser.add_argument(
-        "--connection", metavar="PREFIX", action="append", default=[],
-        help="show only connections whose ids begin so; may be repeated",
-    )  # fmt: skip
-    parser.add_argument(
-        "--map", metavar="FIELD=KEY", action="append", default=[], type=renamed,
-        help="the log has this field of a record under that key, as in event=message; may be repeated",
-    )  # fmt: skip
+    add_connections(parser, "show only connections whose ids begin so; may be repeated")
+    add_renamed_fields(parser)
     parser.add_argument("--listen", metavar="ENDPOINT", help="listen to the channels at this Appwrite endpoint, and show that")
     parser.add_argument("--project", metavar="ID", help="with --listen: the project's id")
-    parser.add_argument("--port", type=_port, default=0, help="the port of the page; 0 lets the system choose (%(default)s)")
+    parser.add_argument("--port", type=port, default=0, help="the port of the page; 0 lets the system choose (%(default)s)")
     parser.add_argument("--no-browser", action="store_true", help="only print the URL of the page, and open no browser")
     parser.set_defaults(run=run)
-
-
-def _port(word: str) -> int:
-    return number(word, int, 0, 65_535, "a port from 0 to 65535")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -66,8 +55,7 @@ def run(options: argparse.Namespace) -> int:
     for name in ("follow", "connection", "map"):
         if getattr(options, name):
             raise BadOption(f"--{name}", "it is for logs, and does not go with --listen")
-    with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_, **__: print_problem(f"warning: {message}")
+    with warnings_printed():
         return run_until_interrupted(_inspect_connection(options))
 
 
@@ -76,14 +64,25 @@ async def _inspect_logs(options: argparse.Namespace) -> None:
         raise BadOption("--project", "it goes with --listen")
     if options.follow and STDIN in options.names:
         raise BadOption("--follow", "it is for files; standard input is read to its end anyway")
+    if not options.follow:
+        _refuse_unreadable(options.names)
     board = Board(", ".join(options.names), options.connection)
     reader = LogReader(board, dict(options.map))
     await _serve(options, board, reader.follow(options.names) if options.follow else reader.read(options.names))
 
 
+def _refuse_unreadable(names: list[str]) -> None:
+    """Refuse a log that cannot be opened. A log that is damaged further on is shown up to there."""
+    for name in names:
+        try:
+            if name != STDIN and not Path(name).is_fifo():  # a pipe is read once
+                open_log(name).close()
+        except Unreadable as unreadable:
+            raise BadOption("NAME", f"{name}: {unreadable}") from None
+
+
 async def _inspect_connection(options: argparse.Namespace) -> None:
-    identity: dict[str, Any] = {name: os.environ.get(f"APPWRITE_{name.upper()}") or None for name in ("session", "jwt")}
-    async with Realtime(options.listen, options.project, trust_env=True, **identity) as realtime:
+    async with Realtime(options.listen, options.project, trust_env=True, **identity_from_environment()) as realtime:
         board = Board(f"{options.project} at {options.listen}")
         with shown((realtime,), board):
             await _serve(options, board, _consume(realtime, options.names, board))
@@ -104,11 +103,7 @@ async def _consume(realtime: Realtime, channels: list[str], board: Board) -> Non
 async def _serve(options: argparse.Namespace, board: Board, work: Coroutine[Any, Any, None]) -> None:
     async with AsyncExitStack() as stack:
         stack.callback(work.close)
-        try:
-            server = await stack.enter_async_context(InspectorServer(board, port=options.port))
-        except OSError as failure:
-            problem = f"{os.strerror(failure.errno or 0)}; choose another port, or 0 for one that is free"
-            raise OSError(failure.errno, problem, f"port {options.port}") from failure
+        server = await start_server(InspectorServer(board, port=options.port), stack, f"port {options.port}")
         print(f"The page is at {server.url}\nCtrl-C ends it.", flush=True)
         if not options.no_browser:
             open_browser(server.url)

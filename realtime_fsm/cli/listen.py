@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import math
 import sys
-import warnings
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -13,11 +12,11 @@ import msgspec
 
 from realtime_fsm.audit.formats.text_utils import printable_json
 from realtime_fsm.auditlog.writer import configure
-from realtime_fsm.cli.arguments import host_and_port, number
-from realtime_fsm.cli.describe import describe_change, describe_failure
+from realtime_fsm.cli.arguments import add_server, host_and_port, number
+from realtime_fsm.cli.describe import describe_change, describe_failure, on_failed_dial
 from realtime_fsm.cli.identity import add_as_user, identity
-from realtime_fsm.cli.loop import run_until_interrupted
-from realtime_fsm.cli.output import print_problem, write_line
+from realtime_fsm.cli.loop import run_until_interrupted, start_server
+from realtime_fsm.cli.output import fail, print_problem, warnings_printed, write_line
 from realtime_fsm.client.realtime import Realtime
 from realtime_fsm.errors import BadOption, Misuse, RealtimeError
 from realtime_fsm.fsm.policies import RetryPolicy
@@ -30,9 +29,6 @@ if TYPE_CHECKING:
     from realtime_fsm.client.subscription import Subscription
     from realtime_fsm.events import Event
     from realtime_fsm.fsm.change import Change, Failure
-
-_BUFFER = 128
-"""Events that wait for a slow reader; a large event takes as much memory as its frame."""
 
 
 def add_parser(commands: Any) -> None:
@@ -56,8 +52,7 @@ def add_parser(commands: Any) -> None:
 
 def add_connection_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of a command that listens to channels."""
-    parser.add_argument("endpoint", metavar="ENDPOINT", help="the Appwrite endpoint, such as https://cloud.appwrite.io/v1")
-    parser.add_argument("--project", required=True, metavar="ID", help="the project's id")
+    add_server(parser)
     parser.add_argument("channels", metavar="CHANNEL", nargs="+", help="a channel, such as rows or account")
     add_as_user(parser)
     parser.add_argument("--log", metavar="FILE", help="append the audit log to this file, as JSON lines")
@@ -87,16 +82,14 @@ def run(options: argparse.Namespace) -> int:
 def run_connection(options: argparse.Namespace, work: Coroutine[None, None, None]) -> int:
     """Run the work of a command that listens until Ctrl-C, and print its warnings and its failure; return the exit code."""
     try:
-        with warnings.catch_warnings():
-            warnings.showwarning = _print_warning
+        with warnings_printed():
             return run_until_interrupted(work)
     except Misuse:
         raise
     except RealtimeError as failure:
         text = str(failure).replace("RetryPolicy.attempts", "--attempts")
         text = text.replace("RetryPolicy.reconnect_attempts", "--reconnect-attempts")
-        print_problem(f"project {options.project!r} at {options.endpoint}: {text}")
-        return 1
+        return fail(f"project {options.project!r} at {options.endpoint}: {text}", 1)
 
 
 async def _listen(options: argparse.Namespace) -> None:
@@ -107,7 +100,7 @@ async def _listen(options: argparse.Namespace) -> None:
             await screen_type(realtime, options.channels).run()
             return
         print_news(realtime, stack)
-        await _print_events(await realtime.subscribe(*options.channels, buffer=_BUFFER, overflow="pause"))
+        await _print_events(await realtime.subscribe(*options.channels, overflow="pause"))
 
 
 async def open_connection(options: argparse.Namespace, stack: AsyncExitStack) -> Realtime:
@@ -124,13 +117,17 @@ async def open_connection(options: argparse.Namespace, stack: AsyncExitStack) ->
         )
     )
     if options.health is not None:
-        await _serve_health(stack, realtime, *options.health)
+        from realtime_fsm.ops.health import serve  # it loads a web server
+
+        host, port = options.health
+        server = await start_server(serve(realtime, host=host, port=port), stack, f"--health {host}:{port}")
+        print_problem(f"{server.url}/livez and /readyz tell the health")
     return realtime
 
 
 def print_news(realtime: Realtime, stack: AsyncExitStack) -> None:
     """Print each failed dial to stderr, and on a terminal each change of state."""
-    realtime._driver.failures.on_failure = _print_failure  # noqa: SLF001  (no state tells of each attempt)
+    on_failed_dial(realtime, _print_failure)
     if sys.stderr.isatty():
         printer = asyncio.ensure_future(_print_changes(realtime.states(), sys.stderr))
         stack.push_async_callback(asyncio.wait, (printer,))  # the last change comes with the disposal
@@ -145,21 +142,6 @@ def _screen_type() -> type[Screen]:
     if not sys.stdout.isatty():
         raise BadOption("--tui", "standard output is no terminal; leave the option out")
     return Screen
-
-
-async def _serve_health(stack: AsyncExitStack, realtime: Realtime, host: str, port: int) -> None:
-    from realtime_fsm.ops.health import serve  # it loads a web server
-
-    try:
-        server = await stack.enter_async_context(serve(realtime, host=host, port=port))
-    except OSError as failure:
-        failure.filename = f"--health {host}:{port}"
-        raise
-    print_problem(f"{server.url}/livez and /readyz tell the health")
-
-
-def _print_warning(message: Warning | str, *_: object, **__: object) -> None:
-    print_problem(f"warning: {message}")
 
 
 def _print_failure(failure: Failure) -> None:

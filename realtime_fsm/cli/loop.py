@@ -1,18 +1,23 @@
-"""Run a subcommand on an event loop until its end, Ctrl-C, SIGTERM, or the end of its terminal."""
+"""Run a subcommand on an event loop until its end, Ctrl-C, SIGTERM, or the end of its terminal; start its server there."""
 
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import signal
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
+    from contextlib import AbstractAsyncContextManager, AsyncExitStack
+
+S = TypeVar("S")
 
 
-def run_until_interrupted(work: Coroutine[None, None, None]) -> int:
-    """Run a coroutine, and return the exit code.
+def run_until_interrupted(work: Coroutine[None, None, int | None]) -> int:
+    """Run a coroutine, and return the exit code: its own, or 128 and the number of the signal that ended it.
 
     Ctrl-C, SIGTERM and SIGHUP cancel it, so that it closes everything in order. Ctrl-C does so even where a script has started
     the command in the background, with SIGINT ignored; SIGHUP does not where ``nohup`` has it ignored.
@@ -32,6 +37,22 @@ def signals_interrupt() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+async def start_server(server: AbstractAsyncContextManager[S], stack: AsyncExitStack, place: str) -> S:
+    """Start a server that ends with a stack.
+
+    Raises:
+        OSError: when it cannot listen at ``place``; the text names the remedy.
+    """
+    try:
+        return await stack.enter_async_context(server)
+    except OSError as failure:
+        code = failure.errno or 0  # a negative one is of the resolver
+        reason = os.strerror(code) if code > 0 else failure.strerror or failure
+        is_of_port = code in (errno.EADDRINUSE, errno.EACCES)
+        remedy = "choose another port, or 0 for one that is free" if is_of_port else "give an address of this machine"
+        raise OSError(code, f"{reason}; {remedy}", place) from failure
+
+
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     """Return uvloop's maker of event loops where uvloop is installed (extra ``speed``); None for that of asyncio."""
     try:
@@ -41,7 +62,7 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return new_event_loop
 
 
-async def _until_interrupted(work: Coroutine[None, None, None]) -> int:
+async def _until_interrupted(work: Coroutine[None, None, int | None]) -> int:
     task = asyncio.ensure_future(work)
     received: list[int] = []
 
@@ -53,9 +74,8 @@ async def _until_interrupted(work: Coroutine[None, None, None]) -> int:
     for number in (signal.SIGINT, signal.SIGTERM, *hangup):
         asyncio.get_running_loop().add_signal_handler(number, interrupt, number)
     try:
-        await task
+        return await task or 0
     except asyncio.CancelledError:
         if not received:
             raise
         return 128 + received[0]
-    return 0

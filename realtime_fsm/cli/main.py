@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from realtime_fsm import __version__
 from realtime_fsm.cli import audit, completion, demo, diagram, doctor, explain, inspect, listen, relay, replay, serve
-from realtime_fsm.cli.output import discard_stdout, discard_unwritable, print_problem, reopen_standard_streams
+from realtime_fsm.cli.output import discard_stdout, discard_unwritable, fail, reopen_standard_streams
 from realtime_fsm.errors import Misuse, RealtimeError
 
 if TYPE_CHECKING:
@@ -42,15 +42,15 @@ def _run(arguments: Sequence[str] | None) -> int:
         options = _parser().parse_args(arguments)
         code: int = options.run(options)
     except Misuse as misuse:
-        return _fail(str(misuse), USAGE)
+        return fail(str(misuse), USAGE)
     except RealtimeError as failure:
-        return _fail(str(failure), FAILED)
+        return fail(str(failure), FAILED)
     except BrokenPipeError:  # `realtime-fsm listen ... | head`: the reader has gone
         discard_stdout()
         return OK
     except OSError as failure:
         name = "" if failure.filename is None else f"{failure.filename}: "
-        return _fail(f"{name}{failure.strerror or failure}", FAILED)
+        return fail(f"{name}{failure.strerror or failure}", FAILED)
     return code
 
 
@@ -62,8 +62,3 @@ def _parser() -> argparse.ArgumentParser:
     for command in (listen, relay, doctor, serve, diagram, audit, inspect, explain, replay, demo):
         command.add_parser(commands)
     return parser
-
-
-def _fail(sentence: str, code: int) -> int:
-    print_problem(sentence)
-    return code

@@ -10,14 +10,22 @@ import asyncio
 import os
 import sys
 import time
-from contextlib import suppress
+import warnings
+from contextlib import contextmanager, suppress
 from select import PIPE_BUF, select
+from textwrap import wrap
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from realtime_fsm.audit.formats.text_utils import printable, printable_json
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 STDOUT = 1
+WIDTH = 100
+"""The most columns of a folded text."""
 _GRACE = 1.0
 
 
@@ -51,10 +59,31 @@ def pretty_json(value: object) -> str:
     return printable_json(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
 
 
+def fold(text: str, width: int, first: str = "", others: str = "") -> list[str]:
+    """Fold a text for a terminal at its spaces, with an indent for the first line and one for the others."""
+    return wrap(
+        printable(text), width, initial_indent=first, subsequent_indent=others, break_long_words=False, break_on_hyphens=False
+    )
+
+
 def print_problem(sentence: str, command: str = "realtime-fsm") -> None:
     """Print a sentence to standard error, after the name of the command; a stream that is gone ends nothing."""
     with suppress(OSError, ValueError):
         print(printable(f"{command}: {sentence}"), file=sys.stderr, flush=True)
+
+
+def fail(sentence: str, code: int, command: str = "realtime-fsm") -> int:
+    """Print a sentence as a problem, and return the exit code."""
+    print_problem(sentence, command)
+    return code
+
+
+@contextmanager
+def warnings_printed() -> Iterator[None]:
+    """Print the warnings in a block as problems."""
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: print_problem(f"warning: {message}")
+        yield
 
 
 async def write_line(line: bytes) -> None:

@@ -9,7 +9,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from realtime_fsm.catch_up import rows
-from realtime_fsm.cli.arguments import number
+from realtime_fsm.cli.arguments import seconds
 from realtime_fsm.cli.identity import appwrite_client
 from realtime_fsm.cli.listen import add_connection_arguments, open_connection, print_news, run_connection
 from realtime_fsm.cli.output import print_problem
@@ -41,7 +41,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--to", required=True, metavar="URL", action="append", help="nats://HOST:4222, or tls://; may repeat")
     parser.add_argument("--stream", default="APPWRITE", metavar="NAME", help="the stream; created if missing (%(default)s)")
     parser.add_argument(
-        "--outage", type=_seconds, default=600.0, metavar="SECONDS",
+        "--outage", type=seconds(1, 604_800), default=600.0, metavar="SECONDS",
         help="the longest outage of the broker to be covered; the stream should know ids for as long (%(default)s)",
     )  # fmt: skip
     parser.add_argument(
@@ -50,10 +50,6 @@ def add_parser(commands: Any) -> None:
         " APPWRITE_API_KEY may read its rows",
     )  # fmt: skip
     parser.set_defaults(run=run)
-
-
-def _seconds(word: str) -> float:
-    return number(word, float, 1, 604_800, "a number of seconds from 1 to 604800")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -65,15 +61,16 @@ async def _relay(options: argparse.Namespace) -> None:
     from realtime_fsm.relay import JetStream, Relay  # without nats-py, this alone fails
 
     login: dict[str, Any] = {option: os.environ[name] for option, name in _LOGIN.items() if os.environ.get(name)}
-    sink = JetStream(options.to, stream=options.stream, outage=options.outage, on_trouble=_print_trouble, **login)
-    catch_up = _catch_up(options) if options.catch_up else None
+
+    def print_trouble(trouble: RelayError) -> None:
+        print_problem(f"{trouble}; events wait")
 
     def print_start() -> None:
-        print(
-            f"Relaying {', '.join(options.channels)} to stream {sink.stream} at {sink.server},"
-            f" which knows ids for {sink.duplicate_window:g} s",
-            flush=True,
-        )
+        place = f"stream {sink.stream} at {sink.server}, which knows ids for {sink.duplicate_window:g} s"
+        print(f"Relaying {', '.join(options.channels)} to {place}", flush=True)
+
+    sink = JetStream(options.to, stream=options.stream, outage=options.outage, on_trouble=print_trouble, **login)
+    catch_up = _catch_up(options) if options.catch_up else None
 
     async with AsyncExitStack() as stack:
         realtime = await open_connection(options, stack)
@@ -96,7 +93,3 @@ def _catch_up(options: argparse.Namespace) -> CatchUp:
         return sorted(found, key=itemgetter("$updatedAt"))
 
     return catch_up
-
-
-def _print_trouble(trouble: RelayError) -> None:
-    print_problem(f"{trouble}; events wait")

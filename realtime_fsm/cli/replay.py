@@ -1,4 +1,4 @@
-"""The command ``realtime-fsm replay FILE...``: the real machine takes the path of a log, step by step on the screen."""
+"""``realtime-fsm replay``: drive the real machine along the path of a log, step by step on the screen."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ import math
 import sys
 import time
 from collections import deque
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from realtime_fsm.audit.formats.text_utils import format_duration, pluralize, printable
 from realtime_fsm.audit.report import Verdict
 from realtime_fsm.audit.sources import STDIN
-from realtime_fsm.cli.arguments import number
-from realtime_fsm.cli.output import discard_stdout, print_problem
+from realtime_fsm.cli.arguments import add_connections, number
+from realtime_fsm.cli.output import discard_stdout, fail
 from realtime_fsm.cli.replay_view import StepFormatter, palette_for
 from realtime_fsm.fsm.table import TABLE
 from realtime_fsm.replay.divergence import Diverged
@@ -25,11 +26,10 @@ from realtime_fsm.replay.test_writer import write_test
 from realtime_fsm.testing.scenario import play_scenario
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
     from realtime_fsm.replay.log_reader import ConnectionLog
     from realtime_fsm.replay.replayer import ReplayedStep
 
+_fail = partial(fail, command="realtime-fsm replay")
 _INTERRUPTED = 130
 _CONTEXT = 5
 """How many steps to show before a divergence."""
@@ -45,12 +45,12 @@ def add_parser(commands: Any) -> None:
         "replay",
         help="repeat an audit log on the real state machine, or make a test of it",
         description="Repeat an audit log on the real state machine, on a virtual clock. Show each step, or write a test that"
-        " reproduces them.\nReads JSON lines, plain, .gz or .zst.",
+        " reproduces them.\nReads JSON lines, also wrapped or compressed, as audit does.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("files", metavar="FILE", nargs="+", help="a log; - for standard input")
-    parser.add_argument("--connection", metavar="ID", help="the connection; it may be left out where there is only one")
+    add_connections(parser, "the connection whose id begins so; it may be left out where there is only one")
     parser.add_argument("--from", dest="since", metavar="SEQ", type=_record, default=1, help="show the steps from this record on")
     parser.add_argument("--to", dest="until", metavar="SEQ", type=_record, help="replay up to this record")
     pace = parser.add_mutually_exclusive_group()
@@ -99,11 +99,6 @@ def run(options: argparse.Namespace) -> int:
     return code
 
 
-def _fail(sentence: str, code: int) -> int:
-    print_problem(sentence, "realtime-fsm replay")
-    return code
-
-
 def _replay(log: ConnectionLog, options: argparse.Namespace) -> int:
     quiet = options.emit_test == STDIN
     out = sys.stderr if quiet else sys.stdout
@@ -143,24 +138,20 @@ def _replay(log: ConnectionLog, options: argparse.Namespace) -> int:
         print("", printable(f"inconclusive: {reason}"), sep="\n", file=out)
         print(f"the {pluralize(len(played), 'step')} before it, in {seconds}, are reproduced", file=out)
     if options.emit_test is not None:
-        _emit(options.emit_test, _test_lines(log, played, reason) if played else ())
+        _emit_test(options.emit_test, log, played, reason)
     return Verdict.CONFORMANT if reason is None else Verdict.INCONCLUSIVE
 
 
-def _test_lines(log: ConnectionLog, played: Sequence[ReplayedStep], reason: str | None) -> Iterator[str]:
+def _emit_test(path: str, log: ConnectionLog, played: list[ReplayedStep], reason: str | None) -> None:
     """Write the test module; the scenario runs once, so that its test holds the outcome of this machine."""
+    if not played:
+        raise UnusableLog("there is no step to make a test of")
     scenario = scenario_of(log.policies, played)
     outcome = play_scenario(log.policies, scenario)
-    return write_test(log.policies, played, log.connection, reason, (scenario, outcome))
-
-
-def _emit(path: str, lines: Iterable[str]) -> None:
+    lines = write_test(log.policies, played, log.connection, reason, (scenario, outcome))
     text = "".join(f"{line}\n" for line in lines)
-    if not text:
-        raise UnusableLog("there is no step to make a test of")
     if path == STDIN:
         sys.stdout.write(text)
-        sys.stdout.flush()
     else:
         Path(path).write_text(text, encoding="utf-8")
 

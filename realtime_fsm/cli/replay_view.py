@@ -1,4 +1,4 @@
-"""The view: a replayed connection, one step a line, in the colours of the diagrams where a terminal shows them."""
+"""Show a replayed connection, one step a line; a terminal shows the colours of the diagrams."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from realtime_fsm.fsm.table import State
 from realtime_fsm.replay.divergence import kind_and_code
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from realtime_fsm.auditlog.records import OutageRecord
     from realtime_fsm.fsm.commands import Command
@@ -165,41 +165,40 @@ def _describe_commands(given: Iterable[Command]) -> str:
     """Describe the commands of a step in short words."""
     ids_of: dict[str, list[str]] = {}
     for command in given:
-        match command:
-            case commands.OpenLink(generation=link):
-                ids_of[f"open {link}"] = []
-            case commands.SendFrame(data=data):
-                ids_of.update(_describe_frame(data))
-            case commands.CloseLink(generation=link, graceful=graceful):
-                ids_of[f"{'hang up' if graceful else 'drop'} {link}"] = []
-            case commands.RetireLink(generation=link):
-                ids_of[f"retire {link}"] = []
-            case commands.ReleaseLink(generation=link):
-                ids_of[f"release {link}"] = []
-            case commands.ResumeLink(generation=link, error=error, withdrawn=withdrawn):
-                ids_of |= {f"resume {link}": [], f"tell {type(error).__name__}": []}
-                if withdrawn:
-                    ids_of.setdefault("withdraw", []).extend(withdrawn)
-            case commands.SubscriptionAcknowledged(id=identifier):
-                ids_of.setdefault("grant", []).append(identifier)
-            case commands.SubscriptionRefused(id=identifier) | commands.SubscriptionUnsupported(id=identifier):
-                ids_of.setdefault("reject", []).append(identifier)
-            case commands.SubscriptionRemoved(id=identifier):
-                ids_of.setdefault("remove", []).append(identifier)
-            case commands.FailWaiters(error=error, withdrawn=withdrawn):
-                ids_of[f"tell {type(error).__name__}"] = []
-                if withdrawn:
-                    ids_of.setdefault("withdraw", []).extend(withdrawn)
-            case _ if type(command) in _PLAIN_WORDS:
-                ids_of[_PLAIN_WORDS[type(command)]] = []
+        for words, ids in _describe(command):
+            ids_of.setdefault(words, []).extend(ids)
     return "; ".join(_join(words, ids) for words, ids in ids_of.items())
 
 
-def _describe_frame(data: bytes) -> dict[str, list[str]]:
-    """Tell the type of a frame, and its subscriptions; the session of an authentication stays hidden."""
-    message = msgspec.json.decode(data, type=_Message)
-    items = message.data if isinstance(message.data, list) else []
-    return {f"send {message.type}": [item["subscriptionId"] for item in items]}
+def _describe(command: Command) -> Iterator[tuple[str, Iterable[str]]]:
+    """Describe a command, with the ids of its subscriptions."""
+    match command:
+        case commands.OpenLink(generation=link):
+            yield f"open {link}", ()
+        case commands.SendFrame(data=data):  # without its content, which may be a session
+            message = msgspec.json.decode(data, type=_Message)
+            items = message.data if isinstance(message.data, list) else []
+            yield f"send {message.type}", [item["subscriptionId"] for item in items]
+        case commands.CloseLink(generation=link, graceful=graceful):
+            yield f"{'hang up' if graceful else 'drop'} {link}", ()
+        case commands.RetireLink(generation=link):
+            yield f"retire {link}", ()
+        case commands.ReleaseLink(generation=link):
+            yield f"release {link}", ()
+        case commands.ResumeLink() | commands.FailWaiters():
+            if isinstance(command, commands.ResumeLink):
+                yield f"resume {command.generation}", ()
+            yield f"tell {type(command.error).__name__}", ()
+            if command.withdrawn:
+                yield "withdraw", command.withdrawn
+        case commands.SubscriptionAcknowledged(id=identifier):
+            yield "grant", [identifier]
+        case commands.SubscriptionRefused(id=identifier) | commands.SubscriptionUnsupported(id=identifier):
+            yield "reject", [identifier]
+        case commands.SubscriptionRemoved(id=identifier):
+            yield "remove", [identifier]
+        case _ if type(command) in _PLAIN_WORDS:
+            yield _PLAIN_WORDS[type(command)], ()
 
 
 def _join(words: str, ids: list[str]) -> str:

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from realtime_fsm.audit.formats.text_utils import printable
-from realtime_fsm.cli.describe import describe_change, describe_failure
+from realtime_fsm.cli.describe import describe_change, describe_failure, on_failed_dial
 from realtime_fsm.fsm.descriptions import STATES, StateKind
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Screen:
         Raises:
             RealtimeError: when the connection fails for good, or the server refuses a channel.
         """
-        self._realtime._driver.failures.on_failure = self._note_failure  # noqa: SLF001  (no state tells of each attempt)
+        on_failed_dial(self._realtime, self._note_failure)
         work = [asyncio.ensure_future(self._follow_changes()), *map(asyncio.ensure_future, map(self._count, self._subscriptions))]
         try:
             with Live(self, console=console, screen=True, auto_refresh=False) as live:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from contextlib import AsyncExitStack
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from realtime_fsm.cli.arguments import number
-from realtime_fsm.cli.loop import run_until_interrupted
+from realtime_fsm.cli.arguments import port, seconds
+from realtime_fsm.cli.loop import run_until_interrupted, start_server
 from realtime_fsm.protocol.options import realtime_url
 from realtime_fsm.testing import RealtimeServer
 from realtime_fsm.testing.eras import ERAS
@@ -28,23 +27,16 @@ def add_parser(commands: Any) -> None:
         description="Run the embedded server on loopback, and publish sample events. Ends with Ctrl-C.",
     )
     eras = ", ".join(f"{era.name} for {era.releases}" for era in ERAS.values())
-    parser.add_argument("--port", type=_port, default=8090, help="the port; 0 lets the system choose (%(default)s)")
+    parser.add_argument("--port", type=port, default=8090, help="the port; 0 lets the system choose (%(default)s)")
     parser.add_argument("--project", default="demo", metavar="ID", help="the project's id (%(default)s)")
     parser.add_argument(
         "--era", choices=tuple(ERAS), default="E4", help=f"the releases of Appwrite to imitate: {eras} (%(default)s)"
     )
     parser.add_argument(
-        "--every", type=_seconds, default=1.0, metavar="SECONDS", help="seconds between events; 0 publishes none (%(default)s)"
-    )
+        "--every", type=seconds(0, 3600), default=1.0, metavar="SECONDS",
+        help="seconds between events; 0 publishes none (%(default)s)",
+    )  # fmt: skip
     parser.set_defaults(run=run)
-
-
-def _port(word: str) -> int:
-    return number(word, int, 0, 65_535, "a port from 0 to 65535")
-
-
-def _seconds(word: str) -> float:
-    return number(word, float, 0, 3600, "a number of seconds from 0 to 3600")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -56,11 +48,7 @@ def run(options: argparse.Namespace) -> int:
 async def _serve(options: argparse.Namespace) -> None:
     server = RealtimeServer(projects=(options.project,), port=options.port, era=options.era)
     async with AsyncExitStack() as stack:
-        try:
-            await stack.enter_async_context(server)
-        except OSError as failure:
-            problem = f"{os.strerror(failure.errno or 0)}; choose another port, or 0 for one that is free"
-            raise OSError(failure.errno, problem, f"port {options.port}") from failure
+        await start_server(server, stack, f"port {options.port}")
         print(f"Serving project {options.project!r} at {server.endpoint}; in another terminal:", flush=True)
         print(f"  realtime-fsm listen {server.endpoint} --project {options.project} rows", flush=True)
         if not options.every:

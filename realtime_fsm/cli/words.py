@@ -33,8 +33,7 @@ from realtime_fsm.remedies import OVERDUE, REMEDIES
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from realtime_fsm.fsm.table import State, Trigger
-    from realtime_fsm.fsm.tablespec import Row
+    from realtime_fsm.fsm.table import State
 
 _NEAR = 5
 _WEIGHTS = {
@@ -43,7 +42,7 @@ _WEIGHTS = {
     " nothing that a doubt hides.",
     Severity.NOTE: "Nothing: it may happen to a conformant connection. `--fail-on` makes a violation of it.",
 }
-_NEXT = {
+_AFTER_VERDICTS = {
     Verdict.CONFORMANT: "",
     Verdict.VIOLATED: _WEIGHTS[Severity.VIOLATION],
     Verdict.UNUSABLE: "Read the message: it names the file or the option.",
@@ -80,14 +79,10 @@ def _rules() -> Iterator[Meaning]:
             "if": _described(row.guards, GUARDS),
             "does": _described(row.effects, EFFECTS),
             "to": ["stays" if row.dest is None else _state(row.dest)],
-            "same rule": [other.id for other in TABLE.rows if _number(other) == _number(row) and other is not row],
+            "same rule": [other.id for other in TABLE.rows if other.id[3:] == row.id[3:] and other is not row],
         }
         advice = STATES[row.dest].advice if row.dest is not None else ""
-        yield Meaning(row.id, "rule", row.why, _told(facts), advice)
-
-
-def _number(row: Row[State, Trigger]) -> str:
-    return row.id[3:]
+        yield Meaning(row.id, "rule", row.why, _without_empty(facts), advice)
 
 
 def _state(state: State) -> str:
@@ -98,7 +93,7 @@ def _described(names: Iterable[str], registry: Mapping[str, Callable[..., object
     return [_plain(f"{name}: {first_sentence(registry, name)}") for name in names]
 
 
-def _told(facts: dict[str, list[str]]) -> dict[str, list[str]]:
+def _without_empty(facts: dict[str, list[str]]) -> dict[str, list[str]]:
     return {name: lines for name, lines in facts.items() if lines}
 
 
@@ -112,7 +107,7 @@ def _states() -> Iterator[Meaning]:
             "comes from": [f"{arrow.tail}: {', '.join(arrow.labels)}" for arrow in arrows if arrow.head == state],
             "leads to": [f"{arrow.head}: {', '.join(arrow.labels)}" for arrow in arrows if arrow.tail == state],
         }
-        yield Meaning(state, "state", about.description, _told(facts), about.advice)
+        yield Meaning(state, "state", about.description, _without_empty(facts), about.advice)
 
 
 def _triggers() -> Iterator[Meaning]:
@@ -124,7 +119,7 @@ def _triggers() -> Iterator[Meaning]:
             else f"{state}: ignored. {TABLE.ignored[state, trigger]}"
             for state in TABLE.states
         ]
-        yield Meaning(trigger, "trigger", TRIGGERS[trigger].description, _told(facts))
+        yield Meaning(trigger, "trigger", TRIGGERS[trigger].description, _without_empty(facts))
 
 
 def _parts() -> Iterator[Meaning]:
@@ -169,7 +164,7 @@ def _sentence(clause: str) -> str:
 def _errors() -> Iterator[Meaning]:
     for name, error in _types().items():
         parents = [parent.__name__ for parent in error.__mro__[1:] if issubclass(parent, RealtimeError)]
-        facts = _told({"is a": parents, "cause in a log": _kinds_of(error)})
+        facts = _without_empty({"is a": parents, "cause in a log": _kinds_of(error)})
         yield Meaning(name, "error", _summary(error), facts, _plain(REMEDIES[name]))
 
 
@@ -186,7 +181,7 @@ def _log_words() -> Iterator[Meaning]:
     """Describe the records, their fields, and the findings of an audit."""
     for kind in KINDS:
         own = [f"{field.name}: {field.description}" for field in kind.fields if not field.common]
-        yield Meaning(kind.event, "record", kind.description, _told({"fields": own}))
+        yield Meaning(kind.event, "record", kind.description, _without_empty({"fields": own}))
     for name, field in FIELDS.items():
         records = [] if field.common else [kind.event for kind in KINDS if any(each.name == name for each in kind.fields)]
         means = dict.fromkeys(each.description for kind in KINDS for each in kind.fields if each.name == name)
@@ -198,7 +193,7 @@ def _log_words() -> Iterator[Meaning]:
 def _report_words() -> Iterator[Meaning]:
     """Describe the verdicts of an audit, its figures, and the codes that its causes show."""
     for verdict in Verdict:
-        yield Meaning(verdict.word, "verdict", verdict.means, {"exit code": [str(verdict.value)]}, _NEXT[verdict])
+        yield Meaning(verdict.word, "verdict", verdict.means, {"exit code": [str(verdict.value)]}, _AFTER_VERDICTS[verdict])
     for figure in ("availability", "mtbf", "mttr"):
         yield Meaning(figure, "figure", _summary(getattr(StatsAccumulator, figure)))
     for code, (means, advice) in KNOWN_CODES.items():

@@ -1,4 +1,4 @@
-"""The pages ``/livez`` and ``/readyz``: what the probes of an orchestrator ask."""
+"""The pages ``/livez`` and ``/readyz``, for the probes of an orchestrator."""
 
 from __future__ import annotations
 

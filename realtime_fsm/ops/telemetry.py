@@ -1,4 +1,4 @@
-"""OpenTelemetry for the connections of the process: the hooks for some providers, and what the records tell.
+"""OpenTelemetry for the connections of the process: add the hooks, and make metrics and events of the records.
 
 Invariant: nothing of a payload, a channel or a secret enters a span, a metric or an event. No failure of a tracer, a meter or a
 logger reaches a connection or a handler.
@@ -59,7 +59,7 @@ def telemetry(
 
 
 def _measurer(meter: Meter) -> Callable[[str, Record], None]:
-    """Make what feeds the metrics that records make."""
+    """Make the hook that feeds the metrics which come from records."""
     of_event: dict[str, list[Callable[[Record], None]]] = {}
     for metric in METRICS:
         if metric.event and not metric.is_counted:
@@ -79,7 +79,7 @@ def _instrument(meter: Meter, metric: Metric) -> Callable[[Any, Any], None]:
     counter = meter.create_counter(metric.name, metric.unit, metric.means)
     known = [{name: value} for name in attributes_of(metric).values() for value in metric.values]
     for attributes in known if metric.by else [{}]:
-        counter.add(0, attributes)  # a rate needs a value before the first step
+        counter.add(0, attributes)  # a rate needs a value before the first count
     return counter.add
 
 

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 class Counts:
     """Tell the states and the counts of all connections.
 
-    OpenTelemetry cannot remove a callback, and a meter keeps the first one of each name. So a provider of meters has one object
-    of this class, without end. The object tells nothing while no instrumentation is active.
+    OpenTelemetry cannot remove a callback, and a meter keeps the first one of each name. So each provider of meters keeps one
+    object of this class until the process ends. The object tells nothing while no instrumentation is active.
     """
 
     def __init__(self, meter: Meter) -> None:

@@ -248,17 +248,6 @@ METRICS: tuple[Metric, ...] = (
 """All metrics. A program without `realtime_fsm.telemetry` derives those with an `event` from its log."""
 
 
-SPANS: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
-    (
-        "dial", "CLIENT", "a dial, from its begin to the greeting, the failure, or the trigger that ends it early",
-        ("realtime_fsm.connection.id", "realtime_fsm.link.number", "realtime_fsm.dial.attempt", "network.protocol.name",
-         *(ATTRIBUTES["realtime.transition"][field] for field in ("era", "cause", "error_code", "close_code", "status"))),
-    ),
-    ("process", "CONSUMER", "one call of a handler (`Realtime.on`)", PROCESS.by),
-)  # fmt: skip
-"""The spans: name, kind, meaning and attributes."""
-
-
 def event_name(event: str) -> str:
     """Return the name of a kind of records in OpenTelemetry."""
     return f"realtime_fsm.{event.removeprefix('realtime.')}"

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _NAMES = COMMON | ATTRIBUTES["realtime.transition"]
+"""The attribute of each field of a transition."""
 _GREETS = {row.id for row in TABLE.rows if row.source is State.RECONNECTING and Effect.START_LIVE_LINK in row.effects}
 _GIVES_UP = {
     row.id
@@ -158,5 +159,5 @@ def _name_of(kind: type[BaseException]) -> str:
 
 
 def carry() -> Callable[[], object]:
-    """Take the present context of OpenTelemetry along, into a thread where a handler runs."""
+    """Capture the present context of OpenTelemetry; the answer attaches it in the thread where a handler runs."""
     return partial(context.attach, context.get_current())

@@ -5,7 +5,7 @@ Design: a page is a function from a `Request` to a `Response`, so health and ins
 
 from __future__ import annotations
 
-from contextlib import aclosing, suppress
+from contextlib import ExitStack, aclosing, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
@@ -15,6 +15,7 @@ from realtime_fsm.client.portal import Portal
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+    from contextlib import AbstractContextManager
     from types import TracebackType
 
 _CLOSE = 1.0  # seconds for readers to leave, before their streams are cut
@@ -61,10 +62,19 @@ class WebServer:
         pages: each path, with its page.
         host: the host to listen on.
         port: the port; with 0 the system chooses one.
+        beside: makes a context that lasts as long as the server listens.
     """
 
-    def __init__(self, pages: Mapping[str, Callable[[Request], Awaitable[Response]]], *, host: str, port: int) -> None:
+    def __init__(
+        self,
+        pages: Mapping[str, Callable[[Request], Awaitable[Response]]],
+        *,
+        host: str,
+        port: int,
+        beside: Callable[[], AbstractContextManager[object]] = nullcontext,
+    ) -> None:
         self._host, self._port = host, port
+        self._beside, self._entered = beside, ExitStack()
         app = web.Application()
         for path, page in pages.items():
             app.router.add_get(path, _adapted(page))
@@ -83,13 +93,15 @@ class WebServer:
         await self._runner.setup()
         try:
             await web.TCPSite(self._runner, self._host, self._port).start()
+            self._port = self._runner.addresses[0][1]
+            self._entered.enter_context(self._beside())
         except BaseException:
-            await self._runner.cleanup()
+            await self.aclose()
             raise
-        self._port = self._runner.addresses[0][1]
 
     async def aclose(self) -> None:
         """Listen no more, and end all streams within a second."""
+        self._entered.close()
         await self._runner.cleanup()
 
     async def __aenter__(self) -> Self:

@@ -84,16 +84,19 @@ def realtime_url(endpoint: str, project: str) -> str:
     if parts.username is not None or parts.query or parts.fragment:
         raise BadOption("endpoint", "credentials, query and fragment do not belong into it; give scheme, host and path")
     check_identifier("project", project, "a project id")
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    netloc = host if port is None else f"{host}:{port}"
+    netloc = host_in_url(parts.hostname) + ("" if port is None else f":{port}")
     return f"{scheme}://{netloc}{parts.path.rstrip('/')}/realtime?project={quote(project, safe='')}"
 
 
+def host_in_url(host: str) -> str:
+    """Write a host as in a URL: an IPv6 address in brackets."""
+    return f"[{host}]" if ":" in host else host
+
+
 def host_and_port(url: str) -> str:
-    """Name the server of a WebSocket URL by host and port, such as ``cloud.appwrite.io:443``; an IPv6 address in brackets."""
+    """Name the server of a WebSocket URL by host and port, such as ``cloud.appwrite.io:443``."""
     parts = urlsplit(url)
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-    return f"{host}:{parts.port or (443 if parts.scheme == 'wss' else 80)}"
+    return f"{host_in_url(parts.hostname or '')}:{parts.port or (443 if parts.scheme == 'wss' else 80)}"
 
 
 @dataclass(frozen=True, slots=True)

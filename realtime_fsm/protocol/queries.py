@@ -1,7 +1,7 @@
 """Check the queries of a subscription before the server does.
 
-Realtime allows fewer queries than lists do (PROTOCOL: "Channels"). The server refuses any other query without a reason, and with
-this query the whole message. So the call refuses each query that the server would refuse, or that never matches.
+Realtime allows fewer queries than lists do (PROTOCOL: "Channels"). For one wrong query, the server refuses the whole message,
+without a reason. So the call refuses each query that the server would refuse, or that never matches.
 """
 
 from __future__ import annotations

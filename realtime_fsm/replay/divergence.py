@@ -9,7 +9,7 @@ from realtime_fsm.auditlog.records import TransitionRecord
 from realtime_fsm.errors import ServerError, StreamEnded, UpgradeRefused
 from realtime_fsm.fsm.inputs import Acknowledged, Closed, Deadline, SocketInput
 from realtime_fsm.fsm.table import TABLE
-from realtime_fsm.replay.inputs import ROWS
+from realtime_fsm.replay.inputs import RULES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,7 +64,7 @@ def explain_choice(
         transition: the transition of the machine; None for no transition.
         began: the moment of the first step, in seconds of the machine's clock.
     """
-    yield f"the log:     {describe_row(ROWS[record.row])}"
+    yield f"the log:     {describe_row(RULES[record.row])}"
     yield f"the machine: {_why_no_step(harness, replay_input, began) if transition is None else describe_row(transition.row)}"
     context = harness.context
     in_flight = context.subscriptions.in_flight
@@ -76,12 +76,12 @@ def explain_choice(
     cell = TABLE.cells.get((harness.state, replay_input.input_.trigger), ())
     if transition is None or not cell:
         return
-    holds = harness.evaluate_guards(replay_input, dict.fromkeys(guard for row in cell for guard in row.guards))
+    holds = harness.evaluate_guards(replay_input, dict.fromkeys(guard for rule in cell for guard in rule.guards))
     yield "the guards, in order:"
-    for row in cell:
-        guards = ", ".join(f"{guard} {'holds' if holds[guard] else 'fails'}" for guard in row.guards) or "none"
-        mark = " <- the machine" * (row is transition.row) + " <- the log" * (row.id == record.row)
-        yield f"  {row.id}: {guards}{mark}"
+    for rule in cell:
+        guards = ", ".join(f"{guard} {'holds' if holds[guard] else 'fails'}" for guard in rule.guards) or "none"
+        mark = " <- the machine" * (rule is transition.row) + " <- the log" * (rule.id == record.row)
+        yield f"  {rule.id}: {guards}{mark}"
 
 
 def _why_no_step(harness: MachineHarness, replay_input: ReplayInput, began: float) -> str:

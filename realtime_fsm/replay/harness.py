@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from realtime_fsm.fsm import commands
 from realtime_fsm.fsm.context import ConnectionContext
@@ -79,6 +79,17 @@ class ReplayInput:
     pauses: tuple[tuple[float, bool], ...] = ()
 
 
+class Reached(NamedTuple):
+    """The rule of a step, None for no rule, and the state, the counts and the words for the commands after it."""
+
+    rule: str | None
+    state: str
+    link: int
+    attempt: int
+    sends: int
+    asks: str
+
+
 class ScriptedPacer(Pacer):
     """A pacer that takes its dial slots from the log.
 
@@ -137,6 +148,11 @@ class MachineHarness:
         """Step the machine, as the driver does."""
         self._prepare(replay_input)
         return self._machine.step(replay_input.input_, replay_input.at, draw=replay_input.draw)
+
+    def reached(self, result: StepResult) -> Reached:
+        """Sum up the newest step, from its result."""
+        rule, context = None if result.transition is None else result.transition.row.id, self.context
+        return Reached(rule, self.state, context.generation, context.attempt, context.frames_sent, command_words(result))
 
     def evaluate_guards(self, replay_input: ReplayInput, guards: Iterable[str]) -> dict[str, bool]:
         """Evaluate guards on an input. The call changes the context, so the caller drops the harness."""

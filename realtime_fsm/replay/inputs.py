@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from realtime_fsm.fsm.inputs import Input
     from realtime_fsm.fsm.tablespec import Row
 
-ROWS: dict[str, Row[State, Trigger]] = {row.id: row for row in TABLE.rows}
+RULES: dict[str, Row[State, Trigger]] = {rule.id: rule for rule in TABLE.rows}
+"""The transition rules by their ids."""
 CHANNEL = "channel"
 """The placeholder for channels, which no record holds."""
 PLACEHOLDER = "not in the log"
@@ -94,7 +95,7 @@ def input_of(record: TransitionRecord, context: ConnectionContext, user_input: I
         context: the context before the step.
         user_input: the user's call about a subscription or a presence since the step before; None without such a call.
     """
-    link, row = context.generation if context.link is None else context.link.generation, ROWS[record.row]
+    link, rule = context.generation if context.link is None else context.link.generation, RULES[record.row]
     if record.trigger in _PLAIN:
         return _PLAIN[record.trigger]()
     if record.trigger in _ABOUT_LINK:
@@ -103,19 +104,19 @@ def input_of(record: TransitionRecord, context: ConnectionContext, user_input: I
         case Trigger.SUBSCRIBE:
             return user_input
         case Trigger.PRESENCE:
-            return _with_id(user_input, context, another=Guard.PRESENCE_NEEDS_LINK in row.guards)
+            return _with_id(user_input, context, another=Guard.PRESENCE_NEEDS_LINK in rule.guards)
         case Trigger.UNSUBSCRIBE:  # a second call about one subscription has no record
             return inputs.Unsubscribe(PLACEHOLDER) if user_input is None else user_input
         case Trigger.AUTHENTICATE:  # the input holds a session only where the machine sends one
-            return inputs.Authenticate(PLACEHOLDER if Effect.SEND_AUTHENTICATION in row.effects else None)
+            return inputs.Authenticate(PLACEHOLDER if Effect.SEND_AUTHENTICATION in rule.effects else None)
         case Trigger.PING_SWITCHED:
             return inputs.PingEnabledChanged(record.enabled) if isinstance(record.enabled, bool) else None
         case Trigger.GREETED:
             return inputs.GreetingReceived(
                 link,
-                unexpected_guest=Effect.ABORT_LINK in row.effects,
+                unexpected_guest=Effect.ABORT_LINK in rule.effects,
                 has_subscription_ids=record.era not in (Era.E1, Era.E2),
-                user_changed=Guard.USER_CHANGED in row.guards,
+                user_changed=Guard.USER_CHANGED in rule.guards,
             )
         case Trigger.ACKNOWLEDGED:
             if context.subscriptions.subscribed_in_url:
@@ -126,7 +127,7 @@ def input_of(record: TransitionRecord, context: ConnectionContext, user_input: I
         case Trigger.SERVER_ERROR:
             cause = cause_of(record)
             code = cause.code if isinstance(cause, ServerError) else 0
-            return inputs.ErrorReceived(link, code, PLACEHOLDER, Guard.CREDENTIALS_RENEWABLE in row.guards)
+            return inputs.ErrorReceived(link, code, PLACEHOLDER, Guard.CREDENTIALS_RENEWABLE in rule.guards)
         case Trigger.LOST:
             cause = cause_of(record)
             if isinstance(cause, StreamEnded):

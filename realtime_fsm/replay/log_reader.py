@@ -86,10 +86,11 @@ def _head_of(line: bytes) -> _Head | None:
 
 @dataclass(slots=True)
 class _Reader:
-    """Collects the records of `connection`, or, without an id, of the first connection in the log."""
+    """Collects the records of the first connection whose id begins as `only` says."""
 
-    connection: str | None
-    is_chosen: bool
+    only: tuple[str, ...]
+    connection: str | None = None
+    is_ambiguous: bool = False
     connections: dict[str, None] = field(default_factory=dict)
     records: dict[int, LocatedRecord] = field(default_factory=dict)
     problems: dict[int, str] = field(default_factory=dict)
@@ -98,10 +99,6 @@ class _Reader:
     framing: Framing = field(default_factory=Framing)
 
     def add(self, place: Location, line: bytes) -> None:
-        head = _head_of(line)
-        if head is not None and head.event in _EVENTS:
-            self._add_line(place, line)
-            return
         for piece in self.framing.pieces(line):
             self._add_line(place, piece)
 
@@ -115,11 +112,17 @@ class _Reader:
         if head is None:
             self._add_record(place, line)
             return
-        if head.event in _EVENTS and head.connection_id and len(self.connections) <= _LISTED:
-            self.connections.setdefault(head.connection_id)
-            self.connection = self.connection or head.connection_id
+        if head.event in _EVENTS and head.connection_id:
+            self._note_connection(head.connection_id)
         if head.connection_id == self.connection:
             self._add_record(place, line)
+
+    def _note_connection(self, connection: str) -> None:
+        if len(self.connections) <= _LISTED:
+            self.connections.setdefault(connection)
+        if connection.startswith(self.only or ""):
+            self.connection = self.connection or connection
+            self.is_ambiguous |= connection != self.connection
 
     def _add_record(self, place: Location, line: bytes) -> None:
         try:
@@ -151,11 +154,12 @@ class _Reader:
             self.problems[bad_record.seq] = f"{place}: {bad_record.text}"
 
     def log(self) -> ConnectionLog:
-        if not self.connections or self.connection is None:
+        if not self.connections:
             raise UnusableLog("the log holds no records of realtime_fsm")
-        if not (self.records or self.problems):
-            raise UnusableLog(f"the log holds no connection {redacted_id(self.connection)}{self._list_connections()}")
-        if not self.is_chosen and len(self.connections) > 1:
+        if self.connection is None:
+            asked = " or ".join(map(redacted_id, self.only))
+            raise UnusableLog(f"the log holds no connection {asked}{self._list_connections()}")
+        if self.is_ambiguous:
             raise UnusableLog(f"the log holds several connections: choose one with --connection{self._list_connections()}")
         records: list[LocatedRecord] = []
         while (number := len(records) + 1) in self.records and number not in self.problems:
@@ -202,18 +206,18 @@ def redacted_id(identifier: str) -> str:
     return REDACTED if looks_secret(identifier) else repr(identifier)
 
 
-def read_connection_log(names: Iterable[str], connection: str | None) -> ConnectionLog:
+def read_connection_log(names: Iterable[str], only: Iterable[str] = ()) -> ConnectionLog:
     """Read the records of a connection.
 
     Args:
         names: the files, in any order; ``-`` for standard input.
-        connection: the id of the connection; None if the log holds only one.
+        only: the beginnings of the id of the connection; empty if the log holds only one.
 
     Raises:
-        UnusableLog: when a file cannot be read, or the log does not hold the connection.
+        UnusableLog: when a file cannot be read, or the log does not hold the connection, or several.
         IncompleteLog: when the first records are missing, or belong to another table.
     """
-    reader = _Reader(connection, connection is not None)
+    reader = _Reader(tuple(only))
     for name in sort_by_content(names):
         try:
             with open_log(name) as file:

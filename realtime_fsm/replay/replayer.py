@@ -26,29 +26,26 @@ from realtime_fsm.auditlog.records import (
     TransitionRecord,
 )
 from realtime_fsm.fsm import commands
-from realtime_fsm.fsm.inputs import Closed, ErrorReceived, LinkClosed, SetPresence, Subscribe, Unsubscribe
+from realtime_fsm.fsm.inputs import Closed, ErrorReceived, LinkClosed, SetPresence
 from realtime_fsm.fsm.names import Effect
 from realtime_fsm.fsm.table import State, Trigger
-from realtime_fsm.protocol.frames import MAX_CLIENT_PAYLOAD
 from realtime_fsm.replay.divergence import Diverged, explain_choice, kind_and_code
-from realtime_fsm.replay.harness import DEFAULT_DRAW, FRAMES, MachineHarness, ReplayInput
-from realtime_fsm.replay.inputs import PLACEHOLDER, ROWS, frame_received_before, input_of, presence, spec
+from realtime_fsm.replay.harness import DEFAULT_DRAW, MachineHarness, Reached, ReplayInput, command_words
+from realtime_fsm.replay.inputs import PLACEHOLDER, RULES, frame_received_before, input_of
+from realtime_fsm.replay.log_facts import LogFacts, code_of_end
 from realtime_fsm.replay.log_reader import IncompleteLog
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from realtime_fsm.auditlog.records import AnyRecord
     from realtime_fsm.fsm.commands import Command, StepResult, TransitionTaken
     from realtime_fsm.fsm.inputs import Input
-    from realtime_fsm.protocol.frames import Code
     from realtime_fsm.replay.log_reader import ConnectionLog, LocatedRecord
 
 MICROSECOND = 1e-6
 """The largest difference between a rounded time of a record and the machine's time, in seconds."""
 _FACTS = ("draw", "enabled", "heard", "dial_slot")
 """The fields, beside `at`, with the facts on which a step depended. Records of older versions lack all of these fields."""
-_FRAME_TRIGGERS = {kind.trigger for kind in FRAMES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +60,7 @@ class ReplayedStep:
         result: the transition, the commands and the deadline.
         state: the state after the step.
         link: the number of the newest link.
-        attempt: the number of dials in a row, without those before a stable link.
+        attempt: the number of dials since the start or a stable link.
         sends: the number of frames that the client has sent on the newest link.
         awaited: the name of the next deadline.
         lag: the seconds between the deadline and the step.
@@ -83,28 +80,27 @@ class ReplayedStep:
     lag: float
     outage: OutageRecord | None = None
 
+    @property
+    def reached(self) -> Reached:
+        """The rule of the step, and the state, the counts and the commands after it."""
+        rule = None if self.result.transition is None else self.result.transition.row.id
+        return Reached(rule, self.state, self.link, self.attempt, self.sends, command_words(self.result))
+
 
 class Replayer:
     """Replays the log of one connection."""
 
     def __init__(self, log: ConnectionLog) -> None:
         self._log = log
+        self._facts = LogFacts([located.record for located in log.records])
         self._harness = MachineHarness(log.policies)
         self._replay_inputs: list[ReplayInput] = []
         self._now = 0.0
         self._user_input: Input | None = None  # the call about a subscription or a presence, until its step
-        subscriptions = [located.record for located in log.records if isinstance(located.record, SubscriptionRecord)]
-        self._unsupported_ids = {  # only a server that is too old for queries refuses without a code
-            record.subscription for record in subscriptions if record.change == "rejected" and record.error_code is None
-        }
-        sizes = sum(record.size for record in subscriptions)
-        self._pads = sizes > MAX_CLIENT_PAYLOAD / 2  # with less, all subscriptions fit into one frame
         self._logged_outcomes: list[str] = []  # the log's outcomes of subscriptions since the last transition
         self._own_outcomes: list[str] = []  # the machine's outcomes since then
         self._pauses: tuple[tuple[float, bool], ...] = ()  # since the last step
         self._rounded_link = 0  # the newest link with an input whose moment is rounded
-        self._errors = _errors_before_requests(located.record for located in log.records)
-        self._outages = _outages_by_step(located.record for located in log.records)
 
     def play(self, until: int | None = None) -> Iterator[ReplayedStep]:
         """Take the steps, up to the record with the number `until`.
@@ -122,7 +118,7 @@ class Replayer:
                     yield from self._feed_unrecorded(located, record)
                     yield self._replay_transition(located, record)
                 case SubscriptionRecord(change="desired" | "withdrawn") | PresenceRecord(change="desired" | "withdrawn"):
-                    input_ = self._user_call(record)
+                    input_ = self._facts.user_call(record)
                     if self._harness.state is not State.PING or isinstance(input_, SetPresence):
                         self._user_input = input_
                     else:
@@ -142,14 +138,6 @@ class Replayer:
 
     # --- inputs without a transition --------------------------------------------------------------------------------------
 
-    def _user_call(self, record: SubscriptionRecord | PresenceRecord) -> Input:
-        if isinstance(record, PresenceRecord):
-            return presence(record.change)
-        if record.change == "withdrawn":
-            return Unsubscribe(record.subscription)
-        size, filtered = record.size * self._pads, record.subscription in self._unsupported_ids
-        return Subscribe(spec(record.subscription, size, filtered=filtered))
-
     def _take_rounded_moment(self, dwell: float) -> float:
         """Return the moment of a record without `at`, and note that its link has a rounded moment."""
         self._rounded_link = self._harness.context.generation
@@ -157,15 +145,15 @@ class Replayer:
 
     def _feed_rounded(self, record: SubscriptionRecord | PresenceRecord | RetiredRecord, input_: Input) -> ReplayedStep:
         replay_input = ReplayInput(self._take_rounded_moment(record.dwell), input_, pauses=self._pauses)
-        return self._feed(record.seq, replay_input, outage=self._outages.get(record.seq))
+        return self._feed(record.seq, replay_input, outage=self._facts.outages.get(record.seq))
 
     def _feed_unrecorded(self, located: LocatedRecord, record: TransitionRecord) -> Iterator[ReplayedStep]:
         """Feed the inputs that have no record, and that a transition proves.
 
         An end by an error frame proves the frame. A dial outside of `reconnecting` proves that the old sockets have closed.
         """
-        context, row, at = self._harness.context, ROWS.get(record.row), self._moment(record)
-        link, code = context.link, _code_of_end(record) or self._errors.get(record.seq)
+        context, rule, at = self._harness.context, RULES.get(record.row), self._moment(record)
+        link, code = context.link, code_of_end(record) or self._facts.errors.get(record.seq)
         if link is not None and code is not None:
             last = link.last_error
             is_newest = last is not None and last.frames_received == link.frames_received and last.cause.code == code
@@ -175,7 +163,7 @@ class Replayer:
                 if step.result.transition is not None:
                     raise Diverged(located, f"an error frame {code} before this record moves the machine, without a record")
                 yield step
-        dials = row is not None and Effect.DIAL in row.effects and record.link == context.generation + 1
+        dials = rule is not None and Effect.DIAL in rule.effects and record.link == context.generation + 1
         if dials and self._harness.state is not State.RECONNECTING:
             for generation in context.awaited:
                 yield self._feed(record.seq, ReplayInput(at, Closed(generation), pauses=self._pauses))
@@ -192,9 +180,9 @@ class Replayer:
         return record.at if isinstance(record.at, float) else self._entered_at + record.dwell
 
     def _replay_transition(self, located: LocatedRecord, record: TransitionRecord) -> ReplayedStep:
-        row, context = ROWS.get(record.row), self._harness.context
-        if row is None or row.trigger != record.trigger:
-            problem = "the table has no such transition rule" if row is None else f"{row.id} is a rule for {row.trigger}"
+        rule, context = RULES.get(record.row), self._harness.context
+        if rule is None or rule.trigger != record.trigger:
+            problem = "the table has no such transition rule" if rule is None else f"{rule.id} is a rule for {rule.trigger}"
             raise Diverged(located, problem)
         if self._user_input is not None and record.trigger != self._user_input.trigger:
             raise Diverged(located, f"the user called {self._user_input.trigger}, and the log has no step of this call")
@@ -210,7 +198,7 @@ class Replayer:
             self._pauses,
         )
         exact = context.generation != self._rounded_link
-        step = self._feed(record.seq, replay_input, record.lag, self._outages.get(record.seq))
+        step = self._feed(record.seq, replay_input, record.lag, self._facts.outages.get(record.seq))
         wrong = self._differences(record, step, exact=exact)
         if wrong and record.at is UNSET:
             raise IncompleteLog(f"{located.place}: an older version wrote the record, without all facts of the step")
@@ -261,48 +249,6 @@ class Replayer:
         if exact and abs(record.lag - transition.lag) > MICROSECOND:
             differ.append(f"deadline: missed by {record.lag:.6f} s in the log, by {transition.lag:.6f} s in the machine")
         return differ
-
-
-def _code_of_end(record: TransitionRecord) -> Code | None:
-    """Return the code of the error frame that ended a link; None for other steps."""
-    return record.error_code if record.trigger == Trigger.LOST and record.cause == "error_frame" else None
-
-
-def _errors_before_requests(records: Iterable[AnyRecord]) -> dict[int, Code]:
-    """Find the steps that sent a request to which the server answered only with the error frame that ended the link.
-
-    Returns:
-        The codes of the error frames, by the number of the step's record.
-    """
-    found: dict[int, Code] = {}
-    asked: int | None = None
-    link = sends = 0
-    for record in records:
-        if not isinstance(record, TransitionRecord):
-            continue
-        code = _code_of_end(record)
-        if asked is not None and code is not None:
-            found[asked] = code
-        row = ROWS.get(record.row)
-        resumes = row is not None and Effect.RESUME_LINK in row.effects  # the record counts the frames of the old link
-        if record.link != link or record.trigger in _FRAME_TRIGGERS or resumes:
-            asked = None
-        elif record.sends > sends:
-            asked = record.seq
-        link, sends = record.link, record.sends
-    return found
-
-
-def _outages_by_step(records: Iterable[AnyRecord]) -> dict[int, OutageRecord]:
-    """Find the records of outages, by the number of the record whose step begins or ends the outage."""
-    found: dict[int, OutageRecord] = {}
-    step = 0
-    for record in records:
-        if isinstance(record, TransitionRecord | RetiredRecord):
-            step = record.seq
-        elif isinstance(record, OutageRecord):
-            found[step] = record
-    return found
 
 
 def _fact(holder: TransitionRecord | TransitionTaken, name: str) -> str:

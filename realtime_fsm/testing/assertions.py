@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 __all__ = ["AuditRecords", "assert_conformant", "assert_rows", "begun_here", "recorded"]
 
-_ROWS = frozenset(row.id for row in TABLE.rows)
+_RULES = frozenset(row.id for row in TABLE.rows)
 
 
 class AuditRecords:
     """The records of the connections of a test, in the order of writing; it grows while the test runs.
 
-    The records are complete, whatever the logging of the application does with them. An iteration gives each as a dictionary.
+    The records are complete, even if the application's logging drops some. An iteration gives each as a dictionary.
     """
 
     def __init__(self, _records: list[dict[str, Any]]) -> None:
@@ -61,7 +61,7 @@ def recorded() -> Iterator[AuditRecords]:
 
 
 def begun_here(records: AuditRecords) -> list[dict[str, Any]]:
-    """Select the records of the connections that began here: one that an earlier test left open may write here, too."""
+    """Select the records of the connections that began in this test; one that an earlier test left open may write, too."""
     written = list(records)
     here = {record["connection_id"] for record in written if record["seq"] == 1}
     return [record for record in written if record["connection_id"] in here]
@@ -74,8 +74,8 @@ def assert_conformant(log: Log) -> None:
         log: the fixture ``realtime_audit``, the path of an audit log, or the records as dictionaries.
 
     Raises:
-        AssertionError: when one did not, or when the log cannot tell: records are missing, say. The text has the first finding,
-            the records before it, and the rules that the table allows there.
+        AssertionError: when a connection did something else, or when the log cannot tell, because records are missing. The text
+            has the first finding, the records before it, and the rules that the table allows there.
         BadOption: for a file that cannot be read.
     """
     __tracebackhide__ = True
@@ -93,10 +93,10 @@ def assert_rows(log: Log, *rows: str) -> None:
 
     Raises:
         AssertionError: when no connection took all of them in this order. The text has the path of each.
-        BadOption: for an id that the table does not have, for none at all, or for a file that cannot be read.
+        BadOption: for an unknown id, without an id, or for a file that cannot be read.
     """
     __tracebackhide__ = True
-    if unknown := [row for row in rows if row not in _ROWS]:
+    if unknown := [row for row in rows if row not in _RULES]:
         raise BadOption("rows", f"{unknown[0]!r:.40} is not a rule of the table; diagrams/transitions.md lists their ids")
     if not rows:
         raise BadOption("rows", "none was given; name at least one, such as 'sub58'")

@@ -1,8 +1,8 @@
 """The state that all connections of the embedded server share: projects, users, quotas, and the event bus.
 
-Design: a connection registers itself after its greeting, and the backend knows it as a `EventReceiver` only. `Backend.publish`
-returns deliveries, pairs of a subscriber and a frame, and the caller sends them. Events that a connection causes, such as
-those of a presence, are kept until the caller asks for them with `take_caused`.
+Design: a connection registers itself after its greeting, and the backend knows it only as an `EventReceiver`. `Backend.publish`
+returns deliveries, pairs of a connection and a frame, and the caller sends them. A connection may cause events too, such as those
+of a presence; the backend keeps their deliveries until `take_caused`. `now` is in seconds since the epoch.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from realtime_fsm.testing.messages import TAIL
 from realtime_fsm.testing.quota import MinuteQuota
 from realtime_fsm.testing.upgrade import CONSOLE
 from realtime_fsm.testing.users import EXPIRES, UserDirectory
-from realtime_fsm.testing.wire import Refusal, as_php, format_timestamp
+from realtime_fsm.testing.wire import POLICY, Refusal, as_php, format_timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 FAULT_DELAY = 2.0
 """Seconds that a server whose Redis is away takes to answer a ping, and to greet a dial (PROTOCOL: "Messages", rule 10)."""
-
-_POLICY = 1008
 
 
 class EventReceiver(Protocol):
@@ -64,9 +62,9 @@ class Backend:
         ids: the source of the ids, and of the secrets, that the server chooses.
         on_channel: called with each channel that a client subscribes to.
         connections: the connections that are greeted and up, in the order of their greetings.
-        stale_login: whether a connection of E1 or E2 logged in by message as one user, and then as another.
+        stale_login: whether a connection has made a stale login (`EraRules.goes_deaf`).
         fault_delay: seconds until a faulty server answers a ping, or greets a dial.
-        faulty: whether the server's Redis is away: the server answers, and cannot work (PROTOCOL: "Messages", rule 10).
+        faulty: whether a server fault lasts: the server answers, and cannot work (PROTOCOL: "Messages", rule 10).
     """
 
     def __init__(
@@ -106,7 +104,7 @@ class Backend:
         self.fault_delay = FAULT_DELAY
         self.faulty = False
         self._default = projects[0]
-        self._directories = {project: UserDirectory(self.era.absent_fields) for project in (*projects, CONSOLE)}
+        self._directories = {project: UserDirectory(project, self.era.absent_fields) for project in (*projects, CONSOLE)}
         self._caused: Deliveries = []
         self._deaf_until = -math.inf
         self.restart()
@@ -122,17 +120,13 @@ class Backend:
     def admit(self, params: UpgradeParams, now: float) -> UserDirectory:
         """Count a dial, and return the users of its project.
 
-        Args:
-            params: the parameters of the dial.
-            now: seconds since the epoch.
-
         Raises:
             Refusal: with 1008 for an unknown project or a foreign origin, with 1013 when the quota of the path and the client
                 is used up.
         """
         directory = self._directories.get(params.project)
         if directory is None:
-            raise Refusal(_POLICY, "Missing or unknown project ID")
+            raise Refusal(POLICY, "Missing or unknown project ID")
         self.dial_quota.spend(now, "Too many requests", (params.path, params.client_ip))
         if params.project != CONSOLE:
             params.check_origin(self.platforms)
@@ -140,7 +134,7 @@ class Backend:
 
     def tails(self, directory: UserDirectory) -> frozenset[str]:
         """Return the channels of the live tail: in the console's own project, one for each other project."""
-        if directory is not self._directories[CONSOLE]:
+        if directory.project != CONSOLE:
             return frozenset()
         return frozenset(TAIL + project for project in self._directories if project != CONSOLE)
 
@@ -197,15 +191,24 @@ class Backend:
     ) -> Deliveries:
         """Return the deliveries of an event; `RealtimeServer.publish` explains the arguments and the errors.
 
-        The order of the channels decides the order of the subscriptions in the frame. `now` is in seconds since the epoch.
+        The order of the channels decides the order of the subscriptions in the frame.
         """
-        return self._publish(
-            self.directory(project),
-            (events, channels, timestamp or format_timestamp(now), as_php(payload)),
-            frozenset(roles),
-            now,
-            memberships_of,
-        )
+        directory, payload, moment = self.directory(project), as_php(payload), timestamp or format_timestamp(now)
+        is_console = directory.project == CONSOLE
+        frame = frame_for_ids(events, channels, moment, payload, console=is_console, ids=self.era.ids)
+        if self.faulty:
+            return []
+        if memberships_of is not None and self.stale_login:
+            self._bus_lost = True
+        if self._bus_lost or now < self._deaf_until:
+            return []
+        visible_to = frozenset(roles)
+        return [
+            (connection, frame(matching))
+            for connection in self.connections
+            if connection.directory is directory
+            and (matching := connection.matching_subscriptions(channels, visible_to, payload))
+        ]
 
     def cause(
         self,
@@ -217,31 +220,9 @@ class Backend:
         now: float,
     ) -> None:
         """Keep the deliveries of an event that a connection of a project causes, for `take_caused`."""
-        self._caused += self._publish(directory, (events, channels, format_timestamp(now), as_php(payload)), roles, now)
+        self._caused += self.publish(events, channels, payload, now=now, roles=roles, project=directory.project)
 
     def take_caused(self) -> Deliveries:
-        """Take the deliveries that connections have caused; the caller asks after every message and every end of a link."""
+        """Take the deliveries that connections have caused. Call this after every message and every end of a link."""
         caused, self._caused = self._caused, []
         return [(connection, frame) for connection, frame in caused if connection in self.connections]
-
-    def _publish(
-        self,
-        directory: UserDirectory,
-        event: tuple[Sequence[str], Sequence[str], str, object],
-        roles: frozenset[str],
-        now: float,
-        memberships_of: str | None = None,
-    ) -> Deliveries:
-        frame = frame_for_ids(*event, console=directory is self._directories[CONSOLE], ids=self.era.ids)
-        if self.faulty:
-            return []
-        if memberships_of is not None and self.stale_login:
-            self._bus_lost = True
-        if self._bus_lost or now < self._deaf_until:
-            return []
-        _, channels, _, payload = event
-        return [
-            (connection, frame(matching))
-            for connection in self.connections
-            if connection.directory is directory and (matching := connection.matching_subscriptions(channels, roles, payload))
-        ]

@@ -1,4 +1,4 @@
-"""Warnings of the embedded server about channels that are surely mistakes."""
+"""Warnings of the embedded server about misspelled channels."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from realtime_fsm.protocol.channel_checks import ChannelWarning, doubt_about
 
 
 def warn_of(channel: str) -> None:
-    """Warn if the channel of a client's subscription is surely a mistake.
+    """Warn of a misspelled channel in a client's subscription.
 
-    A filter may turn the warning into an exception, and a ``warnings.showwarning`` of the user's may raise anything. The event
-    loop's exception handler reports such an exception, and the link goes on.
+    A filter may turn the warning into an exception, and the user's ``warnings.showwarning`` may raise anything. The event loop's
+    exception handler reports such an exception, and the link goes on.
     """
     if channel and (problem := doubt_about(channel)):  # a URL without channels has an empty one
         try:

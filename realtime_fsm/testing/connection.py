@@ -1,9 +1,9 @@
 """The protocol core of the embedded server: one connection, in the protocol of each era as real servers were seen to speak it.
 
-Invariant: no I/O, no clock, no random number. Bytes and the time come in, frames go out, and an iterator gives the ids. So one
-protocol core serves a loopback socket and a simulated network.
+Invariant: the core does no I/O, reads no clock and draws no random number. A caller gives it each message with the time (`now`,
+in seconds since the epoch), and sends the frames that it returns. So one core serves a loopback socket and a simulated network.
 
-Design: each message is answered before the next one is read. A real server works on several at once; a caller that wants
+Design: the core answers a message before it reads the next one. A real server works on several at once; a caller that wants
 replies out of order changes the order of the messages. Frames for other connections wait in `Backend.take_caused`.
 """
 
@@ -16,24 +16,24 @@ from realtime_fsm.testing import messages, presence
 from realtime_fsm.testing.accounts import GUEST, Account
 from realtime_fsm.testing.quota import MinuteQuota
 from realtime_fsm.testing.subscriptions import Subscriptions, rewrite_channels
-from realtime_fsm.testing.upgrade import UpgradeParams, UpgradeRequest
+from realtime_fsm.testing.upgrade import UpgradeParams
 from realtime_fsm.testing.url import Slot, slots
-from realtime_fsm.testing.wire import Refusal, Reply, as_php, bad_message, decode, encode, error
+from realtime_fsm.testing.wire import POLICY, UNCAUGHT, Refusal, Reply, as_php, bad_message, decode, encode, error
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from realtime_fsm.testing.backend import Backend
     from realtime_fsm.testing.eras import EraRules
+    from realtime_fsm.testing.request import HttpRequest
     from realtime_fsm.testing.users import UserDirectory
 
 MAX_CLIENT_FRAME = 65_536
 """The largest frame, in bytes, that a client may send; its header counts."""
 HISTORY = 1_000
-"""Messages of a connection that are kept in `ServerConnection.received`."""
+"""The most messages that `ServerConnection.received` keeps."""
 
 _HEADER = 8  # bytes of a client's frame near the limit: 2, then 2 of length, then 4 of mask
-_UNCAUGHT, _POLICY = 0, 1008
 _NO_REDIS = "Redis server went away"
 _NO_GUESTS = "Guests may not subscribe"  # not recorded: no real server was seen to refuse guests
 _NO_PROJECT = "Missing project context. Reconnect to the project first."
@@ -78,13 +78,8 @@ class ServerConnection:
         """The channels of the subscriptions."""
         return self._subscriptions.channels
 
-    def receive_upgrade(self, request: UpgradeRequest, now: float) -> Reply:
-        """Answer an upgrade request, with the ``connected`` frame or with an error and the end.
-
-        Args:
-            request: the request.
-            now: seconds since the epoch.
-        """
+    def receive_upgrade(self, request: HttpRequest, now: float) -> Reply:
+        """Answer an upgrade request, with the ``connected`` frame or with an error and the end."""
         self._now = now
         params = UpgradeParams(request)
         try:
@@ -109,14 +104,7 @@ class ServerConnection:
         return Reply((encode({"type": "connected", "data": greeting}),))
 
     def receive_message(self, data: bytes | str, now: float) -> Reply:
-        """Answer one message, and raise nothing, whatever the message.
-
-        The server treats a connection without a greeting like one whose project it has forgotten.
-
-        Args:
-            data: the message.
-            now: seconds since the epoch.
-        """
+        """Answer any message. Without a greeting, the server answers as if it had forgotten the project."""
         self._now = now
         if self._ended:
             return Reply()
@@ -131,7 +119,7 @@ class ServerConnection:
         self.received.append(raw.decode(errors="replace") if message is None else message)
         if self._backend.faulty:
             is_ping = isinstance(message, dict) and message.get("type") == "ping"
-            return Reply(self._refuse(Refusal(_UNCAUGHT, _NO_REDIS)).frames, after=self._backend.fault_delay if is_ping else 0.0)
+            return Reply(self._refuse(Refusal(UNCAUGHT, _NO_REDIS)).frames, after=self._backend.fault_delay if is_ping else 0.0)
         try:
             self.quota.spend(now)
             return Reply((encode(self._answer(*messages.read(message, self.era))),))
@@ -141,8 +129,7 @@ class ServerConnection:
     def close(self, now: float | None = None) -> None:
         """Leave the backend, because the stream has ended; a second call changes nothing.
 
-        Args:
-            now: seconds since the epoch; None for the moment of the latest message.
+        Without `now`, the end has the moment of the latest message.
         """
         self._ended = True
         self._backend.connections.pop(self, None)
@@ -152,18 +139,12 @@ class ServerConnection:
                 self._announce(document, "delete", self._now if now is None else now)
 
     def matching_subscriptions(self, channels: Iterable[str], roles: frozenset[str], payload: object) -> list[str]:
-        """Return the ids of the subscriptions that get an event, in the order in which the server lists them.
-
-        Args:
-            channels: the channels of the event.
-            roles: the roles that may see it.
-            payload: its payload, as `as_php` gives it.
-        """
+        """Return the ids of the subscriptions that get an event, as `Subscriptions.matching`."""
         return self._subscriptions.matching(channels, roles, payload)
 
     def _slots(self, params: UpgradeParams, channels: list[str]) -> Mapping[str, Slot]:
         if not channels and not self.era.by_message:
-            raise Refusal(_POLICY, "Missing channels")
+            raise Refusal(POLICY, "Missing channels")
         if channels:
             self._check_guest()
         return slots(params.parameters, channels) if self.era.ids else {"0": Slot(channels)}
@@ -232,13 +213,13 @@ class ServerConnection:
 
     def _project(self) -> UserDirectory:
         if self.directory is None:
-            raise Refusal(_POLICY, _NO_PROJECT, end=True)
+            raise Refusal(POLICY, _NO_PROJECT, end=True)
         return self.directory
 
     def _check_guest(self) -> None:
         code = self._backend.guest_code
         if code is not None and self.account is None:
-            raise Refusal(code, _NO_GUESTS, end=code == _POLICY)
+            raise Refusal(code, _NO_GUESTS, end=code == POLICY)
 
     def _roles(self) -> frozenset[str]:
         return GUEST if self.account is None else self.account.roles

@@ -1,20 +1,40 @@
-"""The control of the embedded server: its events, its users, and the state of its connections."""
+"""The control of the embedded server: its faults, its events, its users, and the state of its connections."""
 
 from __future__ import annotations
 
+import asyncio
+import math
 from typing import TYPE_CHECKING
 
-from realtime_fsm.testing.faults import FaultsMixin
-from realtime_fsm.testing.parts import loopsafe, threadsafe
+from realtime_fsm.testing.core import ServerCore, threadsafe
+from realtime_fsm.testing.script import Fault, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from realtime_fsm.testing.dispatcher import Greeting
+    from realtime_fsm.testing.script import ScriptStep
 
 
-class ServerControl(FaultsMixin):
-    """The calls that fail, publish, manage users and look at the connections; each is safe from any thread."""
+class ServerControl:
+    """The calls that fail, publish, manage users and look at the connections; each is safe from any thread.
+
+    Design: `RealtimeServer` and `BlockingServer` share these calls, and differ in the calls that wait.
+    """
+
+    def __init__(self, core: ServerCore) -> None:
+        self._core = core
+
+    @property
+    def endpoint(self) -> str:
+        """The endpoint to give to a client, such as ``http://127.0.0.1:40123/v1``.
+
+        Raises:
+            RuntimeError: when the port is not known yet: the server has never been started.
+        """
+        if not self._core.listener.port:
+            raise RuntimeError("the server has no port before it is started")
+        return f"http://{self._core.listener.authority}/v1"
 
     @property
     def greet(self) -> Greeting:
@@ -24,23 +44,23 @@ class ServerControl(FaultsMixin):
         "late" the server greets it when its first message has come, and answers that message as one that was sent too early:
         a subscribe gets error 1008 and the end behind the greeting.
         """
-        return self._dispatcher.greeting
+        return self._core.dispatcher.greeting
 
     @greet.setter
     def greet(self, value: Greeting) -> None:
-        self._dispatcher.greeting = value
+        self._core.dispatcher.greeting = value
 
     @property
     @threadsafe
     def connections(self) -> int:
         """The number of connections that are up."""
-        return len(self._dispatcher.connections)
+        return len(self._core.dispatcher.connections)
 
     @property
     @threadsafe
     def subscriptions(self) -> int:
         """The number of subscriptions of all connections together; in E1 and E2 each connection has one."""
-        return sum(len(connection.subscriptions) for connection in self._dispatcher.connections)
+        return sum(len(connection.subscriptions) for connection in self._core.dispatcher.connections)
 
     @property
     @threadsafe
@@ -50,7 +70,67 @@ class ServerControl(FaultsMixin):
         A message is decoded JSON, or the text itself if it is not JSON. The server keeps the last 1000 messages of the last
         1000 connections.
         """
-        return [list(messages) for messages in self._dispatcher.received]
+        return [list(messages) for messages in self._core.dispatcher.received]
+
+    @threadsafe
+    def drop(self) -> None:
+        """End every stream without a close frame; new dials are accepted."""
+        self._core.listener.close_all()
+        self._core.dispatcher.drop_all()
+
+    @threadsafe
+    def refuse_dials(self) -> None:
+        """Refuse each new dial with HTTP 503, as a proxy does whose server is away; links that are up go on."""
+        self._core.listener.refusing = True
+
+    @threadsafe
+    def accept_dials(self) -> None:
+        """Accept dials again, after `refuse_dials`."""
+        self._core.listener.refusing = False
+
+    @threadsafe
+    def freeze(self) -> None:
+        """Fall silent like a stopped process: connections are accepted but not upgraded, and nothing is answered or sent."""
+        self._core.listener.freeze()
+
+    @threadsafe
+    def thaw(self) -> None:
+        """Go on after a `freeze`: handle the messages that came, and send the frames that were due, in order."""
+        self._core.listener.thaw()
+
+    @threadsafe
+    def deafen(self, seconds: float | None = None) -> None:
+        """Lose the event bus: every link stays up, the server answers messages and pings, and events are lost without a notice.
+
+        A new link gets no events either. A later call replaces an earlier one.
+
+        Args:
+            seconds: the length, in seconds of the server's clock; None until `heal`.
+        """
+        self._core.backend.deafen(math.inf if seconds is None else self._core.clock() + seconds)
+
+    @threadsafe
+    def heal(self) -> None:
+        """Regain the event bus after a `deafen`; the events of the time between stay lost."""
+        self._core.backend.deafen(-math.inf)
+
+    @threadsafe
+    def fault(self, seconds: float) -> None:
+        """Answer, and be unable to work, like a server whose Redis is away (PROTOCOL: "Messages", rule 10).
+
+        A ping gets error 0 after 2 s, and any other message at once. The server greets a new dial after 2 s, and loses events.
+        Then the same links work again. A later call replaces an earlier one.
+
+        Args:
+            seconds: the length, in seconds of the event loop; 0 ends the fault.
+
+        Raises:
+            ValueError: for a negative length, or one that is not finite.
+            RuntimeError: when no event loop is running.
+        """
+        if not (math.isfinite(seconds) and seconds >= 0):
+            raise ValueError(f"seconds: {seconds!r} is not a length of time; give a finite number, at least 0")
+        self._core.begin_fault(seconds)
 
     @threadsafe
     def publish(
@@ -87,17 +167,17 @@ class ServerControl(FaultsMixin):
             ValueError: for a payload with a float that is not finite, or nested more than 128 deep.
             LookupError: when there is no such project.
         """
-        deliveries = self._backend.publish(
+        deliveries = self._core.backend.publish(
             [events] if isinstance(events, str) else events,
             [channels] if isinstance(channels, str) else channels,
             payload,
-            now=self._clock(),
+            now=self._core.clock(),
             roles=roles,
             timestamp=timestamp,
             project=project,
             memberships_of=memberships_of,
         )
-        self._dispatcher.deliver(deliveries)
+        self._core.dispatcher.deliver(deliveries)
         return len(deliveries)
 
     @threadsafe
@@ -126,7 +206,9 @@ class ServerControl(FaultsMixin):
             ValueError: when the user exists.
             LookupError: when there is no such project.
         """
-        return self._backend.add_user(user_id, session_secret=session_secret, attributes=attributes, roles=roles, project=project)
+        return self._core.backend.add_user(
+            user_id, session_secret=session_secret, attributes=attributes, roles=roles, project=project
+        )
 
     @threadsafe
     def issue_jwt(self, user_id: str, *, expired: bool = False, project: str | None = None) -> str:
@@ -143,7 +225,7 @@ class ServerControl(FaultsMixin):
         Raises:
             LookupError: when there is no such user or project.
         """
-        return self._backend.issue_jwt(user_id, expired=expired, project=project)
+        return self._core.backend.issue_jwt(user_id, expired=expired, project=project)
 
     @threadsafe
     def add_key(self, *, scopes: Iterable[str] = ("users.write",), project: str | None = None) -> str:
@@ -159,8 +241,9 @@ class ServerControl(FaultsMixin):
         Raises:
             LookupError: when there is no such project.
         """
-        return self._backend.add_key(scopes, project)
+        return self._core.backend.add_key(scopes, project)
 
+    @threadsafe
     def end_session(self, user_id: str, *, project: str | None = None) -> None:
         """End a user's session, as a logout elsewhere does. Links that are up go on.
 
@@ -173,30 +256,20 @@ class ServerControl(FaultsMixin):
         Raises:
             LookupError: when there is no such user or project.
         """
-        self._backend.end_session(user_id, project=project)
+        self._core.backend.end_session(user_id, project=project)
 
-    @loopsafe
-    async def wait_for_connections(self, count: int, *, timeout: float = 5.0) -> None:  # noqa: ASYNC109
-        """Wait until exactly ``count`` connections are up.
+    async def _run_script(self, steps: Iterable[ScriptStep]) -> None:
+        await self._begin_script(steps)
 
-        Args:
-            count: the number of connections.
-            timeout: the longest wait, in seconds.
-
-        Raises:
-            TimeoutError: when the wait takes longer.
-        """
-        await self._dispatcher.wait(lambda: self.connections == count, timeout)
-
-    @loopsafe
-    async def wait_for_subscriptions(self, count: int, *, timeout: float = 5.0) -> None:  # noqa: ASYNC109
-        """Wait until all connections together have exactly ``count`` subscriptions.
-
-        Args:
-            count: the number of subscriptions.
-            timeout: the longest wait, in seconds.
-
-        Raises:
-            TimeoutError: when the wait takes longer.
-        """
-        await self._dispatcher.wait(lambda: self.subscriptions == count, timeout)
+    def _begin_script(self, steps: Iterable[ScriptStep]) -> asyncio.Task[None]:
+        faults = {
+            "drop": Fault(lambda _: self.drop(), self.drop),
+            "refuse": Fault(lambda _: self.refuse_dials(), self.accept_dials),
+            "freeze": Fault(lambda _: self.freeze(), self.thaw),
+            "deaf": Fault(lambda _: self.deafen(), self.heal),
+            "fault": Fault(self.fault, lambda: self.fault(0)),
+        }
+        task = asyncio.get_running_loop().create_task(run(steps, faults), name="realtime_fsm.testing script")
+        self._core.scripts.add(task)
+        task.add_done_callback(self._core.scripts.discard)
+        return task

@@ -1,7 +1,7 @@
 """The dispatcher of the embedded server: it connects the sockets of the listener with the protocol core.
 
-Design: the listener reports a link that opens, a message and a link that closes. The dispatcher feeds the `ServerConnection` of
-the link, sends its replies, and sends what the connection causes for others. After each change it checks the waiters.
+Design: the listener reports links that open, messages, and links that close. The dispatcher feeds the `ServerConnection` of the
+link, and sends its replies and the events that it causes. After each change, the dispatcher checks the waiters.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from realtime_fsm.testing.connection import HISTORY, ServerConnection
 from realtime_fsm.testing.rest import answer
-from realtime_fsm.testing.upgrade import UpgradeRequest
 from realtime_fsm.testing.wire import Reply
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from realtime_fsm.testing.backend import Backend, Deliveries, EventReceiver
-    from realtime_fsm.testing.listener import RestCall, ServerLink
+    from realtime_fsm.testing.listener import ServerLink
+    from realtime_fsm.testing.request import HttpRequest
 
 Greeting: TypeAlias = Literal["late"] | bool
 Shuffle: TypeAlias = Callable[[list[str | bytes]], object]
@@ -35,13 +35,7 @@ class ConnectionDispatcher:
     """
 
     def __init__(self, backend: Backend, clock: Callable[[], float], shuffle: Shuffle | None = None) -> None:
-        """Start without connections.
-
-        Args:
-            backend: the state that the connections share.
-            clock: tells the time, in seconds since the epoch.
-            shuffle: changes the order of messages that came at once; None to answer them in the order of arrival.
-        """
+        """Start without connections. `shuffle` changes the order of messages that came at once; None keeps their order."""
         self.greeting: Greeting = True
         self.received: deque[deque[object]] = deque(maxlen=HISTORY)
         self._backend = backend
@@ -49,7 +43,7 @@ class ConnectionDispatcher:
         self._shuffle = shuffle
         self._connections: dict[ServerLink, ServerConnection] = {}
         self._links: dict[EventReceiver, ServerLink] = {}
-        self._ungreeted: dict[ServerLink, UpgradeRequest] = {}
+        self._ungreeted: dict[ServerLink, HttpRequest] = {}
         self._batched_messages: dict[ServerLink, list[str | bytes]] = {}
         self._waiters: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
 
@@ -58,13 +52,12 @@ class ConnectionDispatcher:
         """The connections that are up, in the order of their dials."""
         return self._connections.values()
 
-    def opened(self, link: ServerLink, target: str, headers: tuple[tuple[str, str], ...]) -> None:
+    def opened(self, link: ServerLink, request: HttpRequest) -> None:
         """Make the connection of a new link, and greet the client."""
         connection = ServerConnection(self._backend)
         self._connections[link] = connection
         self._links[connection] = link
         self.received.append(connection.received)
-        request = UpgradeRequest(target, headers)
         if self.greeting == "late":
             self._ungreeted[link] = request
         elif self.greeting and self._backend.faulty:
@@ -93,9 +86,9 @@ class ConnectionDispatcher:
             self.deliver(self._backend.take_caused())
             self._check_waiters()
 
-    def answer(self, call: RestCall) -> tuple[int, bytes]:
+    def answer(self, request: HttpRequest) -> tuple[int, bytes]:
         """Answer a POST request with a status and a JSON document."""
-        return answer(self._backend, call, self._clock())
+        return answer(self._backend, request, self._clock())
 
     def drop_all(self) -> None:
         """Drop all connections, because every stream is about to end."""
@@ -110,12 +103,8 @@ class ConnectionDispatcher:
     async def wait(self, condition: Callable[[], bool], timeout: float) -> None:  # noqa: ASYNC109
         """Wait until a condition on the connections is true.
 
-        Args:
-            condition: the condition; it is checked after every change.
-            timeout: the longest wait, in seconds.
-
         Raises:
-            TimeoutError: when the wait takes longer.
+            TimeoutError: when the wait takes longer than `timeout`, in seconds.
         """
         if condition():
             return
@@ -127,7 +116,7 @@ class ConnectionDispatcher:
         finally:
             self._waiters.remove(waiter)
 
-    def _greet(self, link: ServerLink, connection: ServerConnection, request: UpgradeRequest) -> None:
+    def _greet(self, link: ServerLink, connection: ServerConnection, request: HttpRequest) -> None:
         if link in self._connections:
             self._execute(link, connection.receive_upgrade(request, self._clock()))
             self._check_waiters()

@@ -18,7 +18,7 @@ _START, _END = b'{"type":"event","data":', b"}}"
 def frame_for_ids(
     events: Sequence[str], channels: Sequence[str], timestamp: str, payload: object, *, console: bool, ids: bool
 ) -> FrameForIds:
-    """Encode an event, but for the ids of the subscriptions that get it: the returned function adds those.
+    """Encode an event once; the returned function adds the ids of the subscriptions that get the event.
 
     Args:
         events: the names of the event.

@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from aiohttp import WSMessage, WSMsgType, web
+
+from realtime_fsm.protocol.options import host_in_url
+from realtime_fsm.testing.request import HttpRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,8 +90,8 @@ class ServerTransport:
 class Handler(Protocol):
     """The receiver of a server's links and messages."""
 
-    def opened(self, link: ServerLink, target: str, headers: tuple[tuple[str, str], ...]) -> None:
-        """Take a new link, with the target and the headers of its upgrade request."""
+    def opened(self, link: ServerLink, request: HttpRequest) -> None:
+        """Take a new link, with its upgrade request."""
 
     def message(self, link: ServerLink, data: str | bytes) -> None:
         """Take a text or binary message."""
@@ -97,31 +99,12 @@ class Handler(Protocol):
     def closed(self, link: ServerLink) -> None:
         """Take the end of a link, whichever side ended it."""
 
-    def answer(self, call: RestCall) -> tuple[int, bytes]:
+    def answer(self, request: HttpRequest) -> tuple[int, bytes]:
         """Answer a POST request below ``/v1/`` with a status and a JSON document."""
 
 
-@dataclass(frozen=True, slots=True)
-class RestCall:
-    """A POST request. Its repr shows the path only: the headers carry an API key.
-
-    Attributes:
-        path: the path of the URL.
-        headers: names and values, in order.
-        body: the content.
-    """
-
-    path: str
-    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    body: bytes = field(default=b"", repr=False)
-
-    def header(self, name: str) -> str:
-        """Return the first value of a header, whose case does not matter, or an empty string."""
-        return next((value for key, value in self.headers if key.lower() == name.lower()), "")
-
-
 class Listener(Protocol):
-    """A place where the server's links begin: a port of the loopback host, or the memory of this process.
+    """The source of the server's links: a port of the loopback host, or the memory of this process.
 
     Attributes:
         port: the port; 0 as long as it is not known.
@@ -130,6 +113,10 @@ class Listener(Protocol):
 
     port: int
     refusing: bool
+
+    @property
+    def authority(self) -> str:
+        """The host and the port, as in a URL."""
 
     async def start(self) -> None:
         """Listen."""
@@ -170,14 +157,7 @@ class LoopbackServer:
     def __init__(
         self, handler: Handler, *, host: str = "127.0.0.1", port: int = 0, routed: Callable[[str], bool] = lambda _: True
     ) -> None:
-        """Prepare to listen; `start` does.
-
-        Args:
-            handler: takes the links and the messages.
-            host: the host to listen on.
-            port: the port; with 0 the system chooses one.
-            routed: tells whether the server serves a path; a dial with another path gets HTTP 404.
-        """
+        """Prepare to listen. A dial with a path that is not `routed` gets HTTP 404."""
         self.port: int = port
         self.refusing: bool = False
         self._routed = routed
@@ -186,6 +166,11 @@ class LoopbackServer:
         self._runner: web.ServerRunner | None = None
         self._links: dict[ServerTransport, asyncio.Task[object] | None] = {}
         self._thawed = asyncio.Event()
+
+    @property
+    def authority(self) -> str:
+        """The host and the port, as in a URL."""
+        return f"{host_in_url(self._host)}:{self.port}"
 
     async def start(self) -> None:
         """Listen.
@@ -253,8 +238,9 @@ class LoopbackServer:
             return web.Response()  # aiohttp drops it, for the client has gone
         link = ServerTransport(transport)
         response = _BareSocket(link)
+        headers = tuple(request.headers.items())
         if request.method == "POST" and request.path.startswith("/v1/"):
-            status, body = self._handler.answer(RestCall(request.path, tuple(request.headers.items()), await request.read()))
+            status, body = self._handler.answer(HttpRequest(request.path, headers, await request.read()))
             return web.Response(status=status, body=body, content_type="application/json")
         if not response.can_prepare(request):
             return web.Response(status=400, headers={"Connection": "close"})
@@ -263,7 +249,7 @@ class LoopbackServer:
         await response.prepare(request)
         self._links[link] = asyncio.current_task()
         try:
-            self._handler.opened(link, request.raw_path, tuple(request.headers.items()))
+            self._handler.opened(link, HttpRequest(request.raw_path, headers))
             while True:
                 message = await response.receive()
                 await self._thawed.wait()

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from realtime_fsm.client.realtime import Realtime
 from realtime_fsm.errors import DialFailed, StreamEnded, UpgradeRefused, WrongLoop
+from realtime_fsm.testing.request import HttpRequest
 from realtime_fsm.testing.server import RealtimeServer
 from realtime_fsm.testing.url import is_routed
 from realtime_fsm.testing.virtual import VirtualLoop
@@ -33,7 +34,7 @@ LATENCY = 0.01
 
 _NORMAL, _LOST = 1000, 1006
 _PATIENCE = 600.0
-_hosts = map("in-memory-{}".format, itertools.count(1))  # each server has a name of its own, so its dials count for itself
+_hosts = map("in-memory-{}".format, itertools.count(1))  # by the name, the rate limit tells servers apart
 
 
 class MemorySocket(ABC):
@@ -49,6 +50,7 @@ class MemorySocket(ABC):
         self.closed: float | None = None
         self._inbound: asyncio.Queue[bytes | int] = asyncio.Queue()
         self._latest = 0.0
+        self._was_reset = False
 
     @abstractmethod
     def _arrive(self, data: bytes) -> None:
@@ -86,7 +88,14 @@ class MemorySocket(ABC):
 
     def push(self, frame: bytes) -> None:
         """Send a frame of the server."""
-        self._later(lambda: self._inbound.put_nowait(frame))
+        self._later(lambda: None if self._was_reset else self._inbound.put_nowait(frame))
+
+    def reset(self) -> None:
+        """Lose every frame that the client has not read, and end the stream."""
+        self._was_reset = True
+        while not self._inbound.empty():
+            self._inbound.get_nowait()
+        self.end()
 
     def end(self, code: int = _LOST) -> None:
         """End the stream behind all frames, as the client sees it."""
@@ -103,7 +112,6 @@ class _ClientSocket(MemorySocket):
     def __init__(self, link: _MemoryLink) -> None:
         super().__init__()
         self._link = link
-        self._was_reset = False
 
     def _arrive(self, data: bytes) -> None:
         self._link.when_thawed(lambda: self._link.receive(data))
@@ -113,17 +121,7 @@ class _ClientSocket(MemorySocket):
 
     async def close(self, timeout: float) -> None:  # noqa: ASYNC109
         await super().close(timeout)
-        self.end(_NORMAL)  # a reader that is under way ends, too
-
-    def push(self, frame: bytes) -> None:
-        self._later(lambda: None if self._was_reset else self._inbound.put_nowait(frame))
-
-    def reset(self) -> None:
-        """Lose every frame that the client has not read, and end the stream."""
-        self._was_reset = True
-        while not self._inbound.empty():
-            self._inbound.get_nowait()
-        self.end()
+        self.end(_NORMAL)  # a pending read ends, too
 
 
 class _MemoryLink:
@@ -138,7 +136,7 @@ class _MemoryLink:
         self.socket = _ClientSocket(self)
         self._handler = handler
         self._links = links
-        self._held: list[Callable[[], object]] | None = None  # what waits for the thaw: frames first, then messages
+        self._held: list[Callable[[], object]] | None = None  # the calls that wait for the thaw, behind the frames
         self._frames: list[bytes] = []
 
     def send(self, text: bytes) -> None:
@@ -179,7 +177,7 @@ class _MemoryLink:
             self._handler.message(self, data.decode())
 
     def hang_up(self) -> None:
-        """End the link. The loop calls the handler in a turn of its own, as at the end of a socket."""
+        """End the link. The handler hears of the end in the next iteration of the loop, as from a socket."""
         if self in self._links:
             del self._links[self]
             asyncio.get_running_loop().call_soon(self._handler.closed, self)
@@ -191,9 +189,10 @@ class _MemoryListener:
     port = 80
 
     def __init__(self, handler: Handler) -> None:
+        self.authority = f"{next(_hosts)}:{self.port}"
+        self.refusing = False
         self._handler = handler
         self._links: dict[_MemoryLink, None] = {}
-        self.refusing = False
         self._up = False
         self._thawed = asyncio.Event()
 
@@ -236,7 +235,7 @@ class _MemoryListener:
             raise UpgradeRefused(404)
         link = _MemoryLink(self._handler, self._links)
         self._links[link] = None
-        self._handler.opened(link, f"{parts.path}?{parts.query}", tuple(headers.items()))
+        self._handler.opened(link, HttpRequest(f"{parts.path}?{parts.query}", tuple(headers.items())))
         return link.socket
 
 
@@ -247,9 +246,8 @@ class InMemoryServer(RealtimeServer):
     effect. The waits take 600 virtual seconds at most, unless ``timeout`` says otherwise.
     """
 
-    def _make_listener(self, port: int) -> Listener:
-        self._host = next(_hosts)
-        self._memory = _MemoryListener(self._dispatcher)
+    def _make_listener(self, handler: Handler, host: str, port: int) -> Listener:
+        self._memory = _MemoryListener(handler)
         return self._memory
 
     async def wait_for_connections(self, count: int, *, timeout: float = _PATIENCE) -> None:  # noqa: ASYNC109

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from realtime_fsm.testing.queries import BadQuery, Query, parse
-from realtime_fsm.testing.wire import Refusal, bad_message, php_type
+from realtime_fsm.testing.wire import POLICY, UNCAUGHT, Refusal, bad_message, php_type
 
 if TYPE_CHECKING:
     from collections.abc import Container
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 TAIL = "console.tail."
 """The prefix of the channels of the console's live tail; the id of a project follows."""
 
-_UNCAUGHT, _POLICY = 0, 1008
 _SUBSCRIPTION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,35}|unique\(\)")
 _INVALID = "Payload is not valid."
 
@@ -38,17 +37,13 @@ class SubscribeItem:
 
 
 def read(message: object, era: EraRules) -> tuple[str, object]:
-    """Split a message into its type and its data.
-
-    Args:
-        message: decoded JSON; None for a text that is not JSON.
-        era: the era of the server, which knows some types.
+    """Split a message, decoded JSON or None for another text, into its type and its data.
 
     Raises:
         Refusal: with 1003, or with 0 for a JSON scalar.
     """
     if isinstance(message, str | int | float):
-        raise Refusal(_UNCAUGHT, _not_an_array(message))
+        raise Refusal(UNCAUGHT, _not_an_array(message))
     if not isinstance(message, dict) or not {"type", "data"} & set(message):
         raise bad_message("Message format is not valid.")
     kind = message.get("type")
@@ -65,7 +60,7 @@ def read_authentication(data: object, era: EraRules) -> str:
         Refusal: when the message names no session.
     """
     if not era.by_message and not isinstance(data, dict | list):
-        raise Refusal(_UNCAUGHT, _not_an_array(data))
+        raise Refusal(UNCAUGHT, _not_an_array(data))
     if not isinstance(data, dict) or "session" not in data:
         raise bad_message(f"{_INVALID} Session is required" if era.by_message else _INVALID)
     if not isinstance(data["session"], str):
@@ -74,11 +69,7 @@ def read_authentication(data: object, era: EraRules) -> str:
 
 
 def read_subscribe(data: object, tails: Container[str] = ()) -> list[SubscribeItem]:
-    """Return the items of a ``subscribe`` message.
-
-    Args:
-        data: the data of the message.
-        tails: the channels of the console's live tail that the connection may subscribe to.
+    """Return the items of a ``subscribe`` message, which may name only these channels of the console's live tail.
 
     Raises:
         Refusal: when one item is not valid; with 1008 and the end for another channel of the live tail.
@@ -126,7 +117,7 @@ def _subscribe_item(item: dict[str, object], tails: Container[str]) -> Subscribe
     if not isinstance(queries, list):
         raise bad_message("items: queries is not a valid array.")
     if any(name.startswith(TAIL) and name not in tails for name in names):
-        raise Refusal(_POLICY, "Console live tail is only available on the console connection.", end=True)
+        raise Refusal(POLICY, "Console live tail is only available on the console connection.", end=True)
     try:
         parsed = tuple(parse(query) for query in queries)
     except BadQuery as problem:

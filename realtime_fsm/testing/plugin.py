@@ -11,11 +11,11 @@ pytest loads it automatically where this package is installed. It offers:
 - ``@pytest.mark.realtime(era="E2", virtual=True, server={}, client={}, audit=True)``: the era of the server; whether the test
   runs in virtual time, with a server in memory; further arguments of the server and of the client; whether to audit.
 
-A coroutine test runs under pytest-asyncio, under anyio with asyncio, or under neither: with the mark, this plugin runs it. A
-test in virtual time is a coroutine, and this plugin runs it in each case. Asynchronous fixtures of the others run on a loop of
-theirs, in real time, so such a test does without them.
+A coroutine test runs under pytest-asyncio, under anyio with asyncio, or under neither: with the mark, this plugin runs it. This
+plugin also runs every test in virtual time, which must be a coroutine. Such a test cannot use the asynchronous fixtures of
+pytest-asyncio and anyio, because they run on another loop, in real time.
 
-Design: pytest imports this module in every run of every project, so each fixture loads what it needs when a test asks for it.
+Design: pytest imports this module in every run of every project, so each fixture imports its modules when a test asks for it.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ __all__ = ["realtime", "realtime_audit", "realtime_clock", "realtime_server"]
 
 _MARK = "realtime"
 _DEFAULTS: Mapping[str, Any] = {"era": "E4", "virtual": False, "server": {}, "client": {}, "audit": True}
-_around = pytest.StashKey["list[AbstractAsyncContextManager[object]]"]()  # what the loop of a coroutine test enters before it
+_around = pytest.StashKey["list[AbstractAsyncContextManager[object]]"]()  # the contexts that a coroutine test enters first
 _clock = pytest.StashKey["VirtualClock"]()
 
 
@@ -57,7 +57,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Refuse a mark that makes no sense, before any fixture runs."""
+    """Refuse a mark with wrong arguments, before any fixture runs."""
     _options(item)
 
 

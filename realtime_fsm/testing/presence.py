@@ -1,6 +1,6 @@
 """Presences: the status that a connected user shows to others.
 
-Invariant: a user has at most one presence. It keeps its id until a link that sent it ends.
+Invariant: a user has at most one presence, which keeps its id until the end of a link that has sent it.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class PresenceRequest:
 
     Attributes:
         status: the status of the user.
-        identifier: the id for a new presence; None to let the server choose.
+        identifier: the id for a new presence; None if the server chooses.
         metadata: the metadata; None to keep the stored ones.
-        permissions: who may do what with the presence; None for everything, by the user alone.
+        permissions: the allowed actions, by role; None allows the user alone every action.
     """
 
     status: str
@@ -71,16 +71,10 @@ class Presences:
         self._count = 0
 
     def store(self, account: Account | None, request: PresenceRequest, now: float, ids: Iterator[str]) -> Document:
-        """Store a user's presence, or change the stored one.
-
-        Args:
-            account: the user; None for a guest.
-            request: the message of the user.
-            now: seconds since the epoch.
-            ids: the source of an id that the server chooses.
+        """Store a user's presence, or change the stored one, at `now`, in seconds since the epoch.
 
         Returns:
-            The stored document. A stored presence keeps its id, and its metadata when the request has none.
+            The stored document. A changed presence keeps its id, and its metadata if the request has none.
 
         Raises:
             Refusal: with 401 for a guest, for a permission that the user cannot give, and when the stored presence does not

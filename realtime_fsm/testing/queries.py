@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from realtime_fsm.testing.wire import Refusal, decode, encode
+from realtime_fsm.testing.wire import UNCAUGHT, Refusal, decode, encode
 
 _ORDERED: Mapping[str, Callable[[Any, Any], bool]] = {
     "lessThan": operator.lt,
@@ -22,8 +22,6 @@ _ORDERED: Mapping[str, Callable[[Any, Any], bool]] = {
 _LOGICAL = frozenset({"and", "or"})
 _METHODS = frozenset({"equal", "notEqual", "isNull", "isNotNull", "select", *_ORDERED, *_LOGICAL})
 
-# The real server raises an exception without a code for these, and answers with code 0.
-_UNCAUGHT = 0
 _NOT_A_STRING = (
     "Utopia\\Database\\Query::parse(): Argument #1 ($query) must be of type string, array given, "
     "called in /app/aw/vendor/utopia-php/database/src/Database/Query.php on line 416"
@@ -95,7 +93,7 @@ def parse(text: object) -> Query:
         Refusal: with code 0 for an item that is not a string, and for a ``select`` of anything but ``["*"]``.
     """
     if not isinstance(text, str):
-        raise Refusal(_UNCAUGHT, _NOT_A_STRING)
+        raise Refusal(UNCAUGHT, _NOT_A_STRING)
     try:
         item = decode(text.encode())
     except ValueError:
@@ -112,13 +110,13 @@ def _parse_item(item: dict[str, object]) -> Query:
     if not isinstance(attribute, str) or not isinstance(values, list):
         raise BadQuery("Invalid query attribute or values")
     if method == "select" and values != ["*"]:
-        raise Refusal(_UNCAUGHT, _SELECT)
+        raise Refusal(UNCAUGHT, _SELECT)
     if method not in _LOGICAL:
         return Query(method, attribute, tuple(values))
     queries = []
     for value in values:
         if not isinstance(value, dict):
-            raise Refusal(_UNCAUGHT, _NOT_A_STRING)
+            raise Refusal(UNCAUGHT, _NOT_A_STRING)
         queries.append(_parse_item(value))
     return Query(method, attribute, queries=tuple(queries))
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["JITTER", "QUICK_RETRY", "connected", "predictable"]
 
 QUICK_RETRY = RetryPolicy(attempts=5, base=0.01, factor=1.5, cap=0.1, dials_per_minute=None)
-"""Dials again after 5 ms, and later after 100 ms at most, without a limit of dials a minute."""
+"""Dials again after 5 ms at first and after 100 ms at most, without a limit of dials a minute."""
 
 JITTER = 0.5
 """The random number that every delay of a test uses."""

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 
-from realtime_fsm.testing.wire import Refusal
+from realtime_fsm.testing.wire import TOO_MANY, Refusal
 
 _MINUTE = 60.0  # seconds
-_TOO_MANY = 1013
 
 
 class MinuteQuota:
-    """A number of uses a minute for each key, in windows that are aligned to the minute."""
+    """A quota of uses for each key and clock minute."""
 
     def __init__(self, limit: int | None) -> None:
         """Start with nothing used; without a limit, every use is allowed."""
@@ -20,15 +19,10 @@ class MinuteQuota:
         self._used: Counter[object] = Counter()
 
     def spend(self, now: float, text: str = "Too many messages.", key: object = None) -> None:
-        """Count one use.
-
-        Args:
-            now: seconds since the epoch.
-            text: the text of the refusal.
-            key: the key whose quota is used.
+        """Count one use of a key's quota, at `now`, in seconds since the epoch.
 
         Raises:
-            Refusal: with 1013 when the minute's quota of the key is used up.
+            Refusal: with 1013 and `text` when the key's quota of this minute is used up.
         """
         window = now // _MINUTE
         if window != self._window:
@@ -36,4 +30,4 @@ class MinuteQuota:
             self._used.clear()
         self._used[key] += 1
         if self._limit is not None and self._used[key] > self._limit:
-            raise Refusal(_TOO_MANY, text)
+            raise Refusal(TOO_MANY, text)

@@ -1,8 +1,8 @@
-"""The names that the tests import which `realtime-fsm replay --emit-test` writes; they stay when the machine's own names change.
+"""The names that emitted tests import. Users keep such tests, so these names stay when the machine's own names change.
 
-An emitted test holds the inputs of one connection, as its log tells them. `check_path` steps the machine with each input and
-compares the rule, the state, the counts and the commands with those of the log. `play` runs the user's code with a client of an
-embedded server that fails by a script.
+`realtime-fsm replay --emit-test` writes an emitted test, which holds the inputs of one connection, as its log tells them.
+`check_path` steps the machine with each input and compares the rule, the state, the counts and the commands with those of the
+log. `play` runs the user's code with a client of an embedded server that fails by a script.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from realtime_fsm.protocol.eras import Era  # noqa: TC001
 from realtime_fsm.protocol.frames import AcknowledgedSubscription
 from realtime_fsm.protocol.options import Timeouts  # noqa: TC001
 from realtime_fsm.protocol.spec import SubscriptionSpec as SubscriptionSpec
-from realtime_fsm.replay.harness import DEFAULT_DRAW, MachineHarness, ReplayInput, command_words
+from realtime_fsm.replay.harness import DEFAULT_DRAW, MachineHarness, ReplayInput
 from realtime_fsm.replay.scenario import Outcome
 from realtime_fsm.testing.scenario import play
 
@@ -90,12 +90,12 @@ class Step(NamedTuple):
         state: the state afterwards.
         link: the number of the link afterwards.
         attempt: the number of the attempt afterwards.
-        sends: how many frames have left on the link afterwards.
+        sends: the number of frames that the client has sent on the link.
         asks: the words for the commands of the step, in their order.
-        draw: the random number of the step, which decides how long a delay is.
-        dial_slot: when the rate limit of the process lets a dial go, in seconds since the first step; None for at once.
+        draw: the random number of the step, from which a delay follows.
+        dial_slot: the moment of a dial by the rate limit, in seconds since the first step; None for a dial at once.
         heard: whether another frame, such as an event, came since the step before.
-        pauses: when reading from the link stopped (True) and went on (False).
+        pauses: the moments at which the client stopped reading (True) or continued (False).
     """
 
     at: float
@@ -136,19 +136,26 @@ def check_path(
         ping: the ping policy.
         timeouts: the timeouts, in seconds.
         auto_reconnect: whether a lost link is replaced.
-        max_link_age: after how many seconds a link is renewed; None for never.
-        era: the era that was set; None if it is found out.
+        max_link_age: the age at which the client renews a link, in seconds; None to keep links.
+        era: the era; None to detect it.
         canary: the canary policy; None for no canary.
 
     Raises:
         AssertionError: when the machine takes another path. The text names the step, what came and what was expected.
     """
-    settings = {"retry": retry, "ping": ping, "timeouts": timeouts, "auto_reconnect": auto_reconnect, "era": era}
-    harness = MachineHarness(SimpleNamespace(**settings, max_link_age=max_link_age, canary=canary))
+    policies = SimpleNamespace(
+        retry=retry,
+        ping=ping,
+        timeouts=timeouts,
+        auto_reconnect=auto_reconnect,
+        max_link_age=max_link_age,
+        era=era,
+        canary=canary,
+    )
+    harness = MachineHarness(policies)
     for number, step in enumerate(steps, 1):
         result = harness.feed(ReplayInput(step.at, step.input, step.draw, step.dial_slot, step.heard, step.pauses))
-        row, context = None if result.transition is None else result.transition.row.id, harness.context
-        came = (row, harness.state, context.generation, context.attempt, context.frames_sent, command_words(result))
+        came = tuple(harness.reached(result))
         expected = (step.row, step.state, step.link, step.attempt, step.sends, step.asks)
         if came != expected:
             raise AssertionError(f"step {number} at {step.at} s, {step.input}: {came} instead of {expected}")

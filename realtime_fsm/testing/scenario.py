@@ -40,8 +40,8 @@ def play(
 
     Args:
         script: the faults, as `RealtimeServer.script` takes them; empty for none.
-        code: takes the client and the server. It is cancelled when the script is over and the client is not reconnecting.
-        seconds: how long it runs at least, in seconds of virtual time.
+        code: takes the client and the server. `play` cancels it after the script, once the client is not reconnecting.
+        seconds: the least time for the code, in seconds of virtual time.
         era: the era of the server.
         options: further arguments of `Realtime`.
 
@@ -54,9 +54,8 @@ def play(
     clock = VirtualClock()
 
     async def scenario() -> tuple[bool, str | None]:
-        memory = InMemoryServer(era=era, clock=lambda: clock.now().timestamp())
-        async with memory as server:
-            with in_memory(memory):
+        async with InMemoryServer(era=era, clock=lambda: clock.now().timestamp()) as server:
+            with in_memory(server):
                 async with Realtime(server.endpoint, project="demo", **options) as realtime:
                     running = asyncio.ensure_future(code(realtime, server))
                     end = asyncio.get_running_loop().time() + seconds
@@ -75,7 +74,7 @@ def play(
 
 
 def play_scenario(policies: Policies, scenario: Scenario) -> Outcome:
-    """Play the scenario of a log with one subscription, as the code does that an emitted test holds at first."""
+    """Play the scenario of a log, with the code that an emitted test holds at first."""
 
     async def subscribe(realtime: Realtime, server: RealtimeServer) -> None:
         subscription = await realtime.subscribe("rows")

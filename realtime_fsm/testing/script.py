@@ -9,8 +9,8 @@ The grammar::
     time   = number unit           ; such as 500ms, 2s, 1.5m
     unit   = "ms" / "s" / "m"
 
-``drop`` takes no length. ``refuse``, ``freeze`` and ``deaf`` without a length last until the caller ends them. ``fault`` needs a
-length.
+``drop`` takes no length, and ``fault`` needs one. ``refuse``, ``freeze`` and ``deaf`` without a length last until a call ends
+them.
 Steps may come in any order. Two faults of one name may not overlap, because the end of the first would end the second.
 """
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _TIME = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m)")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0}
 _LENGTHS = {"drop": (False,), "refuse": (False, True), "freeze": (False, True), "deaf": (False, True), "fault": (True,)}
-"""For each fault, whether a step may have no length, a length, or both."""
+"""The choices of each fault: False for a step without a length, True for a step with one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class ScriptStep:
     Attributes:
         at: the moment at which the fault begins, in seconds from the start of the script.
         fault: the name of the fault.
-        length: the length of the fault, in seconds; None for a fault without an end, and for one that takes no time.
+        length: the length of the fault, in seconds; None for no length.
         name: the name of the step in errors: its number and its text.
     """
 
@@ -87,12 +87,7 @@ def parse(script: str) -> list[ScriptStep]:
 
 
 async def run(steps: Iterable[ScriptStep], faults: Mapping[str, Fault]) -> None:
-    """Run a script from now on; return when the last fault has begun, and every fault with a length has ended.
-
-    Args:
-        steps: the steps of the script.
-        faults: the faults by their names.
-    """
+    """Run a script from now on; return when the last fault has begun, and every fault with a length has ended."""
     loop = asyncio.get_running_loop()
     start = loop.time()
     for at, call in _schedule(steps, faults):

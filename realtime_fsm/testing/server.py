@@ -7,23 +7,23 @@ from collections.abc import Callable, Iterable, Iterator, Sequence  # noqa: TC00
 from typing import TYPE_CHECKING, Literal, Self
 
 from realtime_fsm.errors import BadOption
+from realtime_fsm.testing.async_control import AsyncServerControl
 from realtime_fsm.testing.backend import Backend
 from realtime_fsm.testing.blocking import BlockingServer
 from realtime_fsm.testing.channel_warnings import warn_of
-from realtime_fsm.testing.control import ServerControl
+from realtime_fsm.testing.core import ServerCore
 from realtime_fsm.testing.dispatcher import ConnectionDispatcher, Shuffle
 from realtime_fsm.testing.eras import EraName  # noqa: TC001
 from realtime_fsm.testing.listener import LoopbackServer
-from realtime_fsm.testing.parts import loopsafe
 from realtime_fsm.testing.url import is_routed
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from realtime_fsm.testing.listener import Listener
+    from realtime_fsm.testing.listener import Handler, Listener
 
 
-class RealtimeServer(ServerControl):
+class RealtimeServer(AsyncServerControl):
     """An Appwrite Realtime server of any era on a loopback host, for tests.
 
     It answers as real servers were recorded to answer, byte for byte where it can. `publish`, and every way to fail, are the
@@ -65,13 +65,13 @@ class RealtimeServer(ServerControl):
                 one; the next gets error 1013 and the end. A real server's is 128. None for no limit.
             deny_guests: whether the server refuses a guest's subscriptions, as a project of Appwrite 2.x may; a guest may connect
                 and authenticate. In E4 only.
-            guest_code: the code of that refusal, a number or a text. That of a real server has not been seen; with 1008 the link
-                ends.
+            guest_code: the code of that refusal, a number or a text. No recording shows the code of a real server. With 1008 the
+                link ends.
             platforms: host names that an ``Origin`` header may name.
             clock: tells the time, in seconds since the epoch.
             ids: the source of the ids that the server chooses; by default the server counts.
             shuffle: takes the list of a connection's messages that came at once, and changes their order. With `random.shuffle`,
-                say, replies come out of order, as those of real servers may. None to answer in order.
+                replies come out of order, as those of real servers may. None to answer in order.
 
         Raises:
             TypeError: for a string instead of a list of projects.
@@ -82,8 +82,7 @@ class RealtimeServer(ServerControl):
             raise BadOption(
                 "guest_code", f"{guest_code!r:.40} is not a code; give a number such as 401, or a text such as '42S02'"
             )
-        super().__init__()
-        self._backend = Backend(
+        backend = Backend(
             projects=projects,
             platforms=platforms,
             era=era,
@@ -94,22 +93,15 @@ class RealtimeServer(ServerControl):
             on_channel=warn_of,
             ids=ids,
         )
-        self._clock = clock
-        self._dispatcher = ConnectionDispatcher(self._backend, clock, shuffle)
-        self._host = host
-        self._listener = self._make_listener(port)
+        dispatcher = ConnectionDispatcher(backend, clock, shuffle)
+        super().__init__(ServerCore(backend, dispatcher, self._make_listener(dispatcher, host, port), clock))
         self._blocking: BlockingServer | None = None
 
     def __repr__(self) -> str:
-        return f"<RealtimeServer {self._authority} connections={self.connections}>"
+        return f"<RealtimeServer {self._core.listener.authority} connections={self.connections}>"
 
-    @property
-    def _authority(self) -> str:
-        host = f"[{self._host}]" if ":" in self._host else self._host  # an IPv6 address
-        return f"{host}:{self._listener.port}"
-
-    def _make_listener(self, port: int) -> Listener:
-        return LoopbackServer(self._dispatcher, host=self._host, port=port, routed=is_routed)
+    def _make_listener(self, handler: Handler, host: str, port: int) -> Listener:
+        return LoopbackServer(handler, host=host, port=port, routed=is_routed)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -130,35 +122,3 @@ class RealtimeServer(ServerControl):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         assert self._blocking is not None
         self._blocking.close()
-
-    @property
-    def endpoint(self) -> str:
-        """The endpoint to give to a client, such as ``http://127.0.0.1:40123/v1``.
-
-        Raises:
-            RuntimeError: when the port is not known yet: the server has never been started.
-        """
-        if not self._listener.port:
-            raise RuntimeError("the server has no port before it is started")
-        return f"http://{self._authority}/v1"
-
-    @loopsafe
-    async def start(self) -> None:
-        """Listen; after a `stop`, on the same port, with the same users and without connections.
-
-        Raises:
-            RuntimeError: when the server listens already.
-            OSError: when the port is in use.
-        """
-        self._settle()
-        await self._listener.start()
-
-    @loopsafe
-    async def stop(self) -> None:
-        """Stop like a server that is shut down: end every stream without a close frame, and refuse dials.
-
-        A second `stop` does nothing. A `fault` and a `script` end with the server.
-        """
-        await self._end_faults()
-        await self._listener.stop()
-        self._backend.restart()

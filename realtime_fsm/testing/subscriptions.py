@@ -1,7 +1,7 @@
 """The subscriptions of one connection: channels, queries, roles, and the effect of a login by message.
 
-Design: a server keeps roles with each subscription, not with the connection. So a login by message may reach a part of the
-subscriptions only. Every era updates its bookkeeping in its own way, and each way is a method here.
+Design: a server keeps roles with each subscription, not with the connection. So a login by message may reach only a part of the
+subscriptions. Each era updates them in its own way, by a method of its own.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _ACTIONS = frozenset({"create", "update", "upsert", "delete"})
 
 @dataclass(frozen=True, slots=True)
 class ChannelSubscription:
-    """One subscription's entry on one channel.
+    """One subscription on one channel.
 
     Attributes:
         queries: the queries, all of which must match.
@@ -50,13 +50,9 @@ class Subscriptions:
         return {channel for channel, entries in self._channels.items() if entries}
 
     def add(self, identifier: str, channels: Iterable[str], queries: Sequence[Query], roles: frozenset[str]) -> None:
-        """Add channels to a subscription, known or new; on a channel that it has, queries and roles are replaced.
+        """Add channels, as `rewrite_channels` gives them, to a subscription, known or new.
 
-        Args:
-            identifier: the id of the subscription.
-            channels: the channels, as `rewrite_channels` gives them.
-            queries: the queries on them, all of which must match.
-            roles: the roles of the connection.
+        On a channel of the subscription, new queries and roles replace the old ones. An event must match all queries.
         """
         self.ids[identifier] = None
         self._latest = list(channels)
@@ -76,8 +72,8 @@ class Subscriptions:
 
         Args:
             channels: the channels of the event.
-            roles: the roles that may see it.
-            payload: its payload, as `as_php` gives it.
+            roles: the roles that may see the event.
+            payload: the payload, as `as_php` gives it.
         """
         found: dict[str, None] = {}
         for channel in channels:
@@ -90,11 +86,7 @@ class Subscriptions:
         """Log an account in as E1 and E2 do: subscriptions keep their roles, and gain those of the account.
 
         The roles of earlier users stay. ``account`` gains ``account.{user}``. A second login loses ``account``, because the
-        server swaps the keys and values of its list of channels, where the two share one key.
-
-        Args:
-            before: the id of the user before, which these eras ignore.
-            account: the account.
+        server swaps the keys and values of its list of channels, where the two share one key. These eras ignore `before`.
         """
         displaced = any(channel.startswith("account.") for channel in self._latest)
         kept = [channel for channel in self._latest if channel != "account" or not displaced]
@@ -106,23 +98,14 @@ class Subscriptions:
                 entries[identifier] = replace(old, roles=old.roles | account.roles)
 
     def login_replacing_latest(self, before: str | None, account: Account) -> None:
-        """Log an account in as E3 does: the channels of the last slot change roles, and no other channel does.
-
-        Args:
-            before: the id of the user before, which this era ignores.
-            account: the account.
-        """
+        """Log an account in as E3 does: the roles change on the channels of the last slot alone. This era ignores `before`."""
         for channel in self._latest:
             self._set_roles(channel, account.roles)
 
     def login_rebinding(self, before: str | None, account: Account) -> None:
-        """Log an account in as E4 does: all roles change, and the ``account`` channels follow.
+        """Log an account in as E4 does: all roles change, and ``account.{user}`` changes from `before` to the account.
 
-        A plain ``account`` stays alone: the login does not add the ``account.{user}`` that a dial of the user would have.
-
-        Args:
-            before: the id of the user before; None for a guest.
-            account: the account.
+        Unlike a dial of the user, the login adds no ``account.{user}`` to a plain ``account``.
         """
         channels, self._channels = self._channels, {}
         for channel, entries in channels.items():

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from realtime_fsm.testing.url import parameters, texts
-from realtime_fsm.testing.wire import Refusal, decode
+from realtime_fsm.testing.wire import POLICY, UNCAUGHT, Refusal, decode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from realtime_fsm.testing.request import HttpRequest
     from realtime_fsm.testing.url import Parameters
 
 CONSOLE = "console"
@@ -23,23 +23,6 @@ _NO_LIST = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class UpgradeRequest:
-    """An upgrade request. Its repr is empty: the target and the headers may carry credentials.
-
-    Attributes:
-        target: the path and the query string, as in the request line.
-        headers: names and values, in order.
-    """
-
-    target: str = field(repr=False)
-    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-
-    def header(self, name: str) -> str:
-        """Return the first value of a header, whose case does not matter, or an empty string."""
-        return next((value for key, value in self.headers if key.lower() == name.lower()), "")
-
-
 class UpgradeParams:
     """The parameters of an upgrade request, from its URL and its headers.
 
@@ -48,11 +31,10 @@ class UpgradeParams:
         parameters: the parameters of the URL.
     """
 
-    path: str
-
-    def __init__(self, request: UpgradeRequest) -> None:
+    def __init__(self, request: HttpRequest) -> None:
         self._request = request
-        self.path, _, query = request.target.partition("?")
+        path, _, query = request.target.partition("?")
+        self.path: str = path
         self.parameters: Parameters = parameters(query)
 
     @property
@@ -74,7 +56,7 @@ class UpgradeParams:
         """
         channels = self.parameters.get("channels", {})
         if isinstance(channels, str):
-            raise Refusal(0, _NO_LIST)
+            raise Refusal(UNCAUGHT, _NO_LIST)
         return texts(channels)
 
     @property
@@ -103,7 +85,7 @@ class UpgradeParams:
         host = _host(origin) or origin
         if origin and host not in set(platforms):
             raise Refusal(
-                1008,
+                POLICY,
                 f"Invalid Origin. Register your new client ({host}) as a new Web platform on your project console dashboard",
             )
 

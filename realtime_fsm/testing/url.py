@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import parse_qsl
 
 from realtime_fsm.testing.queries import EVERYTHING, BadQuery, Query, parse
-from realtime_fsm.testing.wire import Refusal
+from realtime_fsm.testing.wire import POLICY, Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 Parameters: TypeAlias = "dict[str, str | Parameters]"
 
-_POLICY = 1008
 _KEY = re.compile(r"(?P<name>[^\[]*)(?P<path>(?:\[[^\]]*\])*)")
 
 
@@ -65,7 +64,7 @@ def parameters(query: str) -> Parameters:
 
 
 def texts(value: str | Parameters) -> list[str]:
-    """Return the text that a parameter is, or the texts directly inside it."""
+    """Return the texts of a parameter: its own text, or the texts directly inside its mapping."""
     return [value] if isinstance(value, str) else [item for item in value.values() if isinstance(item, str)]
 
 
@@ -99,7 +98,7 @@ def _parsed(queries: Iterable[str]) -> list[Query]:
     try:
         return [parse(query) for query in queries]
     except BadQuery as problem:
-        raise Refusal(_POLICY, str(problem)) from None
+        raise Refusal(POLICY, str(problem)) from None
 
 
 def _index(parent: Parameters, name: str) -> str:

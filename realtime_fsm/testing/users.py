@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from realtime_fsm.testing.upgrade import UpgradeParams
 
 EXPIRES = 4_102_444_800.0
-"""The end of a JWT without another one, in seconds since the epoch: 2100-01-01."""
+"""The default end of a JWT, in seconds since the epoch: 2100-01-01."""
 _JWT_SEGMENTS = 3
 _UNAUTHORIZED, _FORBIDDEN = 401, 403
 _BOTH = (
@@ -31,16 +31,14 @@ class UserDirectory:
     """The users of one project.
 
     Attributes:
+        project: the id of the project.
         presences: the presences of the users.
         keys: the scopes of each API key.
     """
 
-    def __init__(self, absent_fields: frozenset[str] = frozenset()) -> None:
-        """Start without users.
-
-        Args:
-            absent_fields: the fields that the era's user documents lack.
-        """
+    def __init__(self, project: str, absent_fields: frozenset[str]) -> None:
+        """Start without users. `absent_fields` are missing in the user documents of the era."""
+        self.project: str = project
         self.presences: Presences = Presences()
         self._absent_fields = absent_fields
         self._accounts: dict[str, Account] = {}
@@ -63,12 +61,7 @@ class UserDirectory:
         return base64.b64encode(session.encode()).decode()
 
     def issue_jwt(self, user_id: str, *, expires: float = EXPIRES, of_session: bool = True) -> str:
-        """Issue a JWT for a user.
-
-        Args:
-            user_id: the id of the user.
-            expires: its end, in seconds since the epoch.
-            of_session: whether the JWT ends with the session of the user.
+        """Issue a JWT for a user, which ends at `expires`, in seconds since the epoch, or before with the session (`of_session`).
 
         Raises:
             LookupError: when there is no such user.
@@ -82,7 +75,7 @@ class UserDirectory:
         return token
 
     def end_session(self, user_id: str) -> None:
-        """End a user's session: later dials with the session, or with a JWT that came of it, are a guest's.
+        """End a user's session: a later dial with the session, or with a JWT of it, is a guest's.
 
         Raises:
             LookupError: when there is no such user.
@@ -91,14 +84,9 @@ class UserDirectory:
         self._logged_out.add(user_id)
 
     def identify(self, params: UpgradeParams, now: float) -> Account | None:
-        """Find the user of an upgrade request.
+        """Find the user of an upgrade request; None for a guest.
 
-        Args:
-            params: the parameters of the request.
-            now: seconds since the epoch.
-
-        Returns:
-            The account; None for a guest. A session that is not valid, and a JWT whose session has ended, make a guest.
+        A session that is not valid, and a JWT whose session has ended, make a guest.
 
         Raises:
             Refusal: with 401 for a JWT that is not valid or has expired, with 403 for a JWT beside a session.

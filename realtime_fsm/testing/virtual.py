@@ -27,7 +27,7 @@ LIMIT = 86_400.0
 
 _BEGIN = 1_000.0
 _WITH_A_CLOCK = ("runtime.driver", "runtime.handover", "runtime.registry", "runtime.canary", "auditlog.writer")
-"""The modules of the client that read the clock of the wall, as ``datetime.now``."""
+"""The modules of the client that read the wall clock, by ``datetime.now``."""
 
 
 class _JumpingSelector(selectors.SelectSelector):
@@ -115,7 +115,7 @@ class VirtualClock:
     """The clock of a test in virtual time.
 
     Time passes whenever all tasks of the test wait: `asyncio.sleep`, timeouts and the client's delays take no real time. The
-    clock of the wall runs along, for the client and the in-memory server; ``time.time()`` in your own code stays real.
+    client and the in-memory server read this clock as the wall clock, too; ``time.time()`` in your own code stays real.
     """
 
     def __init__(self) -> None:
@@ -134,7 +134,7 @@ class VirtualClock:
         return self.loop.time() - self._begin
 
     def now(self) -> datetime:
-        """Return the virtual time of the wall, aware, in UTC: the real time of the test's begin plus `elapsed`."""
+        """Return the virtual wall time, with the zone UTC: the real time of the test's begin plus `elapsed`."""
         return self._began_at + timedelta(seconds=self.elapsed)
 
     async def advance(self, seconds: float) -> None:
@@ -178,7 +178,7 @@ class VirtualClock:
                 return await test()
 
         try:
-            with self._on_the_wall(), asyncio.Runner(loop_factory=lambda: self.loop) as runner:
+            with self._as_wall_clock(), asyncio.Runner(loop_factory=lambda: self.loop) as runner:
                 return runner.run(limited())
         except TimeoutError as late:
             if self._limit is not None and self._limit.expired():
@@ -190,8 +190,8 @@ class VirtualClock:
         self.loop.close()
 
     @contextmanager
-    def _on_the_wall(self) -> Iterator[None]:
-        """Let the client read this clock as the clock of the wall, too."""
+    def _as_wall_clock(self) -> Iterator[None]:
+        """Let the client read this clock as the wall clock."""
         clock = self
 
         class VirtualDatetime(datetime):

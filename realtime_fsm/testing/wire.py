@@ -15,9 +15,11 @@ from datetime import UTC, datetime
 import msgspec
 
 MASKED = "Error: Server Error"
-"""The text with which a production server replaces most error messages."""
+"""The text by which a production server replaces most error messages."""
 
-_BAD_MESSAGE = 1003
+UNCAUGHT, BAD_MESSAGE, POLICY, TOO_MANY = 0, 1003, 1008, 1013
+"""The codes of errors: an exception without a code, a message that is not valid, a breach of a policy, and too many messages."""
+
 _MAX_DEPTH = 128  # of nesting; PHP's own limit is 512, which this interpreter's stack may not hold
 _PLAIN_FLOATS = 1e15  # PHP writes whole floats below it without a point or an exponent
 _INT64 = 1 << 63
@@ -41,7 +43,7 @@ class Refusal(Exception):
 
 def bad_message(text: str, *, end: bool = False) -> Refusal:
     """Make the refusal of a message that is not valid, with code 1003."""
-    return Refusal(_BAD_MESSAGE, text, end=end)
+    return Refusal(BAD_MESSAGE, text, end=end)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +69,7 @@ def error(code: int | str, message: str = MASKED) -> bytes:
 
 
 def format_timestamp(now: float) -> str:
-    """Write a moment as the server does, such as ``2026-11-23T16:00:00.000+00:00``.
-
-    Args:
-        now: seconds since the epoch.
-    """
+    """Write a moment, in seconds since the epoch, as the server does: ``2026-11-23T16:00:00.000+00:00``."""
     return datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds")
 
 
@@ -88,11 +86,9 @@ def decode(data: bytes) -> object:
 
 
 def as_php(value: object, depth: int = 0) -> object:
-    """Convert a JSON value to the one that PHP holds: mappings with the keys ``0..n-1`` to lists, huge integers to floats.
+    """Convert a JSON value, which `depth` values enclose, to the value that PHP holds.
 
-    Args:
-        value: the value.
-        depth: how many values enclose it.
+    Mappings with the keys ``0..n-1`` become lists, and huge integers become floats.
 
     Raises:
         ValueError: when the value is nested more than 128 deep, or a number is beyond every float.
@@ -117,10 +113,7 @@ def php_type(value: object) -> str:
 
 
 def encode(value: object) -> bytes:
-    """Encode a JSON value as PHP does, in ASCII.
-
-    Args:
-        value: None, bool, int, float, str, and lists, tuples and mappings of them. A mapping stays an object.
+    """Encode a JSON value as PHP does, in ASCII. A mapping stays an object.
 
     Raises:
         TypeError: for a value or a key that JSON cannot express.

@@ -110,7 +110,7 @@ def test_files_of_such_lines_are_sorted_and_replayed(tmp_path: Path) -> None:
     moment = newest_moment([earlier, later])
     assert moment is not None
     assert moment.isoformat() == RECORDS[-1]["timestamp"]
-    log, plain = (read_connection_log(names, None) for names in ([later, earlier], [write(tmp_path / "c", LINES)]))
+    log, plain = (read_connection_log(names) for names in ([later, earlier], [write(tmp_path / "c", LINES)]))
     assert [each.record for each in log.records] == [each.record for each in plain.records]
 
 

@@ -128,7 +128,7 @@ def test_the_views_have_the_same_figures(tmp_path: Path) -> None:
 
 def test_a_replay_needs_the_own_table(tmp_path: Path) -> None:
     with pytest.raises(IncompleteLog, match="the record is of another table than"):
-        read_connection_log([write(tmp_path / "log", lines_of(of_old(RECORDS)))], None)
+        read_connection_log([write(tmp_path / "log", lines_of(of_old(RECORDS)))])
 
 
 # --- with the table ---------------------------------------------------------------------------------------------------

@@ -164,7 +164,7 @@ def test_the_heat_map_counts_the_seconds_without_a_link() -> None:
     ]
     groups = page_heat.grouped(told, Axis.over(0.0, 120.0))
     assert len(groups) == 2
-    assert [sum(group.getting) for group in groups] == [pytest.approx(30.0), 0.0]
+    assert [sum(group.reconnecting) for group in groups] == [pytest.approx(30.0), 0.0]
     assert [sum(group.error) for group in groups] == [0.0, pytest.approx(59.5)]
     assert [sum(group.present) for group in groups] == [pytest.approx(120.0)] * 2
     assert groups[1].error[60:62] == [pytest.approx(0.5), pytest.approx(1.0)]
@@ -172,6 +172,37 @@ def test_the_heat_map_counts_the_seconds_without_a_link() -> None:
     cells = [[cell.text for cell in row.all("td")][1:] for row in map_page.one("tbody").all("tr")]
     assert cells[0] == ["0"] * 6 + ["1e+02 %"] * 3 + ["0"] * 3
     assert cells[1] == ["0"] * 6 + ["95 % (95 % error)"] + ["1e+02 % (1e+02 % error)"] * 5
+
+
+def drawn_cells(row: Element) -> list[tuple[str, int]]:
+    """Return the state of each column of the map, and the total height of its strips."""
+    width = Axis.over(0.0, 120.0).width // page_heat.COLUMNS
+    cells: dict[int, tuple[str, int]] = {}
+    for path in row.all("path"):
+        state = path.attributes["data-s"]
+        for strip in re.findall(r"M(\d+) \d+h(\d+)v(\d+)h-(\d+)z", path.attributes["d"]):
+            x, wide, height, back = map(int, strip)
+            assert wide == back == width
+            assert cells.get(x // width, (state, 0))[0] == state
+            cells[x // width] = state, cells.get(x // width, (state, 0))[1] + height
+    return [cells[column] for column in range(page_heat.COLUMNS)]
+
+
+def test_the_heat_map_draws_each_column_as_high_as_its_trouble() -> None:
+    report = fleet(3, hours=2.0)
+    timelines = [
+        [Stay(0.0, 60.0, "subscribed"), Stay(60.0, 30.0, "reconnecting"), Stay(90.0, 30.0, "subscribed")],
+        [Stay(0.0, 60.9, "subscribed"), Stay(60.9, 59.1, "error")],
+        [Stay(0.0, 0.2, "reconnecting"), Stay(0.2, 0.1, "error"), Stay(0.3, 119.7, "subscribed")],
+    ]
+    told = [
+        msgspec.structs.replace(each, timeline=timeline) for each, timeline in zip(report.connections, timelines, strict=True)
+    ]
+    rows = parsed("".join(page_heat.heat_map(told, Axis.over(0.0, 120.0)))).all("div", **{"class": "row"})
+    fine = ("subscribed", 1)
+    assert drawn_cells(rows[0]) == [fine] * 60 + [("reconnecting", 21)] * 30 + [fine] * 30
+    assert drawn_cells(rows[1]) == [fine] * 60 + [("error", 8)] + [("error", 12)] * 59  # strips of 2, with as much between them
+    assert drawn_cells(rows[2]) == [("reconnecting", 21)] + [fine] * 119
 
 
 def test_a_large_fleet_makes_a_small_page() -> None:

@@ -111,8 +111,8 @@ def test_a_secret_in_a_wrapped_record_is_told() -> None:
 
 @pytest.mark.parametrize("shape", ["docker", "cri", "logfmt", "gcp json", "numbers as texts", "nulls dropped"])
 def test_a_replay_reads_the_same_shapes(shape: str, tmp_path: Path) -> None:
-    log = read_connection_log([write(tmp_path / "log", lines_in(shape, RECORDS))], None)
-    plain = read_connection_log([write(tmp_path / "plain", LINES)], None)
+    log = read_connection_log([write(tmp_path / "log", lines_in(shape, RECORDS))])
+    plain = read_connection_log([write(tmp_path / "plain", LINES)])
     assert [each.record for each in log.records] == [each.record for each in plain.records]
 
 

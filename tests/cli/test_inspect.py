@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import os
 import re
 import signal
 import time
@@ -14,6 +16,7 @@ from urllib.request import urlopen
 
 import pytest
 
+from realtime_fsm.cli.inspect import _refuse_unreadable
 from realtime_fsm.cli.main import main
 from support.brokenlogs import lines_of
 from support.commands import PATIENCE, line, result_of, running, serving
@@ -84,6 +87,7 @@ def test_only_the_wanted_connections_of_a_renamed_log_are_shown(tmp_path: Path) 
         del record["event"]
     log.write_bytes(b"".join(lines_of(records)))
     with inspecting(str(log), "--map", "event=message", "--connection", "heale") as url:
+        told_until(url, '"live":false')
         assert [view["id"] for view in told_until(url, '"live":false')["views"]] == ["healed"]
 
 
@@ -102,14 +106,35 @@ def test_a_connection_that_fails_stays_on_the_page() -> None:
         assert [(view["state"], len(view["causes"])) for view in told["views"]] == [("error", 1)]
 
 
-def test_a_log_that_cannot_be_read_is_told_and_the_page_stays(tmp_path: Path) -> None:
-    with running("inspect", str(tmp_path / "missing"), "--no-browser", stderr=-1) as command:
+def test_a_log_that_cannot_be_opened_ends_the_command(tmp_path: Path) -> None:
+    log, missing = tmp_path / "log", tmp_path / "missing"
+    log.write_bytes(b"".join(LINES))
+    result = result_of("inspect", str(log), str(missing), "--no-browser")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == f"realtime-fsm: NAME: {missing}: No such file or directory\n"
+
+
+def test_a_pipe_is_not_opened_before_it_is_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    pipe = os.open(tmp_path / "pipe", os.O_RDWR | os.O_NONBLOCK)
+    try:
+        os.write(pipe, LINES[0])
+        _refuse_unreadable([str(tmp_path / "pipe")])
+        assert os.read(pipe, 65_536) == LINES[0]
+    finally:
+        os.close(pipe)
+
+
+def test_a_log_that_is_cut_is_told_and_the_page_stays(tmp_path: Path) -> None:
+    log = tmp_path / "log.gz"
+    log.write_bytes(gzip.compress(b"".join(LINES))[:-8])
+    with running("inspect", str(log), "--no-browser", stderr=-1) as command:
         url = line(command).split()[-1]
-        assert told_until(url, "No such file")["views"] == []
+        assert told_until(url, "it is damaged or cut")["live"] is False
         command.send_signal(signal.SIGTERM)
         assert command.wait(PATIENCE) == 143
         assert command.stderr is not None
-        assert command.stderr.read() == f"realtime-fsm: {tmp_path / 'missing'}: No such file or directory\n"
+        assert command.stderr.read().startswith(f"realtime-fsm: {log}: it is damaged or cut: ")
         command.stderr.close()
 
 

@@ -24,6 +24,7 @@ from realtime_fsm.fsm.change import Change
 from realtime_fsm.fsm.table import State, Trigger
 from realtime_fsm.testing import RealtimeServer
 from support.commands import COMMAND, PATIENCE, line, result_of, running, serving
+from support.virtual import eventually
 
 
 async def test_each_change_is_printed_at_once() -> None:
@@ -238,14 +239,42 @@ def test_health_is_not_ready_without_a_server() -> None:
         listener.stderr.close()
 
 
-def test_a_port_of_health_in_use_is_one_sentence() -> None:
+@pytest.mark.parametrize(
+    ("host", "problem"),
+    [
+        ("127.0.0.1", "Address already in use; choose another port, or 0 for one that is free"),
+        ("192.0.2.1", "Cannot assign requested address; give an address of this machine"),
+    ],
+)
+def test_an_address_of_health_that_cannot_be_taken_is_told_with_the_remedy(host: str, problem: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        where = f"127.0.0.1:{taken.getsockname()[1]}"
+        where = f"{host}:{taken.getsockname()[1]}"
         result = result_of("listen", "http://127.0.0.1:1/v1", "--project", "demo", "rows", "--health", where)
     assert (result.returncode, result.stdout) == (1, "")
-    assert result.stderr.startswith(f"realtime-fsm: --health {where}: ")
-    assert "address already in use" in result.stderr
-    assert result.stderr.count("\n") == 1
+    assert result.stderr == f"realtime-fsm: --health {where}: {problem}\n"
+
+
+@pytest.mark.loopback
+async def test_a_slow_reader_pauses_the_link_and_loses_nothing(tmp_path: Path) -> None:
+    log, numbers = tmp_path / "audit.jsonl", [str(number) for number in range(2000)]
+
+    def pauses() -> list[str]:
+        records = map(json.loads, log.read_text(encoding="utf-8").splitlines())
+        return [record["change"] for record in records if record["event"] == "realtime.pause"]
+
+    def printed() -> list[str]:
+        return [json.loads(line(listener))["payload"]["$id"] for _ in numbers]
+
+    async with RealtimeServer(projects=["demo"]) as server:
+        with running("listen", server.endpoint, "--project", "demo", "rows", "--log", str(log)) as listener:
+            await server.wait_for_subscriptions(1, timeout=PATIENCE)
+            for number in numbers:
+                server.publish("rows.create", "rows", {"$id": number, "filler": "x" * 1000})
+            await eventually(pauses)
+            assert await asyncio.to_thread(printed) == numbers
+            listener.terminate()
+            assert await asyncio.to_thread(listener.wait, PATIENCE) == 128 + signal.SIGTERM
+    assert pauses()[:2] == ["opened", "closed"]
 
 
 @pytest.mark.parametrize("word", ["8080", ":8080", "::1:8080", "localhost:http", "localhost:99999"])

@@ -74,6 +74,7 @@ def test_standard_input_is_read(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
         ([], (), "the log holds no records of realtime_fsm"),
         ([{"event": "request"}], (), "the log holds no records of realtime_fsm"),
         (renamed("a"), ("--connection", "b"), "the log holds no connection 'b'; it holds 'a'"),
+        (renamed("a"), ("--connection", "b", "--connection", "c"), "the log holds no connection 'b' or 'c'; it holds 'a'"),
         ([*renamed("a"), *renamed("b")], (), "choose one with --connection; it holds 'a', 'b'"),
         (
             [{**RECORDS[0], "connection_id": f"c{n}"} for n in range(99)], ("--connection", "b"),
@@ -94,8 +95,20 @@ def test_an_unusable_log_is_reported(
 
 
 def test_a_connection_is_found_among_many(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    many = [{**record, "connection_id": f"c{n}"} for n in range(30) for record in RECORDS]
-    assert run_replay(capsys, write_log(tmp_path / "log", many), "--connection", "c29")[0] == 0
+    log = write_log(tmp_path / "log", [{**record, "connection_id": f"c{n}"} for n in range(30) for record in RECORDS])
+    code, out, _ = run_replay(capsys, log, "--connection", "c29")
+    assert (code, out.partition(",")[0]) == (0, "connection 'c29'")
+
+
+def test_the_beginning_of_an_id_chooses_a_connection(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = write_log(tmp_path / "log", [*renamed("one"), *renamed("two"), *renamed("three")])
+    code, out, _ = run_replay(capsys, log, "--connection", "tw")
+    assert (code, out.partition(",")[0]) == (0, "connection 'two'")
+    assert run_replay(capsys, log, "--connection", "t") == (
+        2,
+        "",
+        "realtime-fsm replay: the log holds several connections: choose one with --connection; it holds 'one', 'two', 'three'\n",
+    )
 
 
 def test_an_unreadable_file_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 from realtime_fsm.auditlog.records import SCHEMA
 from realtime_fsm.auditlog.schema import KINDS
 from realtime_fsm.fsm.table import LIVE, State
-from realtime_fsm.ops.telemetry_names import METRICS, SEVERITIES, SPANS, TIMESTAMP, attribute, attributes_of, event_name
+from realtime_fsm.ops.telemetry_names import (
+    ATTRIBUTES,
+    METRICS,
+    PROCESS,
+    SEVERITIES,
+    TIMESTAMP,
+    attribute,
+    attributes_of,
+    event_name,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -16,6 +25,16 @@ if TYPE_CHECKING:
     from realtime_fsm.ops.telemetry_names import Metric
 
 _TYPES: dict[Holds, str] = {"integer": "int", "float": "double", "string": "string", "boolean": "boolean", "json": "map"}
+
+SPANS: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
+    (
+        "dial", "CLIENT", "a dial, from its begin to the greeting, the failure, or the trigger that ends it early",
+        ("realtime_fsm.connection.id", "realtime_fsm.link.number", "realtime_fsm.dial.attempt", "network.protocol.name",
+         *(ATTRIBUTES["realtime.transition"][field] for field in ("era", "cause", "error_code", "close_code", "status"))),
+    ),
+    ("process", "CONSUMER", "one call of a handler (`Realtime.on`)", PROCESS.by),
+)  # fmt: skip
+"""The spans: name, kind, meaning and attributes."""
 
 _PLACE = "          "
 

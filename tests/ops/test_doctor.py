@@ -8,7 +8,7 @@ import socket
 import ssl
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -50,8 +50,10 @@ def calm(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait for a silent server for a second only."""
-    for module, name in ((observed, "PATIENCE"), (path, "PATIENCE"), (link, "_SUBSCRIBED_WITHIN"), (link, "_ECHO_WITHIN")):
-        monkeypatch.setattr(module, name, 1.0)
+    for module in (observed, path, link):
+        monkeypatch.setattr(module, "PATIENCE", 1.0)
+    for name in ("_SUBSCRIBED_WITHIN", "_ECHO_WITHIN"):
+        monkeypatch.setattr(link, name, 1.0)
 
 
 @asynccontextmanager
@@ -506,6 +508,28 @@ async def test_ping() -> None:
     assert (found.name, found.status, found.text) == ("ping", FAILED, "ping 1: no pong within 1 seconds")
 
 
+@pytest.mark.usefixtures("impatient")
+async def test_ping_of_a_server_that_sends_frames_and_no_pong() -> None:
+    async def handler(request: web.BaseRequest) -> web.StreamResponse:
+        if request.method == "HEAD":
+            return web.Response()
+        socket_ = web.WebSocketResponse()
+        await socket_.prepare(request)
+        await socket_.send_str('{"type":"connected","data":{"channels":[],"subscriptions":{},"user":{"$id":"alice"}}}')
+        with suppress(ConnectionError):
+            while not socket_.closed:
+                await socket_.send_str('{"type":"news","data":{}}')
+                await asyncio.sleep(0.1)
+        return socket_
+
+    async with other_server(handler) as endpoint:
+        began = asyncio.get_running_loop().time()
+        found = only(await report_of(endpoint))
+        took = asyncio.get_running_loop().time() - began
+    assert (found.name, found.status, found.text) == ("ping", FAILED, "ping 1: no answer")
+    assert took < 10  # a second for the ping, and one for its answer; a dead link would get a second try
+
+
 @pytest.mark.parametrize("delay", [0.15, 0.6], ids=["quick", "patient"])
 async def test_ping_that_is_slow(delay: float, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(link, "_SLOW", 0.2)
@@ -519,7 +543,7 @@ async def test_ping_that_is_slow(delay: float, monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize("delay", [0.0, 1.5], ids=["quick", "patient"])
 async def test_ping_during_a_server_fault(delay: float) -> None:
     async with serving() as (server, session):
-        server._backend.fault_delay = delay
+        server._core.backend.fault_delay = delay
         found = only(await report_of(server.endpoint, session=session, on_check=when("identity", lambda: server.fault(30))))
     assert (found.name, found.status, found.remedy) == ("ping", FAILED, remedy("fault"))
     assert found.text.startswith("the server answers with error 0: ")

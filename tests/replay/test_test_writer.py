@@ -13,11 +13,8 @@ from realtime_fsm.errors import (
     FrameTooLarge,
     IdentityUnavailable,
     NameNotResolved,
-    ServerError,
-    StreamEnded,
     UpgradeRefused,
 )
-from realtime_fsm.fsm.commands import SendFrame
 from realtime_fsm.fsm.inputs import (
     Authenticate,
     Connect,
@@ -25,18 +22,14 @@ from realtime_fsm.fsm.inputs import (
     Dispose,
     ErrorReceived,
     GreetingReceived,
-    Input,
     LinkClosed,
-    Pong,
-    Unsubscribe,
 )
 from realtime_fsm.fsm.policies import RetryPolicy
 from realtime_fsm.fsm.table import State
 from realtime_fsm.identity import TokenUnavailable
-from realtime_fsm.replay.test_writer import _code
 from support.bench import Bench
-from support.replay_cases import lived, rows
-from support.replaying import emitted, log_of, replayed, run_emitted
+from support.replay_cases import lived
+from support.replaying import emitted, log_of, run_emitted
 
 
 @pytest.mark.parametrize(
@@ -94,60 +87,3 @@ def test_every_kind_of_end_is_reproduced(tmp_path: Path) -> None:
     for part in ("FrameTooLarge(0)", "unexpected_guest=True", 'Authenticate("not in the log")', "Authenticate(None)"):
         assert part in text
     assert "secret" not in text
-
-
-def test_a_moment_a_microsecond_before_the_budget_has_room_is_exact(tmp_path: Path) -> None:
-    """Rounded dwells put the pong before that moment; the exact clock puts it after."""
-
-    def live(bench: Bench) -> None:
-        begin = bench.to(State.CONNECTED).now
-        bench.expire_until("con64")
-        bench.now += 0.2000006
-        bench.hear(Pong(1))
-        bench.now += 0.1000006
-        for number in range(30):
-            bench.subscribe(f"s{number}")
-            if number < 29:
-                bench.acknowledge()
-        while bench.now < begin + 90:
-            bench.expire_until("sub64")
-        bench.now = begin + 90.3000013
-        bench.hear(Pong(1))
-        assert bench.requests(SendFrame)
-
-    log = log_of(tmp_path / "log", lived(live))
-    played = replayed(log)
-    assert rows(played)[-1] == "pin42"
-    run_emitted(emitted(log, played))
-
-
-@pytest.mark.parametrize(("stable_after", "moment"), [(29.0, "29.000"), (29.9998, "29.999800"), (30 - 1e-10, "29.999999999900")])
-def test_moments_have_the_fewest_digits_that_keep_the_path(stable_after: float, moment: str, tmp_path: Path) -> None:
-    """At the next rounded moment the ping would be due, and the client would send it first."""
-    policy = RetryPolicy(stable_after=stable_after)
-    records = lived(lambda bench: bench.to(State.CONNECTED).expire_until("con65"), retry=policy)
-    text = emitted(log_of(tmp_path / "log", records))
-    assert f"Step({moment}, Deadline()" in text
-    run_emitted(text)
-
-
-def test_moments_stay_exact_if_every_rounding_changes_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("realtime_fsm.replay.test_writer._DIGITS", (0, 1))
-    records = lived(lambda bench: bench.to(State.CONNECTED).expire_until("con65"), retry=RetryPolicy(stable_after=29.9998))
-    text = emitted(log_of(tmp_path / "log", records))
-    assert "Step(1029.9998, Deadline()" in text
-    run_emitted(text)
-
-
-@pytest.mark.parametrize(
-    ("input_", "code"),
-    [
-        (ErrorReceived(2, "it's", ""), """ErrorReceived(2, "it's", "")"""),
-        (ErrorReceived(2, 401, "", renewable=True), 'ErrorReceived(2, 401, "", renewable=True)'),
-        (DialFailure(1, ServerError(1008, "text")), 'DialFailure(1, ServerError(1008, "not in the log"))'),
-        (DialFailure(1, StreamEnded(1002)), "DialFailure(1, StreamEnded(1002))"),
-        (Unsubscribe('"'), "Unsubscribe('\"')"),
-    ],
-)
-def test_inputs_are_written_as_python(input_: Input, code: str) -> None:
-    assert _code(input_) == code

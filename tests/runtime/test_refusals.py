@@ -13,7 +13,7 @@ import pytest
 from realtime_fsm import RetryPolicy, UpgradeRefused
 from realtime_fsm.fsm.inputs import Connect, DialFailure, ResumedFromSuspend
 from realtime_fsm.fsm.table import State
-from realtime_fsm.replay.test_writer import _code
+from realtime_fsm.replay.source_code import source_of
 from realtime_fsm.runtime.transport import AiohttpTransport
 from realtime_fsm.runtime.upgrade_refusals import refusal
 from support.bench import Bench
@@ -160,7 +160,7 @@ def test_a_replay_waits_as_long(tmp_path: Path) -> None:
     played = replayed(log_of(tmp_path / "log", records))
     assert len(played) == len([record for record in records if record["event"] == "realtime.transition"])
     failure = DialFailure(1, UpgradeRefused(503, retry_after=120.0))
-    assert _code(failure) == "DialFailure(1, UpgradeRefused(503, retry_after=120.0))"
+    assert source_of(failure) == "DialFailure(1, UpgradeRefused(503, retry_after=120.0))"
 
 
 async def test_a_client_waits_as_long() -> None:

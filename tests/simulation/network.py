@@ -19,7 +19,8 @@ from realtime_fsm.testing.backend import FAULT_DELAY, Backend
 from realtime_fsm.testing.connection import ServerConnection
 from realtime_fsm.testing.eras import EraName
 from realtime_fsm.testing.quota import MinuteQuota
-from realtime_fsm.testing.upgrade import CONSOLE, UpgradeRequest
+from realtime_fsm.testing.request import HttpRequest
+from realtime_fsm.testing.upgrade import CONSOLE
 from realtime_fsm.testing.wire import Refusal, Reply, error
 from simulation.history import History
 from simulation.servers import Server
@@ -255,7 +256,7 @@ class Wire:
             reply = Reply((error(rng.choice((1008, 401, 403, 1003, 1013, 0, 500))),), end=True)
         else:
             identity = () if fault == "greeted as a guest" else tuple(headers.items())
-            reply = socket.peer.receive_upgrade(UpgradeRequest(f"{parts.path}?{parts.query}", identity), world.wall())
+            reply = socket.peer.receive_upgrade(HttpRequest(f"{parts.path}?{parts.query}", identity), world.wall())
             if reply.end and b'"code":1013' in reply.frames[0]:
                 world.count("dial throttled")
             if not reply.end:

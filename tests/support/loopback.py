@@ -37,8 +37,9 @@ def run_on_loopback(test: Callable[[], Awaitable[None]]) -> None:
 
 def loopback_links(server: RealtimeServer) -> list[ServerTransport]:
     """The links of a server, on its own side."""
-    assert isinstance(server._listener, LoopbackServer)
-    return list(server._listener._links)
+    listener = server._core.listener
+    assert isinstance(listener, LoopbackServer)
+    return list(listener._links)
 
 
 def port_of(server: RealtimeServer) -> int:

@@ -20,7 +20,7 @@ from realtime_fsm.testing.connection import ServerConnection
 from realtime_fsm.testing.eras import EraName, era_named
 from realtime_fsm.testing.memory import LATENCY as LATENCY
 from realtime_fsm.testing.memory import MemorySocket
-from realtime_fsm.testing.upgrade import UpgradeRequest
+from realtime_fsm.testing.request import HttpRequest
 from realtime_fsm.testing.wire import MASKED, Reply, encode, error
 
 _HOSTS = map("simulated-{}".format, itertools.count())  # each network is a server of its own, with a dial rate of its own
@@ -194,7 +194,7 @@ class Network:
         socket = SimulatedSocket(self, ServerConnection(self.backend))
         self.sockets.append(socket)
         target = f"{parts.path}?{parts.query}"
-        request = UpgradeRequest(target, tuple(headers.items()))
+        request = HttpRequest(target, tuple(headers.items()))
         if outcome == GREET and any(text.strip(b'"').decode() in target for text in self.refused):
             socket.answer(Reply((error(1008),), end=True))
         elif outcome == GREET and self.backend.faulty:
@@ -210,7 +210,7 @@ class Network:
     async def close(self) -> None:
         self.released = True
 
-    def _greet_late(self, socket: SimulatedSocket, request: UpgradeRequest) -> None:
+    def _greet_late(self, socket: SimulatedSocket, request: HttpRequest) -> None:
         if socket.closed is None:
             socket.answer(socket.peer.receive_upgrade(request, self.wall()))
 

@@ -23,8 +23,8 @@ from support.brokenlogs import Record, lines_of
 TEST = "test_the_connection_takes_the_path_that_was_logged"
 
 
-def log_of(path: Any, records: Iterable[Record], connection: str | None = None) -> ConnectionLog:
-    return read_connection_log([write_log(path, records)], connection)
+def log_of(path: Any, records: Iterable[Record], connection: str = "") -> ConnectionLog:
+    return read_connection_log([write_log(path, records)], [connection])
 
 
 def replayed(log: ConnectionLog) -> list[ReplayedStep]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from realtime_fsm.testing.backend import Backend, EventReceiver
 from realtime_fsm.testing.connection import ServerConnection
-from realtime_fsm.testing.upgrade import UpgradeRequest
+from realtime_fsm.testing.request import HttpRequest
 from realtime_fsm.testing.wire import Reply
 
 NOON = 1_795_449_600.0  # a whole minute
@@ -21,7 +21,7 @@ def try_dial(backend: Backend, target: str = TARGET, now: float = NOON, /, **hea
     """Dial; an underscore in the name of a header stands for a hyphen."""
     connection = ServerConnection(backend)
     fields = tuple((name.replace("_", "-"), value) for name, value in headers.items())
-    return connection, connection.receive_upgrade(UpgradeRequest(target, fields), now)
+    return connection, connection.receive_upgrade(HttpRequest(target, fields), now)
 
 
 def dial(backend: Backend, target: str = TARGET, /, **headers: str) -> ServerConnection:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import socket
 import threading
 from collections.abc import Iterator
@@ -41,8 +42,10 @@ def test_it_has_every_call_of_the_asynchronous_one() -> None:
     assert names <= set(dir(BlockingServer))
 
 
-def test_a_checker_sees_the_signatures_of_the_asynchronous_calls() -> None:
-    assert differences(BlockingServer) == []
+@pytest.mark.parametrize("name", ["wait_for_connections", "wait_for_subscriptions", "script", "start", "stop"])
+def test_a_wait_has_the_arguments_of_the_asynchronous_one(name: str) -> None:
+    blocking, asynchronous = (inspect.signature(getattr(kind, name)) for kind in (BlockingServer, RealtimeServer))
+    assert blocking.parameters == asynchronous.parameters
 
 
 class Wrong:

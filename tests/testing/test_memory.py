@@ -120,7 +120,7 @@ async def test_a_frozen_server_answers_neither_ping_nor_dial(server: InMemorySer
 async def test_a_stop_ends_a_dial_that_hangs(server: InMemoryServer) -> None:
     async with server:
         server.freeze()
-        dial = asyncio.create_task(server._memory.dial(f"ws://{server._host}:80/v1/realtime?project=demo", {}))
+        dial = asyncio.create_task(server._memory.dial(f"{server.endpoint}/realtime?project=demo", {}))
         await asyncio.sleep(1)
         await server.stop()
         with pytest.raises(DialFailed, match="the in-memory server is stopped"):
@@ -148,7 +148,7 @@ async def test_the_server_notices_the_end_of_a_client(server: InMemoryServer) ->
 @only("E2", because="its servers reset a link whose message is too large")
 async def test_a_reset_loses_what_the_client_has_not_read(server: InMemoryServer) -> None:
     async with server:
-        socket = await server._memory.dial(f"ws://{server._host}:80/v1/realtime?project=demo&channels[]=rows", {})
+        socket = await server._memory.dial(f"{server.endpoint}/realtime?project=demo&channels[]=rows", {})
         await asyncio.sleep(0.1)
         server.publish("e", "rows", {"n": 1})
         await asyncio.sleep(0.1)

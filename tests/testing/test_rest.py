@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from realtime_fsm.testing.backend import Backend
-from realtime_fsm.testing.listener import RestCall
+from realtime_fsm.testing.request import HttpRequest
 from realtime_fsm.testing.rest import answer
 from support.server_core import NOON, TARGET, check_error, dial, try_dial
 
@@ -16,7 +16,7 @@ from support.server_core import NOON, TARGET, check_error, dial, try_dial
 def created(backend: Backend, body: Any = None) -> tuple[int, Any]:
     headers = (("x-appwrite-project", "demo"), ("X-Appwrite-Key", backend.add_key(["users.write"])))
     content = b"" if body is None else json.dumps(body).encode()
-    status, document = answer(backend, RestCall("/v1/users/alice/jwts", headers, content), NOON)
+    status, document = answer(backend, HttpRequest("/v1/users/alice/jwts", headers, content), NOON)
     return status, json.loads(document)
 
 
@@ -57,5 +57,5 @@ def test_a_duration_out_of_range_is_refused(backend: Backend, duration: Any) -> 
     assert (status, document["code"], document["type"]) == (400, 400, "general_argument_invalid")
 
 
-def test_the_repr_of_a_call_shows_no_key() -> None:
-    assert repr(RestCall("/v1/x", (("X-Appwrite-Key", "geheim"),), b"geheim")) == "RestCall(path='/v1/x')"
+def test_the_repr_of_a_request_shows_no_key() -> None:
+    assert repr(HttpRequest("/v1/x", (("X-Appwrite-Key", "geheim"),), b"geheim")) == "HttpRequest()"

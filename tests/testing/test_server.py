@@ -13,7 +13,8 @@ import realtime_fsm.testing
 from realtime_fsm import BadOption, Realtime, RetriesExhausted, RetryPolicy, SubscriptionRejected
 from realtime_fsm.testing import RealtimeServer
 from realtime_fsm.testing.eras import EraName
-from realtime_fsm.testing.listener import LoopbackServer, RestCall, ServerLink, ServerTransport, _BareSocket
+from realtime_fsm.testing.listener import LoopbackServer, ServerLink, ServerTransport, _BareSocket
+from realtime_fsm.testing.request import HttpRequest
 from support.loopback import DEMO, GREETING, PING, PONG, connected, port_of, subscribe
 from support.raw_client import OPCODES, RawClient, upgrade
 
@@ -224,8 +225,8 @@ async def test_events_of_every_size(size: int) -> None:
 
 
 class _Echo:
-    def opened(self, link: ServerLink, target: str, headers: tuple[tuple[str, str], ...]) -> None:
-        link.send(f"{target} {dict(headers)['Host']}".encode())
+    def opened(self, link: ServerLink, request: HttpRequest) -> None:
+        link.send(f"{request.target} {request.header('Host')}".encode())
 
     def message(self, link: ServerLink, data: str | bytes) -> None:
         link.send(data.encode() if isinstance(data, str) else data)
@@ -233,7 +234,7 @@ class _Echo:
     def closed(self, link: ServerLink) -> None:
         link.send(b"too late")
 
-    def answer(self, call: RestCall) -> tuple[int, bytes]:
+    def answer(self, request: HttpRequest) -> tuple[int, bytes]:
         return 404, b"{}"
 
 

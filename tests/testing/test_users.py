@@ -9,7 +9,7 @@ import pytest
 
 from realtime_fsm.testing.backend import Backend
 from realtime_fsm.testing.connection import ServerConnection
-from realtime_fsm.testing.upgrade import UpgradeRequest
+from realtime_fsm.testing.request import HttpRequest
 from support.server_core import SECRET, check_error, dial, error, reaches, send, send_text, single_frame, subscribe, try_dial
 
 
@@ -137,7 +137,7 @@ def test_no_repr_shows_a_secret() -> None:
     backend = Backend()
     session = backend.add_user("alice", session_secret=SECRET)
     token = backend.issue_jwt("alice")
-    request = UpgradeRequest(f"/?project=demo&jwt={token}", (("Cookie", f"a_session_demo={session}"),))
+    request = HttpRequest(f"/?project=demo&jwt={token}", (("Cookie", f"a_session_demo={session}"),))
     connection = dial(backend, X_Appwrite_Session=session)
     send(connection, "authentication", {"session": session})
     for value in (backend, connection.directory, request, connection, connection.account):

@@ -1,4 +1,4 @@
-"""The answer to the question which connections were down at an instant, as text."""
+"""The answer as text: the connections that were down at an instant."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from realtime_fsm.audit.answer import Answer, Downtime, Missed
 
 _SHOWN = 20
-"""Connections, and spans of each, that are shown one by one."""
+"""The most connections, and the most subscriptions of each, that the answer lists."""
 
 
 def answer_lines(answer: Answer, zone: tzinfo | None) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The report as one page that needs nothing else: its style and its script are in it, and it asks for nothing from anywhere."""
+"""The report as one HTML page with its own style and script; the page loads nothing else."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def as_html(report: Report, *, coverage: bool = False) -> Iterator[str]:
 
     Args:
         report: the report.
-        coverage: whether its text names the rows of the table that were never taken.
+        coverage: whether its text names the transition rules that no connection took.
     """
     script = f"\n{_part('page.js')}"
     digest = b64encode(sha256(script.encode()).digest()).decode()

@@ -17,7 +17,7 @@ _UNWANTED = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def as_junit(report: Report) -> Iterator[str]:
-    """Write the XML. A violation is a failure; what is inconclusive or unusable is an error."""
+    """Write the XML. A violation is a failure; a doubt, and a finding without a connection, is an error."""
     left_out = report.connections_total - len(report.connections)
     loose = [finding for finding in report.findings if finding.connection is None]
     failures = sum(connection.verdict == Verdict.VIOLATED.word for connection in report.connections)

@@ -1,4 +1,4 @@
-"""The heat map of a large fleet: time in columns, groups of connections in rows, and how much of each cell had no link."""
+"""The heat map of a large fleet. A cell shows the share of a column of time in which a group of connections had no link."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ if TYPE_CHECKING:
 
 GROUPS, COLUMNS = 25, 120
 _COARSE = 10
-"""Columns of the map that a column of the table sums up."""
+"""The columns of the map that make one column of the table."""
 LEVELS = (0.0, 0.002, 0.01, 0.05, 0.25)
-"""The least shares of the five levels; a cell without trouble has none."""
+"""The least share of each of the five levels."""
 _BOTTOM = 23
 _HEIGHTS = (2, 6, 10, 15, 21)
 _FINE: Strips = ((_BOTTOM - 1, 1),)
-_GETTING: tuple[Strips, ...] = tuple(((_BOTTOM - height, height),) for height in _HEIGHTS)
+_RECONNECTING: tuple[Strips, ...] = tuple(((_BOTTOM - height, height),) for height in _HEIGHTS)
 _ERRORS: tuple[Strips, ...] = tuple(tuple((_BOTTOM - 2 - top, 2) for top in range(0, height, 4)) for height in _HEIGHTS)
 
 
 @dataclass(slots=True)
 class Group:
-    """Connections of neighbouring ranks, and for each column the seconds in which they exist, get a link, and are in error."""
+    """Connections of neighbouring ranks. For each column: their seconds in any state, in `reconnecting`, and in `error`."""
 
     first: int
     connections: Sequence[ConnectionReport]
     present: list[float] = field(default_factory=lambda: [0.0] * COLUMNS)
-    getting: list[float] = field(default_factory=lambda: [0.0] * COLUMNS)
+    reconnecting: list[float] = field(default_factory=lambda: [0.0] * COLUMNS)
     error: list[float] = field(default_factory=lambda: [0.0] * COLUMNS)
 
     @property
@@ -45,7 +45,7 @@ class Group:
 
     @property
     def name(self) -> str:
-        """The ranks."""
+        """The first and the last rank."""
         return f"{self.first:,} to {self.last:,}" if self.last > self.first else f"{self.last:,}"
 
     @property
@@ -58,7 +58,7 @@ class Group:
 
 
 def group_size(count: int) -> int:
-    """Return how many connections a group has: 1, 2 or 5 times a power of ten."""
+    """Return the number of connections of a group: 1, 2 or 5 times a power of ten."""
     size = 1
     while True:
         for factor in (1, 2, 5):
@@ -79,7 +79,7 @@ def grouped(connections: Sequence[ConnectionReport], axis: Axis) -> list[Group]:
                     continue
                 start = (begin - axis.begin) / column
                 end = min(start + length / column, COLUMNS)
-                troubled = {State.RECONNECTING: group.getting, State.ERROR: group.error}.get(State(state))
+                troubled = {State.RECONNECTING: group.reconnecting, State.ERROR: group.error}.get(State(state))
                 for index in range(max(0, int(start)), min(COLUMNS, int(end) + 1)):
                     seconds = max(0.0, min(end, index + 1) - max(start, index)) * column
                     group.present[index] += seconds
@@ -94,7 +94,7 @@ def level_of(share: float) -> int:
 
 
 def heat_map(connections: Sequence[ConnectionReport], axis: Axis) -> Iterator[str]:
-    """Draw the map, and write the table that says the same."""
+    """Draw the map, and write the same as a table."""
     groups = grouped(connections, axis)
     yield '<div class="heat" role="group" aria-label="Heat map: groups of connections, the worst first">'
     for group in groups:
@@ -115,9 +115,9 @@ def _paths(group: Group, axis: Axis) -> Iterator[str]:
             continue
         first = axis.width * index // COLUMNS
         span = first, max(1, axis.width * (index + 1) // COLUMNS - first)
-        getting, error = group.getting[index], group.error[index]
-        level = level_of((getting + error) / group.present[index])
-        state, shapes = (State.ERROR, _ERRORS) if error > getting else (State.RECONNECTING, _GETTING)
+        reconnecting, error = group.reconnecting[index], group.error[index]
+        level = level_of((reconnecting + error) / group.present[index])
+        state, shapes = (State.ERROR, _ERRORS) if error > reconnecting else (State.RECONNECTING, _RECONNECTING)
         key = (state.value, shapes[level - 1]) if level else (State.SUBSCRIBED.value, _FINE)
         cells.setdefault(key, []).append(span)
     for (name, shape), spans in cells.items():
@@ -134,9 +134,10 @@ def _table(groups: Sequence[Group], axis: Axis) -> Iterator[str]:
 
 def _shares(group: Group) -> Iterator[str]:
     for first in range(0, COLUMNS, _COARSE):
-        present, getting, error = (sum(row[first : first + _COARSE]) for row in (group.present, group.getting, group.error))
+        columns = slice(first, first + _COARSE)
+        present, reconnecting, error = (sum(each[columns]) for each in (group.present, group.reconnecting, group.error))
         if not present:
             yield "no connection"
         else:
-            told = f"{100 * (getting + error) / present:.2g} %" if getting + error else "0"
+            told = f"{100 * (reconnecting + error) / present:.2g} %" if reconnecting + error else "0"
             yield told + f" ({100 * error / present:.2g} % error)" * bool(error)

@@ -1,4 +1,4 @@
-"""The small parts of the page: tables, badges, moments, and a lane of time."""
+"""The small parts of the page: tables, badges, moments and lanes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def badge(verdict: str) -> str:
 
 
 def lane(axis: Axis, paths: Iterable[str], kind: str = "") -> str:
-    """Return a lane of time. A text beside it tells the same, so screen readers skip it."""
+    """Draw a lane: paths along the time axis. Screen readers skip it, because a text beside it tells the same."""
     return (
         f'<svg class="lane{kind}" viewBox="0 0 {axis.width} {HEIGHT}" preserveAspectRatio="none" aria-hidden="true">'
         f'<use href="#grid"/>{"".join(paths)}</svg>'
@@ -45,7 +45,7 @@ def lane(axis: Axis, paths: Iterable[str], kind: str = "") -> str:
 
 
 def scrolling(label: str, parts: Iterable[str]) -> Iterator[str]:
-    """Let a wide part scroll on a narrow screen, also by keyboard."""
+    """Enclose a wide part, which then scrolls on a narrow screen, also by keyboard."""
     yield f'<div class="wide" role="region" tabindex="0" aria-label="{escape(label)}">'
     yield from parts
     yield "</div>"
@@ -62,7 +62,7 @@ def table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> 
 
 
 def folded(summary: str, parts: Iterable[str]) -> Iterator[str]:
-    """Fold parts away, until the reader opens them."""
+    """Hide parts until the reader opens them."""
     yield f"<details><summary>{escape(summary)}</summary>"
     yield from parts
     yield "</details>"

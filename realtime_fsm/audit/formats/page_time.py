@@ -1,4 +1,4 @@
-"""The part of the page that shows time: one axis for all connections, zoom and filters, lanes, and the same as a table."""
+"""The section of the page about time: one axis for all connections, zoom, filters and lanes, and their content as a table."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import gzip
 from base64 import b64encode
 from typing import TYPE_CHECKING
 
+from realtime_fsm.audit.formats.page_connections import HEADS, OUTAGES, cells, item
 from realtime_fsm.audit.formats.page_heat import LEVELS, heat_map
 from realtime_fsm.audit.formats.page_parts import folded, moment, scrolling, table, text
-from realtime_fsm.audit.formats.page_rows import HEADS, OUTAGES, cells, row
 from realtime_fsm.audit.formats.text import rest_of, worst_of
 from realtime_fsm.audit.formats.text_utils import pluralize
 from realtime_fsm.audit.stays import MOST
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from realtime_fsm.audit.report import ConnectionReport, Report
 
 LISTED = 200
-"""Connections that the page lists one by one. Of more there is a heat map too, and the others wait, packed, for a filter."""
+"""The most connections that the page lists. With more, it has a heat map, and packs the others until a filter needs them."""
 _DRAWN = 50_000
-"""Stays that the packed connections draw together."""
+"""The most stays that all packed connections draw together."""
 
 
 def time_section(report: Report) -> Iterator[str]:
-    """Write the part."""
+    """Write the section."""
     if not report.connections:
         return
     axis, shown = axis_of(report), worst_of(report, LISTED)
@@ -50,7 +50,7 @@ def time_section(report: Report) -> Iterator[str]:
         yield "<h3>One by one</h3>"
     yield '<ol class="rows" role="list" tabindex="-1" aria-label="Connections, the worst first">'
     for rank, connection in enumerate(shown, 1):
-        yield row(connection, rank, axis, *((MOST, OUTAGES) if not others else (MOST // 2, OUTAGES // 2)))
+        yield item(connection, rank, axis, *((MOST, OUTAGES) if not others else (MOST // 2, OUTAGES // 2)))
     yield "</ol>"
     if rest := rest_of(report, shown):
         yield f"<p>{rest}</p>"
@@ -136,8 +136,8 @@ def _axis(axis: Axis) -> Iterator[str]:
 
 
 def _packed(others: list[ConnectionReport], before: int, axis: Axis) -> str:
-    """Pack the connections that are not listed; the script unpacks them for a filter."""
+    """Pack the connections that the page does not list; the script unpacks them for a filter."""
     drawn = min(MOST, max(8, _DRAWN // len(others)))
-    rows = (row(each, rank, axis, drawn, 3) for rank, each in enumerate(others, before + 1))
-    data = b64encode(gzip.compress("\n".join(rows).encode(), mtime=0)).decode()
+    items = (item(each, rank, axis, drawn, 3) for rank, each in enumerate(others, before + 1))
+    data = b64encode(gzip.compress("\n".join(items).encode(), mtime=0)).decode()
     return f'<script type="application/gzip" id="rest" data-count="{len(others)}">{data}</script>'

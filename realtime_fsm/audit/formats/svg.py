@@ -1,4 +1,4 @@
-"""The drawings of the page, as SVG: the diagram of what was taken, and a distribution."""
+"""The drawings of the page, as SVG: the diagram of the rules that connections took, and the times to re-subscribe."""
 
 from __future__ import annotations
 
@@ -18,38 +18,38 @@ if TYPE_CHECKING:
 
 _WIDTH = 1120
 _NAMED = 2
-"""Rules that an arrow names."""
+"""The most rules that an arrow names."""
 
 
 def diagram(report: Report) -> str:
-    """Return the overview of the states; on each arrow the rules that were taken: how often, and the median dwell."""
+    """Draw the overview of the states. Each arrow names the rules that connections took, their counts and their median dwells."""
     taken = {line.row: line for line in report.rows}
 
     def caption(arrow: Arrow) -> Caption:
-        return _caption(taken[row.id] for row in arrow.rows if row.id in taken)
+        return _caption(taken[rule.id] for rule in arrow.rows if rule.id in taken)
 
     notes = {}
     for state in State:
-        stays = [taken[row.id] for row in TABLE.rows if row.source is state and row.dest is None and row.id in taken]
-        tip = "\n".join(map(_row_text, stays)) or "no rule that stays was taken"
+        stays = [taken[rule.id] for rule in TABLE.rows if rule.source is state and rule.dest is None and rule.id in taken]
+        tip = "\n".join(map(_rule_text, stays)) or "no rule that stays was taken"
         notes[state] = Caption((f"stays x {number(sum(line.count for line in stays))}",), tip)
     return overview(TABLE, None, caption, notes).to_svg()
 
 
 def _caption(lines: Iterable[RowLine]) -> Caption:
-    """Return the rules of an arrow: the two commonest first; the others for a pointer. A label breaks after a comma."""
-    texts = [_row_text(line) for line in sorted(lines, key=lambda line: -line.count)]
+    """Name the commonest rules of an arrow; a tooltip names all. A label breaks after a comma."""
+    texts = [_rule_text(line) for line in sorted(lines, key=lambda line: -line.count)]
     named = [text.replace(" ", "\u00a0").replace(",\u00a0", ", ") for text in texts[:_NAMED]]
     more = (f"+\u00a0{len(texts) - _NAMED}\u00a0more",) if len(texts) > _NAMED else ()
     return Caption((*named, *more), "\n".join(texts))
 
 
-def _row_text(line: RowLine) -> str:
+def _rule_text(line: RowLine) -> str:
     return f"{line.row} x {number(line.count)}, {format_duration(line.dwell)}"
 
 
 def distribution(bars: list[tuple[float, int]]) -> Iterator[str]:
-    """How long recoveries took, by tenths of a power of ten."""
+    """Draw the lengths of recoveries, by tenths of a power of ten."""
     sums = _tenths(bars)
     if not sums:
         yield "<p>No outage has healed.</p>"

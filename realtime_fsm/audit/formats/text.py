@@ -1,4 +1,4 @@
-"""The report as text for a terminal, and as Markdown; both say the same."""
+"""The report as text for a terminal, and as Markdown with the same content."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from realtime_fsm.audit.report import ConnectionReport, ConnectionStats, Finding, OutageLine, Percentiles, Report
 
 _SHOWN = 20
-"""Connections and outages of each that are shown one by one."""
+"""The most connections, and the most outages of each, that a report lists."""
 _EVERYWHERE = ("schema", "machine", "connection_id", "event", "level", "logger")
+_COUNTS = ("gave_up", "rejected", "dropped", "gaps", "malformed")
 
 
 def as_text(report: Report, *, coverage: bool = False) -> Iterator[str]:
@@ -28,7 +29,7 @@ def as_text(report: Report, *, coverage: bool = False) -> Iterator[str]:
 
     Args:
         report: the report.
-        coverage: whether to name the rows of the table that were never taken.
+        coverage: whether to name the transition rules that no connection took.
     """
     yield f"verdict: {report.verdict} ({_sizes(report)})"
     yield f"judged by table {report.machine}, schema {report.schema}"
@@ -72,14 +73,14 @@ def span_of(report: Report) -> str:
 
 
 def worst_of(report: Report, most: int) -> list[ConnectionReport]:
-    """Choose the connections to show: all of a few, else the worst of those that are not healthy."""
+    """Choose the connections to show: all of at most `most`; of more, the worst that are not healthy."""
     if report.connections_total <= most:
         return report.connections
     return [connection for connection in report.connections if not connection.healthy][:most]
 
 
 def rest_of(report: Report, shown: list[ConnectionReport]) -> str:
-    """Count the connections that are not shown; empty where all are."""
+    """Count the connections that the report leaves out; return an empty text if it shows all."""
     rest = report.connections_total - len(shown)
     healthy = report.healthy - sum(connection.healthy for connection in shown)
     counts = [pluralize(rest - healthy, "more connection")] * (rest > healthy) + [f"{number(healthy)} healthy"] * (healthy > 0)
@@ -96,7 +97,7 @@ def _wrapped(names: list[str]) -> Iterator[str]:
 
 
 def finding_lines(finding: Finding) -> Iterator[str]:
-    """Write a finding with its records and the allowed rows."""
+    """Write a finding with its records and the rules that the table allows there."""
     yield f"first {finding.weight}: {finding.place}"
     if finding.connection is not None:
         yield f"  connection {finding.connection}"
@@ -114,29 +115,39 @@ def finding_lines(finding: Finding) -> Iterator[str]:
 
 
 def _words_of(finding: Finding) -> list[str]:
-    """Name the words of a finding that the command `explain` knows."""
+    """Return the words of a finding that the command `explain` knows."""
     record = finding.record or {}
     told = (record.get("row"), STEPS), (record.get("cause"), KINDS)
     return [finding.rule, *(word for word, known in told if isinstance(word, str) and word in known)]
 
 
 def _record(record: dict[str, object]) -> str:
-    """Write a record without the fields that are alike in all records."""
+    """Write a record without the fields that all records of a connection share."""
     kind = str(record.get("event", "")).removeprefix("realtime.")
     fields = {name: value for name, value in record.items() if name not in _EVERYWHERE and value is not None}
     return f"{kind} {msgspec.json.encode(fields, order='deterministic').decode()}"
 
 
 def _connection(connection: ConnectionReport) -> Iterator[str]:
-    where = "disposed of" if connection.ended else f"at last {connection.state or 'in an unknown state'}"
-    yield f"connection {connection.connection}: {connection.verdict}, {pluralize(connection.records, 'record')}, {where}"
+    records = pluralize(connection.records, "record")
+    yield f"connection {connection.connection}: {connection.verdict}, {records}, {last_state(connection)}"
     if not connection.judged:
         yield "  no realtime.open record, which has the level DEBUG: its delays and deadlines were not judged"
-    for finding in connection.findings:
-        if finding.weight != "note":
-            yield f"  {finding.weight}: {finding.rule} x {connection.counts[finding.rule]}, at {finding.place}: {finding.text}"
+    yield from (f"  {line}" for line in connection_findings(connection))
     yield from (f"  {line}" for line in life_lines(connection.life))
     yield ""
+
+
+def last_state(connection: ConnectionReport) -> str:
+    """Tell the last state of a connection."""
+    return "disposed of" if connection.ended else f"at last {connection.state or 'in an unknown state'}"
+
+
+def connection_findings(connection: ConnectionReport) -> Iterator[str]:
+    """Write the findings of a connection, without the notes."""
+    for finding in connection.findings:
+        if finding.weight != "note":
+            yield f"{finding.weight}: {finding.rule} x {connection.counts[finding.rule]}, at {finding.place}: {finding.text}"
 
 
 def life_lines(life: ConnectionStats) -> Iterator[str]:
@@ -147,8 +158,9 @@ def life_lines(life: ConnectionStats) -> Iterator[str]:
         f"availability {percent(life.availability)}, {pluralize(life.failures, 'failure')}, "
         f"mean between failures {format_duration(life.between_failures)}, mean to recovery {format_duration(life.to_recovery)}"
     )
-    yield from (f"{name}: {_spread(spread)}" for name, spread in _spreads(life))
-    yield ", ".join(f"{name} {number(count)}" for name, count in _counts(life))
+    yield f"time to re-subscribe: {_spread(life.resubscribe)}"
+    yield f"ping round trip: {_spread(life.ping)}"
+    yield ", ".join(f"{name.replace('_', ' ')} {number(getattr(life, name))}" for name in _COUNTS)
     if life.faults or life.at_fault:
         yield f"server faults {number(life.faults)}, together {format_duration(life.at_fault)}"
     for outage in life.outages[:_SHOWN]:
@@ -162,12 +174,8 @@ def life_lines(life: ConnectionStats) -> Iterator[str]:
 
 
 def _part(outage: OutageLine) -> str:
-    """Tell which part of an outage is in the judged span of time, where it is not all."""
+    """Tell the part of an outage inside the judged span of time; return an empty text for a whole outage."""
     return f" ({format_duration(outage.within)} of it in this span)" if outage.seconds - outage.within > ROUNDING else ""
-
-
-def _spreads(life: ConnectionStats) -> tuple[tuple[str, Percentiles], ...]:
-    return ("time to re-subscribe", life.resubscribe), ("ping round trip", life.ping)
 
 
 def _spread(spread: Percentiles) -> str:
@@ -177,22 +185,12 @@ def _spread(spread: Percentiles) -> str:
     return f"{', '.join(f'{name} {format_duration(value)}' for name, value in told)} of {spread.count}"
 
 
-def _counts(life: ConnectionStats) -> tuple[tuple[str, int], ...]:
-    return (
-        ("gave up", life.gave_up),
-        ("rejected", life.rejected),
-        ("dropped", life.dropped),
-        ("gaps", life.gaps),
-        ("malformed", life.malformed),
-    )
-
-
 def as_markdown(report: Report, *, coverage: bool = False) -> Iterator[str]:
     """Write the report for an issue or a summary of CI.
 
     Args:
         report: the report.
-        coverage: whether to count the rows of the table that were never taken.
+        coverage: whether to count the transition rules that no connection took.
     """
     yield f"# Audit: {report.verdict}"
     yield ""

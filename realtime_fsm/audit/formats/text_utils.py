@@ -8,7 +8,7 @@ NOTHING = "none"
 
 
 def format_duration(seconds: float | None) -> str:
-    """Format a length of time briefly."""
+    """Format a length of time with its two largest units."""
     if seconds is None:
         return NOTHING
     if seconds < 0.9995:  # a longer time is 1 s in three digits
@@ -23,28 +23,28 @@ def format_duration(seconds: float | None) -> str:
 
 
 def percent(share: float | None) -> str:
-    """Format per cent; only 100 is rounded to 100."""
+    """Format a percentage. A share below 100 never becomes 100."""
     if share is None:
         return NOTHING
     return "100 %" if share == 100 else f"{min(share, 99.999):.3f} %"
 
 
 def printable(line: str) -> str:
-    """Escape what a log may have brought in and a terminal would obey: control characters, and marks of direction."""
+    """Escape characters that control a terminal or the direction of its text; any log may hold some."""
     if line.isprintable():
         return line
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in line)
 
 
 def printable_json(text: str) -> str:
-    """Escape the same in JSON, where a string holds such a character; JSON has escapes of its own for it."""
+    """Escape the same characters in a JSON text, by the escapes of JSON."""
     if text.isprintable():
         return text
     return "".join(each if each.isprintable() or each == "\n" else json.dumps(each)[1:-1] for each in text)
 
 
 def number(count: int) -> str:
-    """Format a number with its thousands apart."""
+    """Format a number with commas between thousands."""
     return f"{count:,}"
 
 

@@ -25,7 +25,8 @@ from realtime_fsm.errors import (
 )
 from realtime_fsm.fsm.budget import MESSAGES_PER_MINUTE
 from realtime_fsm.fsm.canary import CANARY_STATUS
-from realtime_fsm.fsm.policies import SLOW_PING, PingPolicy
+from realtime_fsm.fsm.policies import PingPolicy
+from realtime_fsm.ops.doctor.observed import PATIENCE
 from realtime_fsm.protocol.channel_checks import doubt_about, is_of_users, needs_e4
 from realtime_fsm.protocol.eras import Era
 from realtime_fsm.protocol.faults import is_server_fault, is_throttle
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from realtime_fsm.client.subscription import Subscription
-    from realtime_fsm.ops.doctor.observed import ObservedRealtime
+    from realtime_fsm.ops.doctor.observed import Observation, ObservedRealtime
     from realtime_fsm.ops.doctor.report import Checks
 
 _SLOW = 1.0  # seconds of a ping's round trip
@@ -55,9 +56,11 @@ class LinkExaminer:
 
     def __init__(self, realtime: ObservedRealtime, patient: ObservedRealtime, checks: Checks, *, has_headers: bool) -> None:
         self._realtime, self._patient = realtime, patient
-        self._observed = realtime.observation
-        self._checks = checks
-        self._has_headers = has_headers
+        self._checks, self._has_headers = checks, has_headers
+
+    @property
+    def _observed(self) -> Observation:
+        return self._realtime.observation
 
     # --- the beginning of a link --------------------------------------------------------------------------------------
 
@@ -120,7 +123,7 @@ class LinkExaminer:
         if not await self._await_pings(count):
             self._end_if_throttled()
             missed, lost = len(self._observed.pings) + 1, self._realtime.last_failure
-            if not await self._ping_patiently():
+            if self._realtime.is_live or not await self._ping_patiently():
                 self._checks.end("ping", f"ping {missed}: {'no answer' if lost is None else lost.error}", "pong")
         worst = max(self._observed.pings)
         faults = [frame for frame in self._observed.errors if is_server_fault(frame.code)]
@@ -135,7 +138,7 @@ class LinkExaminer:
     async def _ping_patiently(self) -> bool:
         """Ping on another link, and use this link from now on: over a slow network, or in a server fault, answers come late."""
         self._patient.observation.dials = self._observed.dials
-        self._realtime, self._observed = self._patient, self._patient.observation
+        self._realtime = self._patient
         try:
             await self._realtime.connect()
         except RealtimeError:
@@ -143,13 +146,21 @@ class LinkExaminer:
         return await self._await_pings(1)
 
     async def _await_pings(self, count: int) -> bool:
-        """Wait until so many pings are answered; tell whether they are."""
-        pings = self._observed.pings
+        """Wait until so many pings are answered; tell whether they are.
+
+        The wait for each has a limit of its own: a link on which other frames come stays up without any answer.
+        """
+        pings, policy, loop = self._observed.pings, self._realtime.ping_policy, asyncio.get_running_loop()
+
+        def limit() -> float:
+            return loop.time() + policy.interval_after(len(pings)) + PATIENCE
+
         try:
-            async with asyncio.timeout(SLOW_PING * (count + 1)):
+            async with asyncio.timeout_at(limit()) as wait:
                 async for change in self._realtime.states():
                     if len(pings) >= count or self._observed.throttled or not change.dest.is_live:
                         break
+                    wait.reschedule(limit())
         except TimeoutError:
             return False
         return len(pings) >= count

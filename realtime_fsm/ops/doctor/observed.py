@@ -90,19 +90,18 @@ class ObservedRealtime(Realtime):
 
     Attributes:
         observation: its frames.
+        ping_policy: the pace of its pings.
     """
 
-    observation: Observation
-
     def __init__(self, endpoint: str, project: str, ping: float, **options: Any) -> None:
+        self.observation: Observation = Observation()
         with warnings.catch_warnings(action="ignore"):  # the examination is short
-            policy = PingPolicy(ping, ping)
+            self.ping_policy: PingPolicy = PingPolicy(ping, ping)
         patience = Timeouts(dial=PATIENCE, greeting=PATIENCE, reply=PATIENCE, close=1.0)
         once = RetryPolicy(attempts=1, base=0.2)
-        super().__init__(endpoint, project, retry=once, ping=policy, timeouts=patience, auto_reconnect=False, **options)
+        super().__init__(endpoint, project, retry=once, ping=self.ping_policy, timeouts=patience, auto_reconnect=False, **options)
 
     def _transport(self, http: ClientSession | None, **options: Any) -> Transport:
-        self.observation = Observation()
         return _ObservedTransport(super()._transport(http, **options), self.observation)
 
 

@@ -70,7 +70,7 @@ class Path:
 
     @asynccontextmanager
     async def open(self, address: str) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-        """Open a stream to the server, without its TLS: directly, or through the tunnel of a proxy.
+        """Open a stream to the server, before any TLS with it: directly, or through the tunnel of a proxy.
 
         Raises:
             _Refused: when the proxy refuses the tunnel.
@@ -213,7 +213,10 @@ async def _start_tls(checks: Checks, path: Path, writer: asyncio.StreamWriter) -
 
 
 async def _end_untrusted(checks: Checks, path: Path, address: str, problem: tls.SSLCertVerificationError) -> None:
-    """Tell an untrusted certificate from a wrong clock: the server's own time decides, which no trust is needed for."""
+    """End with the untrusted certificate, or with the wrong clock of this machine that makes it invalid.
+
+    The date in an HTTP answer tells the server's time; a connection that trusts any certificate asks for it.
+    """
     remedy = _UNTRUSTED.get(problem.verify_code, "tls_untrusted")
     text = problem.verify_message
     if problem.verify_code in (_EXPIRED, _NOT_YET_VALID):

@@ -1,4 +1,4 @@
-"""The records of connections of this process, and what no record tells: channels, and events that wait for a consumer."""
+"""Show connections of this process: their records, and the facts without a record, such as channels and waiting events."""
 
 # ruff: noqa: SLF001  (it reads the driver, and changes nothing)
 from __future__ import annotations
@@ -63,7 +63,7 @@ def shown(connections: Sequence[ConnectionInfo], board: Board) -> Iterator[None]
 
 
 def _begin(connection: ConnectionInfo, board: Board) -> None:
-    """Show what a connection has come to before its first record here."""
+    """Show the state and the failures of a connection that are older than its first record here."""
     view, told, driver = board.view(connection.connection_id), connection.explain(), connection._driver
     if view is None:
         return
@@ -83,9 +83,9 @@ def _begin(connection: ConnectionInfo, board: Board) -> None:
 
 
 def _update(view: View, connection: ConnectionInfo) -> bool:
-    """Update what no record tells: the subscriptions' events, and what follows. Return whether something has changed."""
+    """Update the facts without a record: the counts of subscriptions, and the next deadline; return whether one has changed."""
     told = connection.explain()
-    before = msgspec.json.encode((view.subscriptions, view.left_out, view.awaited, view.due))
+    before = msgspec.json.encode(view)
     view.awaited, view.due = told.awaited, None if told.due is None else round(told.due.timestamp(), 1)
     desired = {one.id: one for one in told.subscriptions}
     view.subscriptions = {name: one for name, one in view.subscriptions.items() if name in desired or one.phase == "rejected"}
@@ -98,4 +98,4 @@ def _update(view: View, connection: ConnectionInfo) -> bool:
         one.phase, one.channels = "acknowledged" if each.acknowledged else "desired", list(each.channels)
         one.received, one.dropped, one.waiting = each.received, each.dropped, each.waiting
         one.behind = None if not each.waiting else one.behind or told.at.timestamp()
-    return before != msgspec.json.encode((view.subscriptions, view.left_out, view.awaited, view.due))
+    return before != msgspec.json.encode(view)

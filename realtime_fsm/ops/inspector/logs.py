@@ -1,4 +1,4 @@
-"""The records of logs, whole or as they grow, in whichever shape the audit reads."""
+"""Read whole or growing logs into a board, in each shape that the audit reads."""
 
 from __future__ import annotations
 

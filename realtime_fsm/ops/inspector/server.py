@@ -1,4 +1,4 @@
-"""The server of the page: for this machine alone, and for those who have the token.
+"""The server of the page. It answers requests from this machine that carry the token.
 
 Invariant: nothing but a loopback address is bound, and every answer needs the token. The name in the Host header must be one of
 this machine: else a web page elsewhere could point its own name here, and read the answers.
@@ -10,6 +10,8 @@ import hmac
 import secrets
 import threading
 import webbrowser
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -18,7 +20,8 @@ from realtime_fsm.errors import BadOption
 from realtime_fsm.ops.web import Request, Response, WebServer
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from realtime_fsm.ops.inspector.board import Board
 
@@ -39,12 +42,20 @@ class InspectorServer(WebServer):
         board: the board.
         host: a loopback address.
         port: the port; with 0 the system chooses one.
+        source: makes a context in which the board gets its records; it lasts as long as the server listens.
 
     Raises:
         BadOption: for another host than a loopback address.
     """
 
-    def __init__(self, board: Board, *, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(
+        self,
+        board: Board,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        source: Callable[[], AbstractContextManager[object]] = nullcontext,
+    ) -> None:
         host = "127.0.0.1" if host == "localhost" else host
         if not _is_loopback(host):
             raise BadOption(
@@ -54,17 +65,13 @@ class InspectorServer(WebServer):
             )
         self._board = board
         self._token = secrets.token_urlsafe(24)
-        super().__init__({"/": self._guarded(self._page), "/events": self._guarded(self._events)}, host=host, port=port)
+        pages = {"/": self._guarded(self._page), "/events": self._guarded(self._events)}
+        super().__init__(pages, host=host, port=port, beside=partial(_filled, board, source))
 
     @property
     def url(self) -> str:
-        """The URL of the page, with the token: it lets each program of this machine read the page."""
+        """The URL of the page, with its token: it lets each program of this machine read the page, so keep it out of logs."""
         return f"{super().url}/?token={self._token}"
-
-    async def aclose(self) -> None:
-        """Listen no more. Open pages say that the connection to the inspector is lost."""
-        self._board.close()
-        await super().aclose()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} at {super().url}>"
@@ -90,6 +97,15 @@ class InspectorServer(WebServer):
         if self._board.browsers >= BROWSERS:
             return _refusal(503, f"{BROWSERS} pages of this inspector are open; close one\n")
         return Response(self._board.messages(), content_type="text/event-stream", headers=_HEADERS)
+
+
+@contextmanager
+def _filled(board: Board, source: Callable[[], AbstractContextManager[object]]) -> Iterator[None]:
+    try:
+        with source():
+            yield
+    finally:
+        board.close()
 
 
 def open_browser(url: str) -> None:

@@ -1,4 +1,4 @@
-"""The view of a connection: what the page shows of it, made from its records.
+"""The view of a connection: the facts that the page shows, made from the records.
 
 Invariant: a view is bounded, however long the connection lives, and it holds nothing that a record does not hold. Only a
 live connection of this process tells more: the channels and events of its subscriptions, and its next deadline.
@@ -6,7 +6,7 @@ live connection of this process tells more: the channels and events of its subsc
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -15,12 +15,9 @@ from realtime_fsm.audit.decoding import EVENTS, FlatRecord
 from realtime_fsm.audit.secret_scan import masked
 from realtime_fsm.fsm.table import State
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 STAYS, STEPS, CAUSES, MARKS, SUBSCRIPTIONS, KINDS = 240, 24, 8, 60, 50, 8
 """The most items that a view keeps of each list; the oldest go first."""
-_PLACES = frozenset(state.value for state in State)
+_STATES = frozenset(state.value for state in State)
 
 
 class Step(msgspec.Struct):
@@ -52,8 +49,8 @@ class SubscriptionView(msgspec.Struct):
         gaps: the number of its gaps.
         missed: the seconds of its gaps together.
         received: the events that links have brought; None where only a log tells of it.
-        waiting: the events that wait for the consumer; None, too.
-        behind: since when the consumer has always left something waiting; None where nothing waits.
+        waiting: the events that wait for the consumer; None where only a log tells of it.
+        behind: since when at least one event has waited all the time; None where nothing waits.
     """
 
     phase: str = "desired"
@@ -73,7 +70,7 @@ class View(msgspec.Struct):
         id: the name of the connection, without what looks like a secret.
         number: its number on the page.
         last: the moment of its newest record.
-        since: when the state was entered; None where no record has told it.
+        since: when the state was entered; None as long as no record tells it.
         stays: the states in time, each with its begin.
         marks: outages and server faults that are over: begin, end, and kind.
         outage: the begin, the kind and the cause of an outage that is not over.
@@ -127,14 +124,90 @@ class View(msgspec.Struct):
         if self.seq:
             self.lost += record.seq - self.seq - 1
         self.seq, self.link, self.last = record.seq, record.link, record.timestamp.timestamp()
-        handle = _HANDLERS.get(record.event)
-        if handle is not None:
-            handle(self, record)
-        elif record.event not in EVENTS:
-            kind = masked(record.event)
-            if kind in self.others or len(self.others) < KINDS:
-                self.others[kind] = self.others.get(kind, 0) + 1
+        self._apply(record)
         return True
+
+    def _apply(self, record: FlatRecord) -> None:
+        match record.event:
+            case "realtime.open" if not self.stays:
+                self.enter(self.state, self.last)
+            case "realtime.transition" if {record.source, record.dest} <= _STATES:
+                self._take_transition(record)
+            case "realtime.subscription":
+                self._take_subscription(record)
+            case "realtime.ping":
+                self.round_trip = record.round_trip
+            case "realtime.outage":
+                self._take_outage(record)
+            case "realtime.fault":
+                self._take_fault(record)
+            case "realtime.dropped":
+                one = self.subscription(record.subscription)
+                if one is not None and one.waiting is None:  # a live connection tells the number itself
+                    one.dropped += record.count
+            case "realtime.gap":
+                one = self.subscription(record.subscription)
+                if one is not None:
+                    one.gaps += 1
+                    one.missed += max(0.0, record.seconds)
+            case "realtime.pause":
+                self.pauses = [link for link in self.pauses if link != record.paused]
+                if record.change == "opened":
+                    _append(self.pauses, record.paused, KINDS)
+            case "realtime.canary" if record.change == "missed":
+                self.add_cause(self.last, "a canary did not come back: the link may be deaf")
+            case "realtime.malformed":
+                self.malformed += 1
+            case "realtime.relayed":
+                self.relayed, self.relay_lag = self.relayed + record.stored, record.lag
+            case "realtime.close":
+                self.closed = True
+            case event if event not in EVENTS:
+                kind = masked(event)
+                if kind in self.others or len(self.others) < KINDS:
+                    self.others[kind] = self.others.get(kind, 0) + 1
+
+    def _take_transition(self, record: FlatRecord) -> None:
+        self.attempt, self.era = record.attempt, None if record.era is None else masked(record.era)
+        if not self.stays:
+            self.enter(record.source, self.last - max(0.0, record.dwell))
+        if record.dest != self.state:
+            self.enter(record.dest, self.last)
+        step = Step(record.seq, self.last, masked(record.row), masked(record.trigger), record.source, record.dest)
+        _append(self.steps, step, STEPS)
+        if record.cause is not None:
+            self.add_cause(self.last, describe_cause(record.cause, record))
+
+    def _take_subscription(self, record: FlatRecord) -> None:
+        if record.change == "removed":
+            if self.subscriptions.pop(masked(record.subscription), None) is None:
+                self.left_out = max(0, self.left_out - 1)
+            return
+        one = self.subscription(record.subscription)
+        if one is not None:
+            one.phase = record.change
+        elif record.change == "desired":
+            self.left_out += 1
+
+    def _take_outage(self, record: FlatRecord) -> None:
+        kind = "planned" if record.planned else "outage"
+        if record.change == "opened":
+            self.outage = self.last, kind, describe_cause(record.cause or "missing")
+            for one in self.subscriptions.values():
+                if one.phase == "acknowledged":
+                    one.phase = "desired"
+        else:
+            _append(self.marks, (self.last - max(0.0, record.seconds), self.last, kind), MARKS)
+            self.outage = None
+
+    def _take_fault(self, record: FlatRecord) -> None:
+        begin = self.last - max(0.0, record.seconds)
+        if record.change == "opened":
+            self.fault = begin
+            self.add_cause(self.last, "the server answers, and cannot do its work (server fault)")
+        else:
+            _append(self.marks, (begin, self.last, "fault"), MARKS)
+            self.fault = None
 
     def enter(self, state: str, at: float) -> None:
         """Note that the connection is in a state since a moment."""
@@ -160,117 +233,3 @@ class View(msgspec.Struct):
 def _append(items: list[Any], item: object, most: int) -> None:
     items.append(item)
     del items[:-most]
-
-
-def _open(view: View, record: FlatRecord) -> None:
-    del record
-    if not view.stays:
-        view.enter(view.state, view.last)
-
-
-def _transition(view: View, record: FlatRecord) -> None:
-    source, dest = record.source, record.dest
-    if not {source, dest} <= _PLACES:
-        return
-    view.attempt, view.era = record.attempt, None if record.era is None else masked(record.era)
-    if not view.stays:
-        view.enter(source, view.last - max(0.0, record.dwell))
-    if dest != view.state:
-        view.enter(dest, view.last)
-    _append(view.steps, Step(record.seq, view.last, masked(record.row), masked(record.trigger), source, dest), STEPS)
-    if record.cause is not None:
-        view.add_cause(view.last, describe_cause(record.cause, record))
-
-
-def _subscription(view: View, record: FlatRecord) -> None:
-    if record.change == "removed":
-        if view.subscriptions.pop(masked(record.subscription), None) is None:
-            view.left_out = max(0, view.left_out - 1)
-        return
-    one = view.subscription(record.subscription)
-    if one is not None:
-        one.phase = record.change
-    elif record.change == "desired":
-        view.left_out += 1
-
-
-def _ping(view: View, record: FlatRecord) -> None:
-    view.round_trip = record.round_trip
-
-
-def _outage(view: View, record: FlatRecord) -> None:
-    kind = "planned" if record.planned else "outage"
-    if record.change == "opened":
-        view.outage = view.last, kind, describe_cause(record.cause or "missing")
-        for one in view.subscriptions.values():
-            if one.phase == "acknowledged":
-                one.phase = "desired"
-    else:
-        _append(view.marks, (view.last - max(0.0, record.seconds), view.last, kind), MARKS)
-        view.outage = None
-
-
-def _fault(view: View, record: FlatRecord) -> None:
-    begin = view.last - max(0.0, record.seconds)
-    if record.change == "opened":
-        view.fault = begin
-        view.add_cause(view.last, "the server answers, and cannot do its work (server fault)")
-    else:
-        _append(view.marks, (begin, view.last, "fault"), MARKS)
-        view.fault = None
-
-
-def _dropped(view: View, record: FlatRecord) -> None:
-    one = view.subscription(record.subscription)
-    if one is not None and one.waiting is None:  # a live connection tells the number itself
-        one.dropped += record.count
-
-
-def _pause(view: View, record: FlatRecord) -> None:
-    view.pauses = [link for link in view.pauses if link != record.paused]
-    if record.change == "opened":
-        _append(view.pauses, record.paused, KINDS)
-
-
-def _gap(view: View, record: FlatRecord) -> None:
-    one = view.subscription(record.subscription)
-    if one is not None:
-        one.gaps += 1
-        one.missed += max(0.0, record.seconds)
-
-
-def _canary(view: View, record: FlatRecord) -> None:
-    if record.change == "missed":
-        view.add_cause(view.last, "a canary did not come back: the link may be deaf")
-
-
-def _malformed(view: View, record: FlatRecord) -> None:
-    del record
-    view.malformed += 1
-
-
-def _relayed(view: View, record: FlatRecord) -> None:
-    view.relayed += record.stored
-    view.relay_lag = record.lag
-
-
-def _close(view: View, record: FlatRecord) -> None:
-    del record
-    view.closed = True
-
-
-_HANDLERS: dict[str, Callable[[View, FlatRecord], None]] = {
-    "realtime.open": _open,
-    "realtime.transition": _transition,
-    "realtime.subscription": _subscription,
-    "realtime.ping": _ping,
-    "realtime.outage": _outage,
-    "realtime.fault": _fault,
-    "realtime.dropped": _dropped,
-    "realtime.pause": _pause,
-    "realtime.gap": _gap,
-    "realtime.canary": _canary,
-    "realtime.malformed": _malformed,
-    "realtime.relayed": _relayed,
-    "realtime.close": _close,
-}

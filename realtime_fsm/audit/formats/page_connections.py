@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from realtime_fsm.audit.formats.page_parts import badge, lane, moment, scrolling, table, text
-from realtime_fsm.audit.formats.text import life_lines
+from realtime_fsm.audit.formats.text import connection_findings, last_state, life_lines
 from realtime_fsm.audit.formats.text_utils import NOTHING, format_duration, number, percent, pluralize
 from realtime_fsm.audit.stays import merge
 from realtime_fsm.diagram.timeline import mark_path, state_paths
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from realtime_fsm.diagram.timeline import Axis
 
 OUTAGES = 20
-"""Outages that the details of a connection list, the longest ones, and half of the stays."""
+"""The most outages, the longest ones, that the details of a connection list. They list twice as many stays."""
 HEADS = ("connection", "verdict", "available", "failures", "longest outage", "its cause", "since (UTC)", "its end", "at last")
-"""The columns of the table that says the same as the lanes."""
+"""The columns of the table with the content of the lanes."""
 
 
 def longest_of(connection: ConnectionReport) -> OutageLine | None:
@@ -31,7 +31,7 @@ def longest_of(connection: ConnectionReport) -> OutageLine | None:
 
 
 def cells(connection: ConnectionReport) -> tuple[str, ...]:
-    """Return the row of a connection in the table."""
+    """Return the cells of a connection in the table."""
     worst = longest_of(connection)
     outage = (NOTHING,) * 4
     if worst is not None:
@@ -42,15 +42,15 @@ def cells(connection: ConnectionReport) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def row(connection: ConnectionReport, rank: int, axis: Axis, drawn: int, listed: int) -> str:
+def item(connection: ConnectionReport, rank: int, axis: Axis, drawn: int, listed: int) -> str:
     """Return a connection as an item of the list.
 
     Args:
         connection: the connection.
-        rank: its place among all, from 1.
-        axis: the axis of all.
+        rank: the place of the connection among all, from 1.
+        axis: the time axis of all connections.
         drawn: the number of stays to draw.
-        listed: the number of outages to list, and half of the number of stays.
+        listed: the number of outages to list; twice as many stays are listed.
     """
     merged = merge(connection.timeline, drawn)
     facts = (
@@ -83,15 +83,11 @@ def _paths(connection: ConnectionReport, merged: Merged, axis: Axis) -> Iterator
 
 
 def _details(connection: ConnectionReport, merged: Merged, axis: Axis, listed: int) -> Iterator[str]:
-    where = "disposed of" if connection.ended else f"at last {connection.state or 'in an unknown state'}"
     yield (
         f"<p>{pluralize(connection.records, 'record')} from {moment(connection.first)} to {moment(connection.last)} UTC, "
-        f"{where}. Its id: <code>{text(connection.connection)}</code></p>"
+        f"{last_state(connection)}. Its id: <code>{text(connection.connection)}</code></p>"
     )
-    for finding in connection.findings:
-        if finding.weight != "note":
-            count = connection.counts[finding.rule]
-            yield f"<p>{text(f'{finding.weight}: {finding.rule} x {count}, at {finding.place}: {finding.text}')}</p>"
+    yield from (f"<p>{text(line)}</p>" for line in connection_findings(connection))
     yield from _outages(connection, axis, listed)
     yield from _stays(connection, merged, 2 * listed)
     life = msgspec.structs.replace(connection.life, outages=[], outages_left_out=0)

@@ -1,0 +1,58 @@
+"""The moments of an emitted test: as short as the path allows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from realtime_fsm.fsm.commands import SendFrame
+from realtime_fsm.fsm.inputs import Pong
+from realtime_fsm.fsm.policies import RetryPolicy
+from realtime_fsm.fsm.table import State
+from support.bench import Bench
+from support.replay_cases import lived, rows
+from support.replaying import emitted, log_of, replayed, run_emitted
+
+
+def test_a_moment_a_microsecond_before_the_budget_has_room_is_exact(tmp_path: Path) -> None:
+    """Rounded dwells put the pong before that moment; the exact clock puts it after."""
+
+    def live(bench: Bench) -> None:
+        begin = bench.to(State.CONNECTED).now
+        bench.expire_until("con64")
+        bench.now += 0.2000006
+        bench.hear(Pong(1))
+        bench.now += 0.1000006
+        for number in range(30):
+            bench.subscribe(f"s{number}")
+            if number < 29:
+                bench.acknowledge()
+        while bench.now < begin + 90:
+            bench.expire_until("sub64")
+        bench.now = begin + 90.3000013
+        bench.hear(Pong(1))
+        assert bench.requests(SendFrame)
+
+    log = log_of(tmp_path / "log", lived(live))
+    played = replayed(log)
+    assert rows(played)[-1] == "pin42"
+    run_emitted(emitted(log, played))
+
+
+@pytest.mark.parametrize(("stable_after", "moment"), [(29.0, "29.000"), (29.9998, "29.999800"), (30 - 1e-10, "29.999999999900")])
+def test_moments_have_the_fewest_digits_that_keep_the_path(stable_after: float, moment: str, tmp_path: Path) -> None:
+    """At the next rounded moment the ping would be due, and the client would send it first."""
+    policy = RetryPolicy(stable_after=stable_after)
+    records = lived(lambda bench: bench.to(State.CONNECTED).expire_until("con65"), retry=policy)
+    text = emitted(log_of(tmp_path / "log", records))
+    assert f"Step({moment}, Deadline()" in text
+    run_emitted(text)
+
+
+def test_moments_stay_exact_if_every_rounding_changes_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("realtime_fsm.replay.rounding._DIGITS", (0, 1))
+    records = lived(lambda bench: bench.to(State.CONNECTED).expire_until("con65"), retry=RetryPolicy(stable_after=29.9998))
+    text = emitted(log_of(tmp_path / "log", records))
+    assert "Step(1029.9998, Deadline()" in text
+    run_emitted(text)
