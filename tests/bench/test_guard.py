@@ -1,8 +1,8 @@
 """Guard the cost of an event, as a ratio to aiohttp with msgspec (B in the benchmarks).
 
 The guard compares the CPU time of two processes that alternate on the same events: a ratio of their best rounds, never a time.
-On two cores with up to six busy processes, this ratio scattered by 12 %. The bounds are 14 and 25 % above the ratios 1.41 and 1.12,
-and a disturbed size is measured up to three times. So only a change of the code exceeds them.
+On two cores with up to six busy processes, this ratio scattered by 12 %. The bounds are 14 and 25 % above the measured ratios,
+1.41 and 1.12, and the guard measures a disturbed size up to three times. So only a change of the code exceeds them.
 """
 
 from __future__ import annotations
