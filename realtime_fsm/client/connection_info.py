@@ -50,7 +50,7 @@ class ConnectionInfo(NotebookDisplay):
     @property
     def error(self) -> RealtimeError | None:
         """The reason why no attempt follows, in state ``error``; None in every other state."""
-        return self._driver.error
+        return self._driver.context.error
 
     @property
     def last_failure(self) -> Failure | None:
@@ -58,7 +58,7 @@ class ConnectionInfo(NotebookDisplay):
 
         None before the first. A later success does not clear it: compare its ``at``.
         """
-        return self._driver.last_failure
+        return self._driver.failures.last
 
     def explain(self) -> Explanation:
         """Explain the state: why it is this one, what is awaited and until when, what failed last, and what to do.
@@ -79,12 +79,12 @@ class ConnectionInfo(NotebookDisplay):
     @property
     def era(self) -> Era | None:
         """The server's era, as far as it is known: from ``era=``, or from the greeting."""
-        return self._driver.era
+        return self._driver.context.era
 
     @property
     def user(self) -> dict[str, Any] | None:
         """The account that the server named on the newest link; None for a guest, and before the first link."""
-        return self._driver.user
+        return self._driver.identity.user
 
     @property
     def malformed(self) -> dict[str, int]:

@@ -4,7 +4,6 @@ Invariant: an explanation holds no secret and no payload. The meaning of a state
 from the one place that describes it.
 """
 
-# ruff: noqa: SLF001  (it reads the driver, and changes nothing)
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -162,18 +161,19 @@ class Explanation:
 
 def explanation_of(driver: Driver, state: State, connection_id: str) -> Explanation:
     """Explain a connection in a state. The call does not bind a connection to an event loop that has not been used on one."""
-    context, loop, at = driver._context, driver._loop, datetime.now(UTC)
+    context, loop, at = driver.context, driver.bound_loop, datetime.now(UTC)
     now = context.now if loop is None or loop.is_closed() else loop.time()
 
     def moment(seconds: float) -> datetime:
         return at + timedelta(seconds=seconds - now)
 
-    failure, due, user = driver.failures.last, context.deadline, None if driver.user is None else driver.user.get("$id")
+    failure, due, error, account = driver.failures.last, context.deadline, context.error, driver.identity.user
+    user = None if account is None else account.get("$id")
     entered, entered_by, served = context.state_entered_at, driver.entered_by, delivering(driver, state)
     last = None if failure is None else failure.error
-    is_told = driver.error is None or getattr(driver.error, "cause", None) is last  # else the error alone tells more
-    causes = last if is_told else None, driver.error
-    deliveries = [one for one in (*driver._registry.deliveries.values(),) if one.spec.id in context.subscriptions.desired]
+    is_told = error is None or getattr(error, "cause", None) is last  # else the error alone tells more
+    causes = last if is_told else None, error
+    deliveries = [one for one in (*driver.registry.deliveries.values(),) if one.spec.id in context.subscriptions.desired]
     return Explanation(
         connection_id=connection_id,
         at=at,
@@ -189,12 +189,12 @@ def explanation_of(driver: Driver, state: State, connection_id: str) -> Explanat
         attempts=context.retry.reconnect_attempts if context.counts_reconnects else context.retry.attempts,
         awaited=awaited(context),
         due=None if due is None else moment(due),
-        era=driver.era,
+        era=context.era,
         greeted=context.ever_up or state.is_live,
         user=user if isinstance(user, str) else None,
         subscriptions=tuple(_explained(driver, one, acknowledged=one.spec.id in served) for one in deliveries),
         notes=(*_notes(driver, now), *_silence(driver, [one for one in deliveries if one.spec.id in served])),
-        error=driver.error,
+        error=error,
         last_failure=failure,
         remedy=" ".join(dict.fromkeys(remedy_of(one) for one in causes if one is not None)),
         advice=STATES[state].advice,
@@ -211,7 +211,7 @@ def _explained(driver: Driver, one: SubscriptionDelivery, *, acknowledged: bool)
 
 def _notes(driver: Driver, now: float) -> Iterator[str]:
     """Tell what is unusual: why a dial waits, and what keeps events away."""
-    context, current = driver._context, driver._links.current
+    context, current = driver.context, driver.links.current
     if context.awaited:
         yield "The dial waits until the link before is closed."
     elif context.attempt_at is not None and context.throttled:
@@ -236,10 +236,10 @@ def _silence(driver: Driver, served: list[SubscriptionDelivery]) -> Iterator[str
     for channel in dict.fromkeys(channel for one in served for channel in one.spec.channels):
         if doubt := doubt_about(channel):
             yield f"{doubt[0].upper()}{doubt[1:]}."
-        elif driver.user is None and is_of_users(channel):
+        elif driver.identity.user is None and is_of_users(channel):
             yield f"A guest receives no event on channel {channel!r}."
-        elif driver.era not in (None, Era.E4) and needs_e4(channel):
-            yield f"A server of era {driver.era} publishes nothing on channel {channel!r}."
+        elif driver.context.era not in (None, Era.E4) and needs_e4(channel):
+            yield f"A server of era {driver.context.era} publishes nothing on channel {channel!r}."
     if silent := [one.spec.id for one in served if not one.received]:
         yield (
             f"No event has come for {_named(silent)}. Check the channels, the queries, and who may read the rows;"

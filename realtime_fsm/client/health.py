@@ -5,7 +5,6 @@ Design: a connection is *live* as long as it can heal without a restart of the p
 deliver everything that is desired.
 """
 
-# ruff: noqa: SLF001  (it reads the driver, and changes nothing)
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -44,7 +43,7 @@ def health_of(driver: Driver, state: State) -> Health:
     """Judge the health of a connection in a state."""
     if state is State.DISPOSING:
         return Health(live=False, ready=False, reasons=(f"{state}: {STATES[state].brief}",))
-    if driver._loop is not None and driver._loop.is_closed():
+    if driver.bound_loop is not None and driver.bound_loop.is_closed():
         return Health(live=False, ready=False, reasons=("the event loop of the connection is closed",))
     reasons = tuple(_obstacles(driver, state))
     return Health(live=True, ready=not reasons, reasons=reasons)
@@ -52,31 +51,31 @@ def health_of(driver: Driver, state: State) -> Health:
 
 def delivering(driver: Driver, state: State) -> frozenset[str]:
     """Return the ids of the subscriptions that a link serves now, the old link of a handover included."""
-    context, old = driver._context, driver._context.draining
+    context, old = driver.context, driver.context.draining
     current = (*context.subscriptions.acknowledged,) if state.is_live else ()
     return frozenset((*current, *(() if old is None else old.served)))
 
 
 def faulty_since(driver: Driver) -> float | None:
     """Return when the server last worked, in seconds of the loop's clock; None without an open server fault."""
-    link = driver._context.link
+    link = driver.context.link
     fault = None if link is None else link.fault
-    return fault.since if fault is not None and fault.is_open else driver._outages.faulty_since
+    return fault.since if fault is not None and fault.is_open else driver.outages.faulty_since
 
 
 def is_deaf(driver: Driver) -> bool:
     """Tell whether a canary was missed, and no echo has come since."""
-    return driver._prober is not None and driver._prober.is_deaf
+    return driver.prober is not None and driver.prober.is_deaf
 
 
 def _obstacles(driver: Driver, state: State) -> Iterator[str]:
-    context, desired = driver._context, tuple(driver._context.subscriptions.desired)
+    context, desired = driver.context, tuple(driver.context.subscriptions.desired)
     served = delivering(driver, state)
     missing = [identifier for identifier in desired if identifier not in served]
     if not state.is_live and context.draining is None:
         entered, failure = context.state_entered_at, driver.failures.last
         recent = failure is not None and entered is not None and driver.failures.noted_at >= entered
-        cause = driver.error or (failure.error if failure is not None and recent else None)
+        cause = driver.context.error or (failure.error if failure is not None and recent else None)
         yield f"{state}: {STATES[state].brief}" + ("" if cause is None else f"; {cause}")
     elif missing:
         named = ", ".join(missing[:NAMED]) + (", ..." if len(missing) > NAMED else "")

@@ -62,25 +62,25 @@ class IdentityMixin(ConnectionInfo):
         """
         self._check_not_disposed()
         async with self._identity_lock:  # one change at a time, so that each call returns its own user
-            after = self._driver.credentials.with_session(session)
+            after = self._driver.identity.credentials.with_session(session)
             if session is None:
-                await self._driver.change_identity(LogOut(), after)
+                await self._driver.calls.change_identity(LogOut(), after)
             else:
                 await self._change_user(after, session)
             user = None if session is None else self.user
-        await self._driver.wait_subscribed(survives_disconnect=False)
+        await self._driver.calls.wait_subscribed(survives_disconnect=False)
         return user
 
     async def _change_user(self, after: Credentials, session: Secret) -> None:
         secret = await Credentials.resolve_secret(session)
         self._check_not_disposed()  # the call may have waited, for the lock or for the secret
         try:
-            await self._driver.change_identity(Authenticate(secret), after)
+            await self._driver.calls.change_identity(Authenticate(secret), after)
         except AuthenticationRejected as rejected:
             if rejected.code != _TOO_MANY:
                 raise
             # The rate limit is used up; the next dial carries the identity.
-            await self._driver.change_identity(Authenticate(None), after)
+            await self._driver.calls.change_identity(Authenticate(None), after)
         if self.user is None:
             raise GreetedAsGuest
 
@@ -129,13 +129,13 @@ class IdentityMixin(ConnectionInfo):
         self._check_canary_can_read(permissions)
         self._check_not_disposed()
         if message is not None:
-            self._driver.require_feature("presence")
+            self._driver.calls.require_feature("presence")
             self._presence_id = identifier
-        return await self._driver.set_presence(message, identifier)
+        return await self._driver.calls.set_presence(message, identifier)
 
     def _check_canary_can_read(self, permissions: Iterable[str] | None) -> None:
         """Refuse a presence that the canary sends and cannot read back."""
-        canary = self._driver.canary
+        canary = self._driver.context.canary
         if canary is None or canary.write is not None or permissions is None:
             return
         if not any(permission.startswith("read(") for permission in permissions):

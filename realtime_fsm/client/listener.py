@@ -131,7 +131,7 @@ class Listener(SubscriptionInfo):
         if failure is not None:
             self._driver.report(failure)
         if self._driver.state is not State.DISPOSING:
-            self._driver.unsubscribe(self._delivery)
+            self._driver.calls.unsubscribe(self._delivery)
 
     async def _wait_until_live(self) -> None:
         async for change in self._driver.watch_states():

@@ -183,7 +183,7 @@ class Realtime(SubscribingMixin, IdentityMixin):
         """
         self._check_not_disposed()
         await self._driver.act(Connect())
-        await self._driver.wait_connected(survives_disconnect=False)
+        await self._driver.calls.wait_connected(survives_disconnect=False)
 
     async def reconnect(self) -> None:
         """Open a new link at once, whatever the state.
@@ -196,7 +196,7 @@ class Realtime(SubscribingMixin, IdentityMixin):
         """
         self._check_not_disposed()
         await self._driver.act(Reconnect())
-        await self._driver.wait_subscribed(survives_disconnect=False)
+        await self._driver.calls.wait_subscribed(survives_disconnect=False)
 
     async def wait_connected(self, timeout: float | None = None) -> None:  # noqa: ASYNC109  (the public signature)
         """Wait until the link is up; at once if it is. The call opens no link.
@@ -210,7 +210,7 @@ class Realtime(SubscribingMixin, IdentityMixin):
             BadOption: for a timeout that is not a number.
             Disposed: after ``dispose()``.
         """
-        await self._wait(self._driver.wait_connected, timeout)
+        await self._wait(self._driver.calls.wait_connected, timeout)
 
     async def wait_subscribed(self, timeout: float | None = None) -> None:  # noqa: ASYNC109  (the public signature)
         """Wait until the server has acknowledged everything that is desired now; at once if it has. The call opens no link.
@@ -223,7 +223,7 @@ class Realtime(SubscribingMixin, IdentityMixin):
         Raises:
             As ``wait_connected()``.
         """
-        await self._wait(self._driver.wait_subscribed, timeout)
+        await self._wait(self._driver.calls.wait_subscribed, timeout)
 
     async def _wait(self, wait: Callable[..., Awaitable[None]], seconds: float | None) -> None:
         self._check_not_disposed()
@@ -242,7 +242,7 @@ class Realtime(SubscribingMixin, IdentityMixin):
         """
         self._check_not_disposed()
         await self._driver.act(Disconnect())
-        await self._driver.wait_closed()
+        await self._driver.links.wait_closed()
 
     def set_ping_enabled(self, enabled: bool) -> None:
         """Switch the heartbeat on or off, also on the current link.

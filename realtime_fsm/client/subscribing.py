@@ -171,17 +171,17 @@ class SubscribingMixin(ConnectionInfo):
         self, channels: Iterable[str], queries: Iterable[str], options: DeliveryOptions, payload: Any,
         on_misfit: OnMisfit | None, make_result: Callable[[SubscriptionDelivery, Subscription[Any]], R],
     ) -> R:  # fmt: skip
-        spec = subscription_spec(self._driver.next_id(), channels, queries, self._driver.project)
+        spec = subscription_spec(self._driver.calls.next_id(), channels, queries, self._driver.project)
         if payload is None and on_misfit is not None:
             raise BadOption("on_misfit", "without payload= everything fits; give payload= the type of the payloads")
         decoder = None if payload is None else payload_decoder(payload)
         self._check_not_disposed()
         if spec.queries:
-            self._driver.require_feature("queries")
+            self._driver.calls.require_feature("queries")
         warn_of(spec.channels)  # before the registration: a filter may make an exception of it
-        delivery = self._driver.subscribe(spec, options)
+        delivery = self._driver.calls.subscribe(spec, options)
         try:
-            await self._driver.answer(delivery.granted)
+            await self._driver.calls.answer(delivery.granted)
             misfit = None if on_misfit is None else Callback("on_misfit", on_misfit, options.context)
             subscription = make_subscription(self._driver, delivery, decoder, misfit)
             subscription._owner = self  # noqa: SLF001  (a subscription that is held keeps its connection alive)
@@ -189,5 +189,5 @@ class SubscribingMixin(ConnectionInfo):
                 warn(f"the server acknowledged the subscription without {', '.join(missing)}", MissingChannelWarning)
             return make_result(delivery, subscription)
         except BaseException:  # a cancellation, or a warning as an exception: the caller gets nothing to unsubscribe with
-            self._driver.unsubscribe(delivery)
+            self._driver.calls.unsubscribe(delivery)
             raise

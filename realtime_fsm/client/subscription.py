@@ -207,13 +207,13 @@ class Subscription(SubscriptionInfo, Generic[T_co]):
         """
         if self._driver.state is State.DISPOSING:
             raise Disposed
-        self._driver.require_feature("update")
+        self._driver.calls.require_feature("update")
         channels_and_queries = self.channels if channels is None else channels, self.queries if queries is None else queries
-        spec = subscription_spec(self._driver.next_id(), *channels_and_queries, self._driver.project)
+        spec = subscription_spec(self._driver.calls.next_id(), *channels_and_queries, self._driver.project)
         if channels is not None:
             warn_of(spec.channels)
         async with self._delivery.updating:
-            await self._driver.update_subscription(self._delivery, spec)
+            await self._driver.calls.update_subscription(self._delivery, spec)
 
     async def unsubscribe(self) -> None:
         """End the subscription. Returns when the server has confirmed, or the link is gone; a second call is harmless.
@@ -229,8 +229,8 @@ class Subscription(SubscriptionInfo, Generic[T_co]):
             raise Disposed
         self._delivery.spare(calling_task())
         self._delivery.buffer.close()
-        self._driver.unsubscribe(self._delivery)
-        await self._driver.answer(self._delivery.removed, shared=True)
+        self._driver.calls.unsubscribe(self._delivery)
+        await self._driver.calls.answer(self._delivery.removed, shared=True)
 
 
 def make_subscription(

@@ -112,8 +112,8 @@ class Relay:
         self.lag = 0.0
         driver = realtime._driver  # noqa: SLF001  (the room below)
         self._project = driver.project
-        self._audit = driver._audit  # noqa: SLF001
-        self._maker = MessageMaker(driver._context.server, self._project, self._channels)  # noqa: SLF001
+        self._audit = driver.audit
+        self._maker = MessageMaker(driver.context.server, self._project, self._channels)
 
     @sealed
     async def run(self) -> None:

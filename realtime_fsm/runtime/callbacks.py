@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 _BURST = 5
 """Failures of one callable that are reported one by one."""
 _INTERVAL = 10.0
-"""Seconds after which a callable may have one more report."""
+"""Seconds after which one more failure of a callable is reported."""
 
 
 class _Call:
-    """One call that runs; `task` is where, and None after its end."""
+    """One call. `task` is the task in which the callable runs, and None after its end."""
 
     __slots__ = ("task",)
 
@@ -39,11 +39,14 @@ class _Call:
         self.task = task
 
 
-_running: ContextVar[_Call | None] = ContextVar("realtime_fsm callable that runs", default=None)
+_running: ContextVar[_Call | None] = ContextVar("realtime_fsm running callable", default=None)
 
 
 def calling_task() -> asyncio.Task[Any] | None:
-    """Give the task whose callable calls, from whatever task or thread the callable has started; None outside of a callable."""
+    """Return the task in which the calling callable runs; None outside of a callable.
+
+    The callable may call from any task or thread that it has started.
+    """
     call = _running.get()
     return None if call is None else call.task
 
@@ -55,11 +58,11 @@ class Callback:
         kind: the argument by which the user gave it, such as ``"on_gap"``; reports begin with it.
         function: the callable, async or not.
         context: the context in which the user gave it; by default the present one.
-        named: the callable that gives the name, where `function` wraps it.
+        named: the user's callable, if `function` wraps it.
 
     Attributes:
-        name: the callable's own name, for reports.
-        context: a copy of that context.
+        name: the name of the user's callable, for reports.
+        context: a copy of the context.
     """
 
     __slots__ = ("_free_at", "_function", "_kind", "_latest", "_unreported", "context", "name")
@@ -76,10 +79,10 @@ class Callback:
         self._latest: BaseException | None = None
 
     async def call(self, *given: Any) -> tuple[Any, BaseException | None]:
-        """Call it, and await its answer where it is awaitable.
+        """Call the callable, and await its answer if that is awaitable.
 
         Returns:
-            The answer and None, or None and what the callable raised.
+            The answer and None, or None and the exception of the callable.
 
         Raises:
             asyncio.CancelledError: when the task in which this runs is cancelled.
@@ -95,7 +98,7 @@ class Callback:
             answer = context.run(function, *given)
             if inspect.isawaitable(answer):
                 answer = await _drive(context, answer)
-        except BaseException as failure:  # the user's own code: it must not hurt the link
+        except BaseException as failure:  # the user's code must not end the link
             if is_asked_for(failure, task):
                 raise
             contain(failure)
@@ -117,7 +120,7 @@ class Callback:
         self._unreported += 1
 
     def flush(self, report: Report, loop: asyncio.AbstractEventLoop) -> None:
-        """Report the failures that wait for it, if there are any."""
+        """Report the failures that wait for their report."""
         count, failure = self._unreported, self._latest
         self._unreported, self._latest = 0, None
         if failure is not None:
@@ -125,21 +128,35 @@ class Callback:
             report(failure, f"{self._kind} failed: {self.name}, {count} more since the last report; this is the latest")
 
 
+def report_to(loop: asyncio.AbstractEventLoop, failure: BaseException, heading: str) -> None:
+    """Report an exception that no task awaits, through the event loop's exception handler.
+
+    The handler is the user's code, too: what it raises goes to the loop's default handler.
+    """
+    try:
+        loop.call_exception_handler({"message": f"realtime_fsm: {heading}", "exception": failure})
+    except BaseException as raised:  # noqa: BLE001  (asyncio lets SystemExit and KeyboardInterrupt pass)
+        contain(raised)
+        loop.default_exception_handler(
+            {"message": f"realtime_fsm: the exception handler failed on: {heading}", "exception": raised}
+        )
+
+
 def is_asked_for(failure: BaseException, task: asyncio.Task[Any] | None) -> bool:
-    """Tell whether an exception, caught in a coroutine of a task, is a cancellation that someone asked for, or its closing."""
+    """Tell whether an exception that a task's coroutine has caught is a requested cancellation, or closes the coroutine."""
     if isinstance(failure, asyncio.CancelledError):
         return task is not None and task.cancelling() > 0
     if not isinstance(failure, GeneratorExit):
         return False
     try:
-        return asyncio.current_task() is not task  # a task that runs does not close its own coroutine
-    except RuntimeError:  # the garbage collector does, where no loop runs
+        return asyncio.current_task() is not task  # a running task does not close its own coroutine
+    except RuntimeError:  # the garbage collector closes it, while no loop runs
         return True
 
 
 @types.coroutine
 def _drive(context: Context, answer: Awaitable[Any]) -> Generator[Any, Any, Any]:
-    """Await in a context. asyncio gives a context to tasks only, and another task is not the one that a caller cancels."""
+    """Await in a context. asyncio gives a context to tasks only, and a cancellation of this task would not reach another one."""
     steps = _waiting_for(answer)
     resume = partial(steps.send, None)
     while True:
@@ -163,7 +180,7 @@ async def _waiting_for(answer: Awaitable[Any]) -> Any:
 
 
 def _name_of(function: Any) -> str:
-    """Name a callable; not by its repr, which shows what a partial or an object holds."""
+    """Name a callable, without its repr, which may show secrets that a partial or an object holds."""
     while isinstance(function, partial):
         function = function.func
     named = function if inspect.isroutine(function) or isinstance(function, type) else type(function)

@@ -1,10 +1,10 @@
-"""The canaries of a connection: it causes an event on its own link, and a link that does not bring the event is deaf.
+"""The canaries: a connection causes an event for its own hidden subscription; a link that does not bring the event is deaf.
 
-Invariant: deafness is concluded from one thing only: a canary is known to be out on the link that is up, and no event of the
-hidden subscription came within its time while the link was read.
+Invariant: the prober calls a link deaf for one reason only: a canary was sent on it, and no event of the hidden subscription
+came in time, while the client read the link.
 
-Design: the prober owns one timer. It asks the machine to send (`Probe`) and tells the machine of a missing echo (`Deaf`). It is
-called on the driver's funnel and never feeds within that call: each step of its own begins with a timer or a task.
+Design: the prober owns one timer. It asks the machine to send a canary (`Probe`), and tells the machine of a missing echo
+(`Deaf`). The driver calls the prober within a step, so the prober feeds only from a timer or a task.
 """
 
 from __future__ import annotations
@@ -12,55 +12,36 @@ from __future__ import annotations
 import asyncio
 import uuid
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from realtime_fsm.fsm.canary import CANARY, CANARY_STATUS
 from realtime_fsm.fsm.inputs import Deaf, Probe
 from realtime_fsm.fsm.policies import POLICY
-from realtime_fsm.fsm.table import LIVE, State
+from realtime_fsm.fsm.table import State
 from realtime_fsm.protocol.eras import Era
 from realtime_fsm.protocol.spec import SubscriptionSpec, presence_message
 from realtime_fsm.runtime.callbacks import Callback
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from realtime_fsm.auditlog.writer import AuditWriter
     from realtime_fsm.events import Event
     from realtime_fsm.fsm.canary_policy import Canary
-    from realtime_fsm.fsm.context import ConnectionContext
-    from realtime_fsm.fsm.inputs import Input
     from realtime_fsm.protocol.frames import Code
+    from realtime_fsm.runtime.connection import Connection
     from realtime_fsm.runtime.registry import DeliveryRegistry
-
-
-class ProbedConnection(Protocol):
-    """The connection that the prober serves."""
-
-    user: dict[str, Any] | None
-
-    @property
-    def loop(self) -> asyncio.AbstractEventLoop:
-        """The event loop of the connection."""
-
-    @property
-    def era(self) -> Era | None:
-        """The era of the server, as far as it is known."""
-
-    def feed(self, input_: Input) -> None:
-        """Step the machine."""
-
-    def report(self, failure: BaseException, heading: str) -> None:
-        """Report an exception that no task awaits."""
 
 
 class _Deafness(msgspec.Struct):
     """A gap that no echo has ended yet.
 
     Attributes:
-        began: the last proof, in seconds of the loop's clock.
-        proof: the server's time of it, as it came; None if there was none.
-        link: the number of the link on which a canary was missed first.
+        began: the moment of the last proof, in seconds of the loop's clock.
+        proof: the server's time of the last proof, as it came; None without a proof.
+        link: the number of the link on which the first canary was missed.
     """
 
     began: float
@@ -68,45 +49,40 @@ class _Deafness(msgspec.Struct):
     link: int
 
 
-_LIVE = frozenset(state.value for state in LIVE)
-
-
 class Prober:
     """Sends the canaries of one connection."""
 
-    def __init__(
-        self, canary: Canary, owner: ProbedConnection, context: ConnectionContext, registry: DeliveryRegistry, audit: AuditWriter
-    ) -> None:
+    def __init__(self, canary: Canary, owner: Connection, registry: DeliveryRegistry, audit: AuditWriter) -> None:
         self._canary = canary
         self._owner = owner
-        self._context = context
         self._registry = registry
         self._audit = audit
         self._presence_id = uuid.uuid4().hex
         self._link = 0  # the number of the link that is probed; 0 for none
         self._timer: asyncio.TimerHandle | None = None
-        self._writing: asyncio.Task[None] | None = None
-        self._spared = False  # whether that ends the connection, and goes on
-        self._probing = False  # a canary was asked for, and neither its echo came nor its time is over
-        self._began = 0.0  # when it was asked for
+        self._probing = False  # whether a canary was asked for, and its echo is still awaited
+        self._began = 0.0  # when that canary was asked for
         self._proven = 0.0  # the last proof, or the moment at which the link could first give one
         self._proof: Any = None  # the server's time of the last echo, as it came
         self._deaf: _Deafness | None = None
-        self._refused_until = 0.0  # when the next one is due, where the server ended the link over the last one
-        self._writing_since: float | None = None  # of a call of ``write`` that has not returned, and was not told of
+        self._refused_until = 0.0  # when the next canary is due, after the server ended a link because of one
         self._write_callback = None if canary.write is None else Callback("canary", canary.write)
+        self._writing: asyncio.Task[None] | None = None  # the task of a call of that callable
+        self._writing_since: float | None = None  # when the call began, until its slowness is reported
+        self._spared = False  # whether the call ends the connection, and so goes on after the end
 
     @property
     def is_deaf(self) -> bool:
-        """Whether a canary was missed, and nothing has shown since that events arrive, or that this cannot be shown."""
+        """Whether a canary was missed, and the prober has not yet told of the gap."""
         return self._deaf is not None
 
     # --- what the driver tells ----------------------------------------------------------------------------------------
 
     def follow_step(self) -> None:
         """Follow a step of the machine: begin to probe a link that serves everything, and stop with the link."""
-        link = self._context.link
-        serves = link is not None and self._context.state in _LIVE and self._context.subscriptions.all_acknowledged
+        context = self._owner.context
+        link = context.link
+        serves = link is not None and self._owner.state.is_live and context.subscriptions.all_acknowledged
         number = link.generation if link is not None and serves else 0
         if number == self._link:
             return
@@ -116,20 +92,20 @@ class Prober:
             now = self._owner.loop.time()
             if self._deaf is None:
                 self._proven = now
-            self._plan(max(0.0, self._refused_until - now))
+            self._set_timer(max(0.0, self._refused_until - now), self._probe)
 
     def spare(self, task: asyncio.Task[Any] | None) -> bool:
-        """Let the user's callable go on that ends the connection, and tell whether the task is that of the callable."""
+        """Let the user's callable go on if it ends the connection, and tell whether the task runs the callable."""
         self._spared = task is not None and task is self._writing
         return self._spared
 
     async def wait_closed(self) -> None:
-        """Wait until the user's callable, which was cancelled, has ended; not for one that ends the connection itself."""
+        """Wait until the user's cancelled callable has ended. A callable that ends the connection itself is not waited for."""
         if self._writing is not None and not self._spared:
             await asyncio.wait((self._writing,))
 
     def out(self) -> None:
-        """Begin to wait for the event, or permit its write: the canary is subscribed."""
+        """Begin to wait for the echo, or call the user's callable: the hidden subscription is acknowledged."""
         if not self._probing:
             return
         if self._canary.write is None:
@@ -137,55 +113,50 @@ class Prober:
         else:
             self._writing_since = self._owner.loop.time()
             self._writing = self._owner.loop.create_task(self._write(self._link), name="realtime_fsm canary")
-            self._plan(self._canary.every)
+            self._set_timer(self._canary.every, self._probe)
 
     def refused(self, code: Code) -> None:
-        """Handle a refusal: it proves nothing, and the next canary goes out after the usual interval, on another link, too.
+        """Handle a refusal: it proves nothing, and the next canary goes out after the usual interval.
 
-        A server that refuses with 1008 ends the link (PROTOCOL: "Messages", rule 5), so a canary on each new link would end each.
+        A server that refuses with 1008 ends the link (PROTOCOL: "Messages", rule 5). So the next link keeps the interval, too: a
+        canary at its beginning would end that link as well.
         """
         self._audit.canary("refused", code)
         if code == POLICY:
             self._refused_until = self._began + self._canary.every
-        self._prove_nothing()
+        self._end_probe(self._owner.loop.time())
 
     def heard(self, event: Event) -> None:
-        """Handle an event of the hidden subscription: it proves that the link is not deaf."""
+        """Handle an event of the hidden subscription: the link is not deaf."""
         now = self._owner.loop.time()
         self._proven, self._proof = now, event._timestamp  # noqa: SLF001  (as it came)
-        if not self._probing:
-            return
-        self._probing = False
-        self._audit.canary("echoed", seconds=now - self._began)
-        self._tell_gap(now)
-        self._plan(max(0.0, self._began + self._canary.every - now))
+        if self._probing:
+            self._audit.canary("echoed", seconds=now - self._began)
+            self._end_probe(now)
 
     # --- probing ------------------------------------------------------------------------------------------------------
 
-    def _plan(self, delay: float) -> None:
-        self._cancel_timer()
-        self._timer = self._owner.loop.call_later(delay, self._probe)
-
     def _probe(self) -> None:
         self._timer = None
-        if self._writing is not None and not self._writing.done():  # the one before is still being written
-            self._plan(self._canary.within)
+        if self._writing is not None and not self._writing.done():  # the call for the canary before goes on
+            self._set_timer(self._canary.within, self._probe)
             self._note_hanging()
             return
         input_ = self._next()
         if input_ is None:
             self._tell_gap(self._owner.loop.time())
-            self._plan(self._canary.every)
+            self._set_timer(self._canary.every, self._probe)
             return
         self._probing, self._began = True, self._owner.loop.time()
         self._owner.feed(input_)
 
     def _next(self) -> Probe | None:
-        """Return the canary that can go out on this link; None where the client cannot set a presence."""
+        """Return the next canary; None where the client cannot set a presence."""
         if self._canary.channel is not None:
             return Probe(SubscriptionSpec(CANARY, (self._canary.channel,)))
-        user = None if self._owner.user is None else self._owner.user.get("$id")
-        if self._owner.era is not Era.E4 or not isinstance(user, str):
+        named = self._owner.identity.user
+        user = None if named is None else named.get("$id")
+        if self._owner.context.era is not Era.E4 or not isinstance(user, str):
             return None
         mine = msgspec.json.encode({"method": "equal", "attribute": "userId", "values": [user]}).decode()
         message = presence_message(CANARY_STATUS, None, None, self._presence_id)
@@ -203,7 +174,7 @@ class Prober:
             self._await_echo()
 
     def _note_hanging(self) -> None:
-        """Tell once that the callable has not returned before the next canary is due: until it does, none goes out."""
+        """Tell once that the callable has not returned before the next canary is due."""
         since, every = self._writing_since, self._canary.every
         if since is not None and self._owner.loop.time() >= since + every:
             self._writing_since = None
@@ -212,27 +183,26 @@ class Prober:
             self._note(self._write_callback, hangs, self._link)
 
     def _note(self, write: Callback, failure: BaseException, link: int) -> None:
-        """Tell that the callable raised, or hangs. Its failure is no proof of deafness."""
-        if self._context.state != State.DISPOSING:  # the log may be closed
+        """Tell that the callable raised, or hangs. This does not prove that the link is deaf."""
+        if self._owner.context.state != State.DISPOSING:  # the log may be closed
             self._audit.canary("failed")
         write.report(failure, self._owner.report, self._owner.loop)
         if link == self._link and self._probing:
-            self._prove_nothing()
+            self._end_probe(self._owner.loop.time())
 
-    def _prove_nothing(self) -> None:
-        now = self._owner.loop.time()
+    def _end_probe(self, now: float) -> None:
+        """End a probe, whether an echo has come or none can be expected, and plan the next one."""
         self._probing = False
         self._tell_gap(now)
-        self._plan(max(0.0, self._began + self._canary.every - now))
+        self._set_timer(max(0.0, self._began + self._canary.every - now), self._probe)
 
     def _await_echo(self) -> None:
-        self._cancel_timer()
-        self._timer = self._owner.loop.call_later(self._canary.within, self._miss)
+        self._set_timer(self._canary.within, self._miss)
 
     def _miss(self) -> None:
-        """No echo. While nothing is read, silence means nothing, and the echo is awaited anew."""
+        """Call the link deaf. While the client does not read the link, silence proves nothing, and the wait begins anew."""
         self._timer = None
-        link = self._context.link
+        link = self._owner.context.link
         assert link is not None
         if link.read_paused:
             self._await_echo()
@@ -244,13 +214,17 @@ class Prober:
         self._owner.feed(Deaf(self._link))
 
     def _tell_gap(self, now: float) -> None:
-        """Tell everyone who was served by a deaf link what may be missing: from the last proof until now."""
+        """Tell the subscriptions that a deaf link served of a gap, from the last proof until now."""
         if self._deaf is not None:
             deaf, self._deaf = self._deaf, None
-            dials = self._context.generation - deaf.link
+            dials = self._owner.context.generation - deaf.link
             self._registry.end_deafness(datetime.now(UTC), now - deaf.began, dials, deaf.proof)
 
-    # --- timers -------------------------------------------------------------------------------------------------------
+    # --- the timer ----------------------------------------------------------------------------------------------------
+
+    def _set_timer(self, delay: float, action: Callable[[], None]) -> None:
+        self._cancel_timer()
+        self._timer = self._owner.loop.call_later(delay, action)
 
     def _stop(self) -> None:
         self._cancel_timer()

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Awaitable, Callable
 from contextvars import copy_context
 from copy import copy
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from realtime_fsm.errors import BadOption, IdentityUnavailable
 from realtime_fsm.protocol.options import ResolvedIdentity
@@ -25,7 +25,7 @@ _IDENTITY_HEADERS = ("x-appwrite-session", "x-appwrite-jwt")
 
 
 class Credentials:
-    """The identity of a connection. Its repr shows nothing of it.
+    """The secrets and headers of a connection's dials. The repr shows none of them.
 
     Args:
         session: a session secret, or an async callable that gives one.
@@ -33,7 +33,7 @@ class Credentials:
         headers: further headers.
 
     Raises:
-        BadOption: when both are given, or something is of no use.
+        BadOption: when session and jwt are given, or a value cannot be used.
     """
 
     __slots__ = ("_context", "_given", "_headers", "jwt", "session")
@@ -42,7 +42,7 @@ class Credentials:
         for name, secret in (("session", session), ("jwt", jwt)):
             if secret is not None and not isinstance(secret, str) and not callable(secret):
                 raise BadOption(name, f"{type(secret).__name__} is neither a string nor an async callable that gives one")
-        # A callable stands for some secret: what can be wrong with the combination is said now, not at the first dial.
+        # With a stand-in for the secret of a callable, a bad combination fails now, and not at the first dial.
         stand_in = [secret if secret is None or isinstance(secret, str) else "secret" for secret in (session, jwt)]
         ResolvedIdentity(stand_in[0], stand_in[1], headers)
         self.session: Secret | None = session
@@ -53,25 +53,25 @@ class Credentials:
 
     @property
     def expects_user(self) -> bool:
-        """Whether the server should know us."""
+        """Whether the server should name a user."""
         return self.session is not None or self.jwt is not None
 
     @property
     def renewable(self) -> bool:
-        """Whether a callable gives the secret, and may give another one."""
+        """Whether a callable gives the secret, so that the next one may differ."""
         return callable(self.session) or callable(self.jwt)
 
     def with_session(self, session: Secret | None) -> Credentials:
-        """Return a copy with another session, or with none, and without the old JWT and session, in headers, too."""
+        """Return a copy with another session or none, and without the old session and JWT, also in headers."""
         kept = {name: value for name, value in self._headers.items() if name.lower() not in _IDENTITY_HEADERS}
         return Credentials(session, None, kept)
 
     @sealed
     async def headers(self, renewal: ServerError | None = None) -> dict[str, str]:
-        """Ask for the headers to dial with.
+        """Return the headers of the next dial, with the secrets that callables give now.
 
         Args:
-            renewal: why the server refused those of the dial before, if only others will do.
+            renewal: the server's refusal of the last secret, if only another secret can help.
 
         Raises:
             IdentityUnavailable: when a callable raises, or returns a value that is not a secret.
@@ -85,7 +85,7 @@ class Credentials:
 
     @staticmethod
     async def resolve_secret(secret: Secret | None, context: Context | None = None) -> str | None:
-        """Return the secret itself. Its callers are sealed, because its frame holds the secret.
+        """Return a secret as a string. Its callers are sealed, because its frame holds the secret.
 
         Args:
             secret: the secret, or a callable that gives one.
@@ -100,10 +100,50 @@ class Credentials:
         if failure is None:
             assert isinstance(value, str)
             return value
-        # Its text and its traceback may hold the secret, unless it is of the type that holds none.
+        # The text and the traceback of an exception may hold the secret; those of IdentityUnavailable do not.
         unavailable = copy(failure) if isinstance(failure, IdentityUnavailable) else IdentityUnavailable(type(failure).__name__)
         del value, failure
         raise unavailable from None
+
+
+class Identity:
+    """The identity of a connection: the credentials of its dials, and the account that the server named.
+
+    Attributes:
+        credentials: the credentials that the server confirmed last; before that, the given ones.
+        user: the account that the server named; None for a guest, and before the first greeting.
+    """
+
+    __slots__ = ("_trial", "credentials", "user")
+
+    def __init__(self, credentials: Credentials) -> None:
+        self.credentials: Credentials = credentials
+        self.user: dict[str, Any] | None = None
+        self._trial: Credentials | None = None
+
+    @property
+    def dialing(self) -> Credentials:
+        """The credentials of the next dial, or of the link that is not greeted yet."""
+        return self.credentials if self._trial is None else self._trial
+
+    def adopt(self, credentials: Credentials) -> None:
+        """Replace the credentials without a trial."""
+        self.credentials, self._trial = credentials, None
+
+    def begin_trial(self, credentials: Credentials) -> None:
+        """Dial with other credentials, until the server names a user."""
+        self._trial = credentials
+
+    def end_trial(self) -> None:
+        """Dial with the confirmed credentials again."""
+        self._trial = None
+
+    def confirm(self, user: dict[str, Any] | None) -> None:
+        """Keep the account that the server named. An account confirms the credentials on trial; a guest ends the trial."""
+        self.user = user
+        if user is not None:
+            self.credentials = self.dialing
+        self._trial = None
 
 
 async def _call_for_secret(secret: Callable[[], Awaitable[str] | str]) -> str | None:

@@ -1,10 +1,11 @@
-"""The overlap: while one link takes the place of another, both deliver. Each event reaches each subscription once.
+"""The deduplication of a handover: both links deliver, and each event reaches each subscription once.
 
-The server names no numbers, but the frames of one event are the same on both links, but for the ids that it chose. So it is
-counted, for each subscription, which of the links is ahead with a frame; what the one brings the other need not bring again.
+Design: the server does not number its events. But both links bring the same frame for one event, except for the ids of
+subscriptions. So the deduplicator counts, for each subscription, which link is ahead with a frame. When the other link brings
+the frame, the frame is a duplicate.
 
-When one link is gone, the other may still be behind it. So what the one was ahead with is remembered, until so many other
-events have come that the other must have caught up: a stream keeps its order.
+When one link is closed, the other link may still lag behind it. So the deduplicator keeps the leads of the closed link until the
+other one must have caught up: a link keeps the order of its events.
 """
 
 from __future__ import annotations
@@ -21,35 +22,35 @@ if TYPE_CHECKING:
 _Recipient = TypeVar("_Recipient", bound="Hashable")
 
 CAUGHT_UP_AFTER = 100
-"""Events in a row that the link before had not brought, after which the link that is left is not behind it any more."""
+"""New events in a row after which the remaining link has caught up with the closed one."""
 
 MOST_LEADS = 100_000
-"""Events that one link may be ahead with, for all subscriptions. Beyond, the oldest is forgotten, and may come twice: a handover
+"""Leads that are kept for all subscriptions together. Then the oldest lead is dropped, and its event may come twice: a handover
 that does not end must not fill the memory."""
 
 
 class HandoverDeduplicator:
-    """Compare the events of two links, and then those of the link that is left with what the other one had brought."""
+    """Compare the events of two links; later, those of the remaining link with the leads of the closed one."""
 
     __slots__ = ("_leads", "_new_in_a_row", "_newer")
 
     def __init__(self) -> None:
-        self._leads: dict[tuple[int, Hashable], int] = {}  # of the newer link, or of the older one where it is below zero
+        self._leads: dict[tuple[int, Hashable], int] = {}  # by how many frames the newer link is ahead; below zero, the older one
         self._newer: int | None = None  # the generation of the newer link; None while there is one link
-        self._new_in_a_row = 0  # on the link that is left
+        self._new_in_a_row = 0  # on the remaining link
 
     @property
     def is_behind(self) -> bool:
-        """Whether the one link has not brought yet what another one had."""
+        """Whether one link has not yet brought all that the other one had brought."""
         return bool(self._leads)
 
     def dial(self, newer: int) -> None:
-        """Compare with another newer link. The newer link before it is gone, and the older one may be behind it."""
+        """Compare with another newer link. The former newer link is closed, and the older one may lag behind it."""
         self.newer_closed()
         self._newer = newer
 
     def filter_new(self, event: Event, recipients: Iterable[_Recipient], link: int) -> list[_Recipient]:
-        """Return the recipients, whatever their ids are now, that have not got an event from the other link."""
+        """Return the recipients that have not got an event from the other link."""
         alone = self._newer is None
         if alone and not self._leads:
             return list(recipients)
@@ -73,11 +74,11 @@ class HandoverDeduplicator:
         return new
 
     def older_closed(self) -> None:
-        """Keep what the older link was ahead with. The newer one is left, and may become the older one of another pair."""
+        """Keep the leads of the older link. The newer one remains, and may become the older one of another handover."""
         self._keep_leads(-1)
 
     def newer_closed(self) -> None:
-        """Keep what the newer link was ahead with."""
+        """Keep the leads of the newer link."""
         self._keep_leads(1)
 
     def _keep_leads(self, side: int) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from realtime_fsm.errors import BadOption
+from realtime_fsm.errors import BadOption, MalformedEvent
 from realtime_fsm.events import Event
 from realtime_fsm.fsm.change import Gap
 from realtime_fsm.runtime.callbacks import Callback
@@ -150,6 +151,12 @@ class SubscriptionDelivery:
     def established(self) -> bool:
         """Whether the server has ever acknowledged the subscription."""
         return self.granted.done() and not self.granted.cancelled() and self.granted.exception() is None
+
+    def listens_to(self, event: Event) -> bool:
+        """Tell whether an event is of one of its channels, as the user or the server spells them."""
+        with suppress(MalformedEvent):
+            return not {*self.spec.channels, *self.acknowledged}.isdisjoint(event.channels)
+        return False
 
     def note_out_of_order(self, event: Event) -> bool:
         """Note the server's time of an event, and tell whether the event is late: a later one has come before.

@@ -23,16 +23,14 @@ from realtime_fsm.fsm.subscriptions import GREETING_ACK
 from realtime_fsm.fsm.table import State
 from realtime_fsm.protocol import frames
 from realtime_fsm.protocol.frames import EventFrame, decode_event
+from realtime_fsm.runtime.connection import Connection
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from realtime_fsm.auditlog.writer import AuditWriter
     from realtime_fsm.events import Event
-    from realtime_fsm.fsm.inputs import Input
     from realtime_fsm.protocol.frames import Frame, Malformed
-    from realtime_fsm.runtime.credentials import Credentials
-    from realtime_fsm.runtime.handover import Handover
     from realtime_fsm.runtime.link import LinkIO
     from realtime_fsm.runtime.links import LinkSet
     from realtime_fsm.runtime.registry import DeliveryRegistry
@@ -42,30 +40,14 @@ _TURN, _CONTROL_TURN = 256, 32
 """Messages after which the reader yields to the event loop. A control message takes longer than an event."""
 
 
-class Connection(Protocol):
+class DispatchingConnection(Connection, Protocol):
     """The connection whose messages are dispatched."""
-
-    user: dict[str, Any] | None
-
-    @property
-    def state(self) -> State:
-        """The state of the connection."""
-
-    @property
-    def dialing(self) -> Credentials:
-        """The credentials of the link that is not greeted yet."""
-
-    def feed(self, input_: Input) -> None:
-        """Step the machine."""
-
-    def recover_draining(self, handover: Handover) -> None:
-        """Report a gap: a server fault on the old link is over."""
 
     def set_read_paused(self, link: LinkIO, *, paused: bool) -> float:
         """Note whether a link delivers, and return the moment."""
 
-    def time_in_state(self, now: float | None = None) -> float:
-        """Return the seconds from the entry into the state to a moment; None stands for now."""
+    def time_in_state(self, now: float) -> float:
+        """Return the seconds from the entry into the state to a moment."""
 
 
 class Dispatcher:
@@ -77,7 +59,7 @@ class Dispatcher:
 
     __slots__ = ("_audit", "_links", "_owner", "_registry", "malformed")
 
-    def __init__(self, owner: Connection, links: LinkSet, registry: DeliveryRegistry, audit: AuditWriter) -> None:
+    def __init__(self, owner: DispatchingConnection, links: LinkSet, registry: DeliveryRegistry, audit: AuditWriter) -> None:
         self._owner = owner
         self._links = links
         self._registry = registry
@@ -141,7 +123,9 @@ class Dispatcher:
                 user, presence = bytes(reply.user), bytes(reply.presence)
                 self._owner.feed(Acknowledged(link.generation, reply.to, reply.subscriptions, user, presence))
             case frames.ErrorFrame():
-                self._owner.feed(ErrorReceived(link.generation, frame.code, frame.message, self._owner.dialing.renewable))
+                self._owner.feed(
+                    ErrorReceived(link.generation, frame.code, frame.message, self._owner.identity.dialing.renewable)
+                )
             case frames.ConnectedFrame():
                 self._handle_greeting(link, frame)
             case frames.Malformed(kind=kind):
@@ -159,10 +143,10 @@ class Dispatcher:
             GreetingReceived(
                 link.generation,
                 text,
-                owner.dialing.expects_user and user is None,
+                owner.identity.dialing.expects_user and user is None,
                 frame.channels,
                 has_subscription_ids=slots is not None,
-                user_changed=_user_id(user) != _user_id(owner.user),
+                user_changed=_user_id(user) != _user_id(owner.identity.user),
             )
         )
         if link.plan is not None and link is self._links.current:
@@ -185,7 +169,7 @@ class Dispatcher:
         if link is self._links.current:
             self._owner.feed(Recovered(link.generation))
         elif self._links.handover is not None:
-            self._owner.recover_draining(self._links.handover)
+            self._registry.recover_draining(self._links.handover, self._owner.loop.time())
 
     def _resolve_subscription_ids(self, link: LinkIO, event: Event) -> bool:
         """Find the subscriptions of an event of a server that does not know our ids; tell whether to route the event."""

@@ -1,8 +1,8 @@
-"""The driver: it owns the clock and feeds the machine, executes the commands, and publishes what a step came to.
+"""The driver: it feeds the machine, executes the commands of each step, publishes the transition, and owns the clock.
 
 Invariant: `feed` is the only way into the machine, and the driver executes the commands of a step in their order. Results leave
-through futures and buffers, so no consumer's code runs inside a step. Log processors do, and tasks that start eagerly: the
-inputs that they feed wait until the step is done.
+through futures and buffers, so no consumer's code runs inside a step. Log processors run inside one, and so do tasks that start
+eagerly: the inputs that they feed wait until the step is done.
 
 Design: `calls` serves the user, `dispatch` turns messages into inputs and events, and `links` holds the links with their
 handover. The connection's tasks, timers and records share the context in which the connection was built, whichever call starts
@@ -12,74 +12,64 @@ them.
 from __future__ import annotations
 
 import asyncio
+import warnings
+from contextlib import suppress
 from contextvars import copy_context
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from realtime_fsm import hooks
 from realtime_fsm.auditlog.writer import AuditWriter
-from realtime_fsm.containment import contain
-from realtime_fsm.errors import AuthenticationRejected, Disconnected, Disposed, PresenceRejected, WrongLoop
+from realtime_fsm.errors import AuthenticationRejected, Disconnected, Disposed, PresenceRejected, UnsupportedByServer, WrongLoop
+from realtime_fsm.fsm import commands
 from realtime_fsm.fsm.change import Change
-from realtime_fsm.fsm.commands import (
-    AuthenticationRefused,
-    CanaryOut,
-    CanaryRefused,
-    CloseLink,
-    EndFault,
-    EndStreams,
-    FailWaiters,
-    OpenLink,
-    PresenceRefused,
-    PresenceStored,
-    ReleaseLink,
-    Restore,
-    ResumeLink,
-    RetireLink,
-    SendFrame,
-    SubscriptionAcknowledged,
-    SubscriptionRefused,
-    SubscriptionRemoved,
-    SubscriptionUnsupported,
-    UserIdentified,
-)
-from realtime_fsm.fsm.inputs import Deadline, Reconnect, ResumedFromSuspend
+from realtime_fsm.fsm.inputs import Deadline, Dispose, Reconnect, ResumedFromSuspend
 from realtime_fsm.fsm.machine import ConnectionMachine
 from realtime_fsm.fsm.table import State
-from realtime_fsm.runtime.calls import IDLE_STATES, Calls
+from realtime_fsm.runtime.callbacks import report_to
+from realtime_fsm.runtime.calls import IDLE_STATES, Calls, record_call
 from realtime_fsm.runtime.canary import Prober
+from realtime_fsm.runtime.credentials import Identity
 from realtime_fsm.runtime.dispatch import Dispatcher, decode_json_object
 from realtime_fsm.runtime.failures import Failures
+from realtime_fsm.runtime.input_queue import InputQueue
 from realtime_fsm.runtime.jitter import random_source
 from realtime_fsm.runtime.links import LinkSet
 from realtime_fsm.runtime.outages import OutageTracker
 from realtime_fsm.runtime.registry import DeliveryRegistry
+from realtime_fsm.runtime.state_streams import StateStreams
 from realtime_fsm.runtime.suspend import detector_for
+from realtime_fsm.runtime.waiters import Waiters
 
 if TYPE_CHECKING:
-    from realtime_fsm.errors import RealtimeError
-    from realtime_fsm.fsm.canary_policy import Canary
-    from realtime_fsm.fsm.change import Failure
     from realtime_fsm.fsm.commands import Command, TransitionTaken
     from realtime_fsm.fsm.context import ConnectionContext
     from realtime_fsm.fsm.inputs import Input
     from realtime_fsm.fsm.table import Trigger
     from realtime_fsm.fsm.tablespec import Row
-    from realtime_fsm.protocol.eras import Era
     from realtime_fsm.runtime.credentials import Credentials
-    from realtime_fsm.runtime.handover import Handover
     from realtime_fsm.runtime.link import LinkIO
     from realtime_fsm.runtime.sockets import MessageHandler, Transport
+    from realtime_fsm.runtime.stream_buffer import StreamBuffer
 
 
-class Driver(Calls):
+class Driver:
     """Drives one connection on one event loop.
 
     Attributes:
+        context: the machine's memory of the connection.
         project: the id of the project.
-        failures: the newest failed attempt, or loss of a link, and what the next ones are reported to.
+        audit: the writer of the audit log.
+        identity: the credentials of the dials, and the account that the server named.
+        registry: the deliveries of the subscriptions.
+        links: the current link, and the old link of a handover.
+        outages: the outage that is under way.
+        prober: sends the canaries; None without a canary policy.
+        calls: the calls of users.
+        failures: the newest failed attempt or lost link.
         entered_by: the transition rule that led into the state; None in the state of the beginning.
+        bound_loop: the event loop on which the connection was first used; None before that.
     """
 
     def __init__(
@@ -92,46 +82,41 @@ class Driver(Calls):
         credentials: Credentials,
         project: str = "",
     ) -> None:
-        super().__init__(credentials)
+        self.context: ConnectionContext = context
+        self.project: str = project
         self.failures: Failures = Failures(context)
-        self._core = ConnectionMachine(context)
-        self._context = context
+        self.entered_by: Row[State, Trigger] | None = None
+        self.bound_loop: asyncio.AbstractEventLoop | None = None
+        self._connection_id = connection_id
         self._transport = transport
         self._url = url
-        self.project = project
-        self.entered_by: Row[State, Trigger] | None = None
+        self._machine = ConnectionMachine(context)
         self._draw = random_source()
-        self._run_context = copy_context()
-        self._inputs: list[Input] = []
-        self._stepping = False
-        self._audit = AuditWriter(connection_id, self._report_audit, self._run_context)
-        self._outages = OutageTracker(self._audit)
-        self._registry = DeliveryRegistry(self.report, self._audit, self._outages)
-        self._links = LinkSet(self, context, self._registry.report_possible_loss)
-        self._dispatcher = Dispatcher(self, self._links, self._registry, self._audit)
-        self._prober = None if context.canary is None else Prober(context.canary, self, context, self._registry, self._audit)
-        if self._prober is not None:
-            self._registry.on_canary = self._prober.heard
-        self._connection_id = connection_id
+        run_context = copy_context()
+        self.audit: AuditWriter = AuditWriter(connection_id, self._report_audit, run_context)
+        self._inputs = InputQueue(self._step, self.audit, run_context)
+        self.outages: OutageTracker = OutageTracker(self.audit)
+        self.registry: DeliveryRegistry = DeliveryRegistry(self.report, self.audit, self.outages)
+        self.links: LinkSet = LinkSet(self, self.registry)
+        self.identity: Identity = Identity(credentials)
+        self._waiters = Waiters()
+        self.calls: Calls = Calls(self, self._waiters)
+        self._dispatcher = Dispatcher(self, self.links, self.registry, self.audit)
+        self.prober: Prober | None = None
+        if context.canary is not None:
+            self.prober = Prober(context.canary, self, self.registry, self.audit)
+            self.registry.on_canary = self.prober.heard
+        self._state_streams = StateStreams()
         self._timer: asyncio.Handle | None = None
         self._armed_for: float | None = None  # the moment of that timer: on uvloop, the handle of one that is due has no `when`
+        self._releasing: asyncio.Task[None] | None = None
 
-    # --- what the face asks -------------------------------------------------------------------------------------------
+    # --- what the client reads ----------------------------------------------------------------------------------------
 
     @property
     def state(self) -> State:
-        """Where the connection stands."""
-        return self._core.state
-
-    @property
-    def error(self) -> RealtimeError | None:
-        """Why there is no link and no attempt, in `error`."""
-        return self._core.error
-
-    @property
-    def era(self) -> Era | None:
-        """The protocol era of the server; None until the client knows it."""
-        return self._core.era
+        """The state of the connection."""
+        return self._machine.state
 
     @property
     def malformed(self) -> dict[str, int]:
@@ -141,27 +126,17 @@ class Driver(Calls):
     @property
     def link_number(self) -> int:
         """The number of the newest link; 0 before the first."""
-        return self._context.generation
+        return self.context.generation
 
     @property
     def events_received(self) -> int:
         """How many events links have brought, once for each subscription; any thread may ask."""
-        return self._registry.counts[0]
+        return self.registry.counts[0]
 
     @property
     def events_dropped(self) -> int:
         """How many events the buffers of all subscriptions have dropped; any thread may ask."""
-        return self._registry.counts[1]
-
-    @property
-    def canary(self) -> Canary | None:
-        """How deaf links are found."""
-        return self._context.canary
-
-    @property
-    def last_failure(self) -> Failure | None:
-        """The newest failed attempt, or loss of a link."""
-        return self.failures.last
+        return self.registry.counts[1]
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -171,13 +146,13 @@ class Driver(Calls):
             WrongLoop: when another one is running.
         """
         running = asyncio.get_running_loop()
-        if self._loop is None:
-            self._loop = running
+        if self.bound_loop is None:
+            self.bound_loop = running
             hooks.connections[self._connection_id] = self
-            self._audit.opened(self._context)
-        elif self._loop is not running:
+            self.audit.opened(self.context)
+        elif self.bound_loop is not running:
             raise WrongLoop("this Realtime")
-        return self._loop
+        return self.bound_loop
 
     def check_loop(self) -> None:
         """Refuse an event loop on which nothing can be dialed.
@@ -187,54 +162,48 @@ class Driver(Calls):
         """
         self._transport.check(asyncio.get_running_loop())
 
-    def feed(self, input_: Input) -> None:
-        """Step the machine and do what it asks. From within a step, or from a log processor, the input waits for the loop.
+    def watch_states(self) -> StreamBuffer[Change]:
+        """Make a stream of the changes of state from now on. After the end of the connection it is at its end, too."""
+        stream = self._state_streams.open(self.loop)
+        if self.state is State.DISPOSING:
+            stream.close()
+        return stream
 
-        Invariant: inputs are taken in the order in which they come, each one whole.
-        """
-        loop = self.loop
-        self._inputs.append(input_)
-        if self._audit.is_writing and not self._stepping:
-            loop.call_soon(self._step_all, loop)
-        elif not self._stepping:
-            self._run_context.copy().run(self._step_all, loop)
+    def time_in_state(self, now: float) -> float:
+        """Count the seconds from the entry into the state to a moment."""
+        entered = self.context.state_entered_at
+        return 0.0 if entered is None else now - entered
+
+    # --- what feeds the machine ---------------------------------------------------------------------------------------
+
+    def feed(self, input_: Input) -> None:
+        """Step the machine, and execute its commands. From within a step, or from a log processor, the input waits."""
+        self._inputs.put(input_, self.loop)
 
     async def act(self, input_: Input) -> None:
-        """Feed an input, and wait until it is taken: at once, but for calls from within a step.
+        """Feed an input, and wait until the machine has taken it.
 
-        A new link waits until the one that it would replace has replaced another.
+        A new link waits until a handover that is under way is complete.
         """
         if isinstance(input_, Reconnect):
-            await self._links.wait_drained()
+            await self.links.wait_drained()
         self.feed(input_)
-        while self._inputs:  # noqa: ASYNC110  (the loop takes them next: an event would cost more, and say no more)
-            await asyncio.sleep(0)
-
-    def _step_all(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Take the inputs that are there. Those that come meanwhile wait for the loop, which a call in a circle cannot block."""
-        self._stepping = True
-        try:
-            for _ in range(len(self._inputs)):
-                self._step(self._inputs.pop(0))
-        finally:
-            self._stepping = False
-            if self._inputs:
-                loop.call_soon(self._step_all, loop)
+        await self._inputs.wait_empty()
 
     def _step(self, input_: Input) -> None:
         now = self.loop.time()
-        self.record_call(input_, now)
-        result = self._core.step(input_, now, draw=self._draw())
-        self._outages.begin_step(result.transition, now)
+        record_call(input_, self.audit, self.context, self.time_in_state(now))
+        result = self._machine.step(input_, now, draw=self._draw())
+        self.outages.begin_step(result.transition, now)
         for command in result.commands:
             self._execute(command, now)
-        self._waiting.check()
-        if self._prober is not None:
-            self._prober.follow_step()
+        self._waiters.check()
+        if self.prober is not None:
+            self.prober.follow_step()
         self._arm_timer(result.deadline)
         if result.transition is not None:
             self._publish_transition(result.transition)
-        self._outages.end_step()
+        self.outages.end_step()
 
     def on_resume(self) -> None:
         """Tell the machine that the process slept."""
@@ -244,85 +213,81 @@ class Driver(Calls):
 
     def _execute(self, command: Command, now: float) -> None:
         match command:
-            case SendFrame(generation=generation, data=data):
-                self._links.current_of(generation).send(data)
-            case OpenLink(generation=generation, plan=plan, renewal=renewal):
-                link = self._links.create(generation, self._context.require_link, plan, self.loop)
-                link.open(self._transport, self._url, partial(self.dialing.headers, renewal))
-                self._registry.clear_errors()
-                self._outages.dial()
-            case RetireLink(generation=generation):
-                self._links.begin_handover(generation, self.loop, self._registry.established)
-            case ReleaseLink():
-                self._outages.end_handover()
-                self._links.complete_handover()
-            case ResumeLink(generation=generation, error=error, withdrawn=withdrawn):
-                self._trial = None
-                self._links.resume(generation)
-                self._outages.end_handover()
-                self._registry.fail(error, withdrawn, streams=False)
-                self._waiting.fail_change(error)
-            case CloseLink(generation=generation, graceful=graceful):
+            case commands.SendFrame(generation=generation, data=data):
+                self.links.current_of(generation).send(data)
+            case commands.OpenLink(plan=plan, renewal=renewal):
+                link = self.links.create(self.context.require_link, plan)
+                link.open(self._transport, self._url, partial(self.identity.dialing.headers, renewal))
+                self.registry.clear_errors()
+                self.outages.dial()
+            case commands.RetireLink(generation=generation):
+                self.links.begin_handover(generation)
+            case commands.ReleaseLink():
+                self.outages.end_handover()
+                self.links.complete_handover()
+            case commands.ResumeLink(generation=generation, error=error, withdrawn=withdrawn):
+                self.identity.end_trial()
+                self.links.resume(generation)
+                self.outages.end_handover()
+                self.registry.withdraw(withdrawn, error)
+                self._waiters.fail_change(error)
+            case commands.CloseLink(generation=generation, graceful=graceful):
                 self._drop(generation, now, graceful=graceful)
-            case SubscriptionAcknowledged(id=identifier, channels=channels):
-                delivery = self._registry.acknowledge(identifier, channels, now)
-                if delivery is not None and self._links.handover is not None:
-                    self._links.handover.acknowledged(delivery)
-            case SubscriptionRefused(id=identifier, code=code, message=message):
-                self._registry.reject(identifier, code, message, guest=self.user is None)
-            case SubscriptionUnsupported(id=identifier, era=era):
-                self._registry.reject_unsupported(identifier, era)
-            case UserIdentified(user=user):
-                self._set_user(user)
-            case PresenceStored(presence=presence):
-                self._audit.presence("stored")
-                self._waiting.resolve_presence(decode_json_object(presence))
-            case PresenceRefused(error=error):
-                self._audit.presence("rejected", error.code if isinstance(error, PresenceRejected) else None)
-                if not self._waiting.reject_presence(error):
+            case commands.SubscriptionAcknowledged(id=identifier, channels=channels):
+                delivery = self.registry.acknowledge(identifier, channels, now)
+                if delivery is not None and self.links.handover is not None:
+                    self.links.handover.acknowledged(delivery)
+            case commands.SubscriptionRefused(id=identifier, code=code, message=message):
+                self.registry.refuse(identifier, code, message, guest=self.identity.user is None)
+            case commands.SubscriptionUnsupported(id=identifier, era=era):
+                self.registry.reject(identifier, UnsupportedByServer("queries", era, era.releases))
+            case commands.UserIdentified(user=user):
+                self.identity.confirm(decode_json_object(user))
+                self._waiters.resolve_identity()
+            case commands.PresenceStored(presence=presence):
+                self.audit.presence("stored")
+                self._waiters.resolve_presence(decode_json_object(presence))
+            case commands.PresenceRefused(error=error):
+                self.audit.presence("rejected", error.code if isinstance(error, PresenceRejected) else None)
+                if not self._waiters.reject_presence(error):
                     self.report(error, "the presence could not be restored")  # no call waits for it
-            case Restore(error=error):
-                self._trial = None
-                self._waiting.reject_identity(error)
-            case AuthenticationRefused(code=code, message=message):
-                self._trial = None
-                self._waiting.reject_identity(AuthenticationRejected(code, message))
-            case CanaryOut() if self._prober is not None:
-                self._prober.out()
-            case CanaryRefused(code=code) if self._prober is not None:
-                self._prober.refused(code)
-            case SubscriptionRemoved(id=identifier):
-                self._registry.remove(identifier)
-            case EndFault(seconds=seconds, lost=True):
-                self._outages.reach_back(seconds)
-            case EndFault(seconds=seconds):
-                self._registry.recover(seconds)
-            case FailWaiters(error=error, withdrawn=withdrawn, streams=streams):
-                self._trial = None
-                self._registry.fail(error, withdrawn, streams=streams)
-                self._waiting.fail(error, everyone=not isinstance(error, Disconnected))
-            case EndStreams():
-                self._registry.end()
-                self._waiting.fail(Disposed(), everyone=True)
-                for follower in self._state_watchers:
-                    follower.close()
-
-    def recover_draining(self, handover: Handover) -> None:
-        """Tell of a gap: an event on the old link proves that a server fault is over. The machine knows current links only."""
-        seconds = self._outages.end_fault(self.loop.time())
-        if seconds is not None:
-            self._registry.recover(seconds, handover)
+            case commands.Restore(error=error):
+                self.identity.end_trial()
+                self._waiters.reject_identity(error)
+            case commands.AuthenticationRefused(code=code, message=message):
+                self.identity.end_trial()
+                self._waiters.reject_identity(AuthenticationRejected(code, message))
+            case commands.CanaryOut() if self.prober is not None:
+                self.prober.out()
+            case commands.CanaryRefused(code=code) if self.prober is not None:
+                self.prober.refused(code)
+            case commands.SubscriptionRemoved(id=identifier):
+                self.registry.remove(identifier)
+            case commands.EndFault(seconds=seconds, lost=True):
+                self.outages.reach_back(seconds)
+            case commands.EndFault(seconds=seconds):
+                self.registry.recover(seconds)
+            case commands.FailWaiters(error=error, withdrawn=withdrawn, streams=streams):
+                self.identity.end_trial()
+                self.registry.withdraw(withdrawn, error)
+                if streams:
+                    self.registry.fail_streams(error)
+                self._waiters.fail(error, everyone=not isinstance(error, Disconnected))
+            case commands.EndStreams():
+                self.registry.end()
+                self._waiters.fail(Disposed(), everyone=True)
+                self._state_streams.close()
 
     def _drop(self, generation: int, now: float, *, graceful: bool) -> None:
-        draining = self._links.draining
+        draining = self.links.draining
         if draining is None or draining.generation != generation:
-            self._links.drop(generation, graceful=graceful)
+            self.links.drop(generation, graceful=graceful)
             return
         if not graceful:
-            self._audit.retired(generation, self.time_in_state(now))
-        self._links.close_draining(with_current=graceful)
+            self.audit.retired(generation, self.time_in_state(now))
+        self.links.close_draining(with_current=graceful)
         if self.state is not State.DISPOSING:
-            self._outages.lose(retired=not graceful)
+            self.outages.lose(retired=not graceful)
 
     def _arm_timer(self, deadline: float | None) -> None:
         if self._timer is not None:
@@ -349,7 +314,7 @@ class Driver(Calls):
         """
         now = self.loop.time()
         link.paused_since = now if paused else None
-        self._arm_timer(self._core.set_read_paused(link.generation, now, paused=paused))
+        self._arm_timer(self._machine.set_read_paused(link.generation, now, paused=paused))
         return now
 
     def _report_audit(self, failure: BaseException) -> None:
@@ -359,32 +324,51 @@ class Driver(Calls):
 
     def _publish_transition(self, transition: TransitionTaken) -> None:
         at = datetime.now(UTC)
-        self._audit.transition(transition, at)
+        self.audit.transition(transition, at)
         row, dest = transition.row, transition.dest
         self.failures.note(transition, at, self.loop.time())
         if transition.round_trip is not None:
-            self._audit.ping(transition.round_trip)
+            self.audit.ping(transition.round_trip)
         if transition.fault is not None:
-            self._audit.fault(transition.fault, at)
+            self.audit.fault(transition.fault, at)
         if row.dest is None:
             return
         self.entered_by = row
-        change = Change(row.source, dest, row.trigger, row.id, transition.attempt, transition.cause, at)
-        for follower in self._state_watchers:
-            follower.put(change)
-        self._outages.on_transition(row.source, dest, draining_serves=self._links.draining_serves)
+        self._state_streams.publish(Change(row.source, dest, row.trigger, row.id, transition.attempt, transition.cause, at))
+        self.outages.on_transition(row.source, dest, draining_serves=self.links.draining_serves)
         detector = detector_for(self.loop)
         (detector.discard if dest in IDLE_STATES else detector.add)(self)
 
     def report(self, failure: BaseException, heading: str = "an unexpected exception") -> None:
-        """Report through the event loop's exception handler, where asyncio programs look for what no task awaits.
+        """Report an exception that no task awaits."""
+        report_to(self.loop, failure, heading)
 
-        The handler is the user's code, too: what it raises goes to the loop's default handler.
-        """
-        try:
-            self.loop.call_exception_handler({"message": f"realtime_fsm: {heading}", "exception": failure})
-        except BaseException as raised:  # noqa: BLE001  (asyncio lets SystemExit and KeyboardInterrupt pass)
-            contain(raised)
-            self.loop.default_exception_handler(
-                {"message": f"realtime_fsm: the exception handler failed on: {heading}", "exception": raised}
-            )
+    # --- the end ------------------------------------------------------------------------------------------------------
+
+    def spare(self, task: asyncio.Task[Any] | None) -> bool:
+        """Let the callable go on that ends the connection, and tell whether the task runs a callable of the connection."""
+        return self.registry.spare(task) or (self.prober is not None and self.prober.spare(task))
+
+    async def aclose(self, spared: asyncio.Task[Any] | None = None) -> None:
+        """After the end: wait for the sockets and for users' callables, but for the spared one; then release the transport."""
+        await self.links.wait_closed()
+        if self.prober is not None:
+            await self.prober.wait_closed()
+        await self.registry.wait_cancelled(spared)
+        await self._transport.close()
+        self.audit.closed()
+        hooks.connections.pop(self._connection_id, None)
+
+    def forsake(self) -> None:
+        """End, on its own loop, a connection of which the user holds nothing any more; from any thread. Warns of it."""
+        if self.state in IDLE_STATES or self.bound_loop is None:
+            return
+        with suppress(RuntimeError):  # the loop is closed
+            self.bound_loop.call_soon_threadsafe(self._dispose)
+        warnings.warn("a Realtime was not disposed of: use 'async with', or await dispose()", ResourceWarning, stacklevel=3)
+
+    def _dispose(self) -> None:
+        if self.links.is_cut_off:
+            return  # the tasks that the loop cancels drop the sockets
+        self.feed(Dispose())
+        self._releasing = self.loop.create_task(self.aclose(), name="realtime_fsm release")

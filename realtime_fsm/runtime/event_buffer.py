@@ -2,12 +2,12 @@
 
 Invariant: a buffer holds events of at most `limit` bytes of frames, or one event that is larger.
 
-Design: a producer subtracts the size of each event from half of the bytes, and a consumer on its hot path adds nothing: so
-`_spare` is a lower bound. Below zero, the held events are counted anew. While they fill more than half, each event that the
-consumer takes is added again, and `_spare` is exact.
+Design: `_spare` begins at half of the bytes. The producer subtracts the size of each event, and the consumer adds nothing on its
+hot path, so `_spare` is a lower bound. Below zero, the buffer counts the held events anew. While they fill more than half, the
+buffer adds the size of each event that the consumer takes, and `_spare` is exact.
 """
 
-# ruff: noqa: SLF001  (the size of an event is no part of what the user sees)
+# ruff: noqa: SLF001  (the size of an event is not public)
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
@@ -24,24 +24,24 @@ class EventBuffer(StreamBuffer[Event]):
     """A buffer of events, bounded in number and bytes; it drops the oldest events, and counts them.
 
     Args:
-        what: what it is called in errors.
-        loop: the loop of its consumer.
-        capacity: how many events it holds.
+        label: the name of the buffer in errors.
+        loop: the event loop of the consumer.
+        capacity: how many events the buffer holds.
         limit: how many bytes of frames it holds.
-        on_drops: told of each episode of drops, with how many there were.
+        on_drops: called after each episode of drops with the number of dropped events.
     """
 
     __slots__ = ("_exact", "_half_bytes", "_spare")
 
     def __init__(
-        self, what: str, loop: asyncio.AbstractEventLoop, capacity: int, limit: int, on_drops: Callable[[int], None] | None
+        self, label: str, loop: asyncio.AbstractEventLoop, capacity: int, limit: int, on_drops: Callable[[int], None] | None
     ) -> None:
-        super().__init__(what, loop, capacity, on_drops)
+        super().__init__(label, loop, capacity, on_drops)
         self._half_bytes = self._spare = limit // 2
         self._exact = False
 
     def put(self, item: Event) -> bool:
-        """Add an event, as `StreamBuffer.put`."""
+        """Add an event, like `StreamBuffer.put`."""
         items = self._items
         spare = self._spare = self._spare - item._size
         if spare < 0 or len(items) >= self._low_water:
@@ -52,7 +52,7 @@ class EventBuffer(StreamBuffer[Event]):
         return False
 
     def put_all(self, items: Iterable[Event]) -> None:
-        """Add events that are in memory already, however many."""
+        """Add any number of events, which are in memory already."""
         super().put_all(items)
         self._count()
 
@@ -62,7 +62,7 @@ class EventBuffer(StreamBuffer[Event]):
         return super()._lacks_room(item) or self._exceeds(2)
 
     def _exceeds(self, halves: int) -> bool:
-        """Whether it holds something, and more than so many halves of its bytes with the event that is to be added."""
+        """Tell whether the held events and the new one exceed so many halves of the bytes. An empty buffer exceeds nothing."""
         return len(self._items) > 0 and self._spare < (1 - halves) * self._half_bytes
 
     def _overflow(self, item: Event) -> None:
@@ -71,12 +71,12 @@ class EventBuffer(StreamBuffer[Event]):
         self._items.append(item)
 
     def _discard(self, item: Event) -> None:
-        """Count an event that is not delivered, and is held no more."""
+        """Count an event as dropped, and its bytes as free."""
         self._spare += item._size
         self._drop()
 
     def _count(self, more: int = 0) -> None:
-        """Count the bytes that are held, and so many more."""
+        """Count the bytes of the held events, and so many more, anew."""
         self._spare = self._half_bytes - more - sum(item._size for item in self._items)
         self._exact = self._spare < 0
         if self._exact:

@@ -1,4 +1,4 @@
-"""The failures: why the newest attempt failed or link was lost, when the next dial is due, and telling others of it."""
+"""The failures of a connection: the newest failed attempt or lost link, with the time of the next dial."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Failures:
     """The failures of one connection.
 
     Attributes:
-        last: the newest one.
-        noted_at: its moment, in seconds of the machine's clock.
-        on_failure: called with each attempt that failed; it must not raise.
+        last: the newest failure; None before the first.
+        noted_at: the moment of the newest failure, in seconds of the machine's clock.
+        on_failure: called with each failed attempt; it must not raise.
     """
 
     __slots__ = ("_context", "last", "noted_at", "on_failure")
@@ -36,18 +36,24 @@ class Failures:
         self.on_failure: Callable[[Failure], object] | None = None
 
     def note(self, transition: TransitionTaken, at: datetime, now: float) -> None:
-        """Note a step of the machine, with its moment: aware, in UTC, and in seconds of the machine's clock."""
+        """Keep the failure of a transition, if it has one.
+
+        Args:
+            transition: the transition.
+            at: its moment, aware, in UTC.
+            now: the same moment, in seconds of the machine's clock.
+        """
         effects = transition.row.effects
         only_asks_for_era = Effect.USE_URL_SUBSCRIPTIONS in effects
         if transition.cause is not None and Effect.ABORT_LINK in effects and not only_asks_for_era:
             self.last, self.noted_at = Failure(transition.cause, at, self._next_dial(at, now)), now
             if transition.row.source is State.RECONNECTING and self.on_failure is not None:
                 self.on_failure(self.last)
-        elif self.last is not None and Effect.DIAL in effects and self._context.link is None:  # it waits for its turn
+        elif self.last is not None and Effect.DIAL in effects and self._context.link is None:  # the dial waits for its slot
             self.last = replace(self.last, next_dial=self._next_dial(at, now))
 
     def _next_dial(self, at: datetime, now: float) -> datetime | None:
         due = self._context.attempt_at
         if due is not None:
             return at + timedelta(seconds=max(0.0, due - now))
-        return None if self._context.link is None else at  # it is being made
+        return None if self._context.link is None else at  # the dial is under way

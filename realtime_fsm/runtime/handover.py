@@ -1,13 +1,13 @@
-"""A handover: one link takes the place of another one, which delivers until the new link serves all that the old one did.
+"""A handover: a new link takes the place of the old one, which delivers until the new link serves everything.
 
-Invariant: while a handover lasts, each event reaches each subscription once, and a gap tells of events that the old link may not
-have delivered.
+Invariant: during a handover each event reaches each subscription once, and a gap tells of events that the old link may not have
+delivered.
 
-Design: a handover has three stages. First the old link delivers alone, and its pings go on; where the new link serves a
-subscription earlier than the others, both links deliver to it. At `greeted` the new link serves everything: both links deliver,
-and one last ping goes out on the old one. A stream keeps its order, so with the answer to that ping the old link has no
-undelivered events, and at `drained` it is closed. Without an answer, or where the old link ends, each subscription that the new
-link serves receives a gap. `failed` leads back to the old link.
+Design: a handover has two stages. In the first one the old link delivers, and its pings go on; to a subscription that the new
+link serves already, both links deliver. The second one begins with `greeted`: the new link serves everything, and one last ping
+goes out on the old link. A WebSocket keeps the order of its frames, so after the answer to that ping no event is under way on
+the old link. Then the old link is closed (`drained`). Without an answer, or if the old link ends earlier, each subscription that
+the new link serves gets a gap. A handover that fails leads back to the old link (`failed`).
 """
 
 from __future__ import annotations
@@ -29,27 +29,26 @@ if TYPE_CHECKING:
     from typing import Any
 
     from realtime_fsm.events import Event
-    from realtime_fsm.fsm.context import ConnectionContext
-    from realtime_fsm.fsm.inputs import Input
+    from realtime_fsm.runtime.connection import Connection
     from realtime_fsm.runtime.delivery import SubscriptionDelivery
     from realtime_fsm.runtime.link import LinkIO
 
 _POLL = 0.5
-"""Seconds between two checks whether a link that drains has answered, or is read again."""
+"""Seconds between two checks whether a draining link has answered, or is read again."""
 _MOST_AHEAD = 10_000
-"""Events that one subscription remembers of a handover that does not end; catching up may repeat older ones."""
+"""Events that a handover remembers for one subscription. If a handover lasts longer, `catch_up` may repeat older events."""
 
 
 @dataclass(slots=True)
 class Overlap:
-    """The overlap of both links, as one subscription has it.
+    """The time in which both links deliver to one subscription.
 
     Attributes:
-        since: the server's time of the last event up to which the old link has brought everything in order, as it came.
+        since: the server's time of the last event that the old link has brought in order, as it came.
         link: the generation of the newest link that serves the subscription.
-        until: the moment at which it began to, by the clock of this machine.
+        until: the moment at which that link began to serve it, by the clock of this machine.
         seconds: how long the old link had delivered alone.
-        ahead: the times and versions of the events that came since, and are not missing; of the newest ones where they are many.
+        ahead: the times and versions of the events that came after `since`; at most of the newest 10,000.
     """
 
     since: Any
@@ -59,7 +58,7 @@ class Overlap:
     ahead: deque[tuple[datetime | None, tuple[str, str] | None]] = field(default_factory=lambda: deque(maxlen=_MOST_AHEAD))
 
     def advance(self, event: Event) -> None:
-        """Note that the old link has brought an event in order. Without a time, it is kept as one that catching up may repeat."""
+        """Note that the old link has brought an event in order. An event without a time is kept, as it may be repeated."""
         when, since = timestamp_or_none(event), parse_or_none(self.since)
         if when is None:
             self.keep(event)
@@ -69,7 +68,7 @@ class Overlap:
                 self.ahead.popleft()
 
     def keep(self, event: Event) -> None:
-        """Note an event that comes before its subscription receives the gap, so that a catch-up does not repeat the event."""
+        """Note an event that comes before the gap of its subscription, so that `catch_up` does not repeat the event."""
         self.ahead.append((timestamp_or_none(event), version_or_none(event)))
 
 
@@ -78,65 +77,58 @@ class Handover:
 
     Args:
         old: the link that drains.
-        context: the settings of the connection.
-        loop: the event loop whose clock counts.
-        served: the subscriptions that the old link serves, by the ids that it knows.
-        feed: steps the machine.
-        on_drained: called when the old link is drained, or has not answered for too long.
+        owner: the connection.
+        served: the subscriptions that the old link serves, by the ids that the link knows.
+        on_drained: called when the old link is drained, or has not answered in time.
 
     Attributes:
         old, served: as given.
+        began: when the old link began to drain, in seconds of the loop's clock.
         newer: the generation of the new link; None before its dial, and after its end.
-        is_complete: whether the new link serves all that the old one did.
-        overlaps: the subscriptions that the old link serves and that a new link serves as well, or has served.
-        disordered: the subscriptions that an answer of the old link does not spare the gap: they got an event from the old link
-            behind one that happened after it, or may have to get it.
+        is_complete: whether the new link serves everything that the old one served.
+        overlaps: the subscriptions of the old link that a new link serves as well, or has served.
+        ended: set when the old link is to be closed, or is the current one again.
+        disordered: the subscriptions that get a gap in any case, because the old link brought them an event behind a later one.
     """
 
     __slots__ = (
-        "_asked_at", "_assume_complete", "_context", "_ended", "_feed", "_frames_before", "_loop", "_on_drained",
-        "_ping_at", "_timer", "began", "disordered", "is_complete", "newer", "old", "overlaps", "served",
+        "_asked_at", "_assume_complete", "_frames_before", "_on_drained", "_owner",
+        "_ping_at", "_timer", "began", "disordered", "ended", "is_complete", "newer", "old", "overlaps", "served",
     )  # fmt: skip
 
     is_complete: bool
-    seconds: float
-    until: datetime
 
     def __init__(
         self,
         old: LinkIO,
-        context: ConnectionContext,
-        loop: asyncio.AbstractEventLoop,
+        owner: Connection,
         served: Mapping[str, SubscriptionDelivery],
-        feed: Callable[[Input], None],
         on_drained: Callable[[], None],
     ) -> None:
         self.old: LinkIO = old
         self.served: Mapping[str, SubscriptionDelivery] = served
-        self.began: float = loop.time()
+        self.began: float = owner.loop.time()
         self.is_complete = False
         self.newer: int | None = None
         self.overlaps: dict[SubscriptionDelivery, Overlap] = {}
         self.disordered: set[SubscriptionDelivery] = set()
-        self._context = context
-        self._loop = loop
-        self._feed = feed
+        self._owner = owner
         self._on_drained = on_drained
         self._assume_complete = False
-        self._ended = asyncio.Event()
+        self.ended: asyncio.Event = asyncio.Event()
         self._frames_before = old.state.frames_received
-        self._asked_at = self.began if old.pings_in_flight else None  # when the ping that is out was sent
+        self._asked_at = self.began if old.pings_in_flight else None  # when the ping in flight was sent, at the latest
         due = old.state.ping_at
-        self._ping_at = self.began + context.ping.interval if due is None else max(self.began, due)
-        self._timer: asyncio.Handle = loop.call_soon(self._check_alive)
+        self._ping_at = self.began + owner.context.ping.interval if due is None else max(self.began, due)
+        self._timer: asyncio.Handle = owner.loop.call_soon(self._check_alive)
 
     # --- the stages -----------------------------------------------------------------------------------------------------
 
     def acknowledged(self, subscription: SubscriptionDelivery) -> None:
-        """Note that the new link serves a subscription: from now on the old link alone can lose what happened before."""
+        """Note that the new link serves a subscription: the new link brings later events, and the old one the earlier ones."""
         if self.is_complete or subscription not in self.served.values():
             return
-        since, until, seconds = subscription.last_timestamp, datetime.now(UTC), self._loop.time() - self.began
+        since, until, seconds = subscription.last_timestamp, datetime.now(UTC), self._owner.loop.time() - self.began
         overlap = self.overlaps.setdefault(subscription, Overlap(since, self.newer, until, seconds))
         overlap.link, overlap.until, overlap.seconds = self.newer, until, seconds
 
@@ -144,36 +136,46 @@ class Handover:
         """Tell whether the old link serves a subscription, and no new link has served it."""
         return subscription in self.served.values() and subscription not in self.overlaps
 
+    def find(self, identifier: str, event: Event, deliveries: Mapping[str, SubscriptionDelivery]) -> SubscriptionDelivery | None:
+        """Find the subscription that had an id when the old link began to drain, if it still listens to the event.
+
+        After an update to queries, only the server can tell whether the event matches. So the client drops the event, and a gap
+        tells of it.
+        """
+        one = self.served.get(identifier)
+        if one is None or deliveries.get(one.spec.id) is not one or not one.listens_to(event):
+            return None
+        if one.spec.queries:
+            self.disordered.add(one)
+            return None
+        return one
+
     def record(
         self, event: Event, recipients: Iterable[SubscriptionDelivery], new: Container[SubscriptionDelivery], *, from_old: bool
     ) -> None:
-        """Note an event that one of the links has brought, after its delivery to those to which it was new."""
+        """Note an event that one of the links has brought, after its delivery to the recipients that had not got it."""
         for one in recipients:
             overlap = self.overlaps.get(one)
             if overlap is None or one in self.disordered:
                 continue
-            # A server at fault may have lost events before this one. The short drain keeps the earlier beginning, to be safe.
+            # A server at fault may have lost events before this one. In the second stage a gap begins early, to be safe.
             if from_old and not (self.is_complete or self.old.state.at_fault):
                 overlap.advance(event)
             elif one in new:
                 overlap.keep(event)
 
     def greeted(self) -> None:
-        """Note that the new link serves everything, and ask the old one for its last answer."""
-        now = self._loop.time()
+        """Note that the new link serves everything, and send the last ping on the old one."""
+        now = self._owner.loop.time()
         self.is_complete = True
-        self._assume_complete, self._asked_at = not self._context.ping_enabled, None
+        self._assume_complete, self._asked_at = not self._owner.context.ping_enabled, None
         if not self._assume_complete:
             self._ping(now)
         self._timer.cancel()
-        self._timer = self._loop.call_later(DRAIN_SECONDS, self._check_drained)
-
-    async def wait_ended(self) -> None:
-        """Wait until the old link is closed, or is the current one again."""
-        await self._ended.wait()
+        self._timer = self._owner.loop.call_later(DRAIN_SECONDS, self._check_drained)
 
     def drained(self) -> None:
-        """End the handover, because the old link is closed. Keep the overlaps with a possible loss."""
+        """End the handover, because the old link is to be closed. Keep the overlaps in which events may be lost."""
         self._end()
         if self.is_confirmed:
             self._keep_disordered()
@@ -186,14 +188,14 @@ class Handover:
 
     def _end(self) -> None:
         self._timer.cancel()
-        self._ended.set()
+        self.ended.set()
 
     def _keep_disordered(self) -> None:
         self.overlaps = {one: overlap for one, overlap in self.overlaps.items() if one in self.disordered}
 
     @property
     def is_confirmed(self) -> bool:
-        """Whether the old link has shown that it has no undelivered events."""
+        """Whether the old link has delivered all its events, as its answer to the last ping shows."""
         answered = self._asked_at is not None and not self.old.pings_in_flight
         return self.is_complete and (answered or self._assume_complete) and not (self.old.ended or self.old.state.at_fault)
 
@@ -203,34 +205,34 @@ class Handover:
         budget = self.old.state.budget
         if not self.old.ended and budget.available_at(now, ping=True) <= now:
             budget.record_send(now, ping=True)
-            budget.frames_sent -= 1  # a record counts the frames that the machine sends
+            budget.frames_sent -= 1  # the records count only the frames that the machine sends
             self._asked_at, self._frames_before = now, self.old.state.frames_received
             self.old.send(PING)
 
     def _check_alive(self) -> None:
-        """Ping the old link at the usual pace; one from which nothing comes after a ping has ended."""
-        now, state, ping = self._loop.time(), self.old.state, self._context.ping
+        """Ping the old link at the usual pace. A link from which nothing comes after a ping counts as ended."""
+        now, state, ping = self._owner.loop.time(), self.old.state, self._owner.context.ping
         if self._asked_at is not None and state.frames_received == self._frames_before:
             if self.old.paused:
-                self._asked_at = now  # nothing is read, so silence means nothing
+                self._asked_at = now  # the client does not read the link, so silence proves nothing
             elif now >= self._asked_at + ping.timeout:
-                self._feed(LinkClosed(self.old.generation, cause=Overdue("pong", ping.timeout)))
+                self._owner.feed(LinkClosed(self.old.generation, cause=Overdue("pong", ping.timeout)))
                 return
         else:
             self._asked_at = None
             if now >= self._ping_at:
                 self._ping_at = now + ping.interval_after(state.pings)
-                if self._context.ping_enabled:
+                if self._owner.context.ping_enabled:
                     self._ping(now)
         due = self._ping_at if self._asked_at is None else self._asked_at + ping.timeout
-        self._timer = self._loop.call_at(due, self._check_alive)
+        self._timer = self._owner.loop.call_at(due, self._check_alive)
 
     def _check_drained(self) -> None:
-        now, waits = self._loop.time(), self.old.paused  # nothing has come, because nothing is read
+        now, waits = self._owner.loop.time(), self.old.paused  # while the client does not read the link, silence proves nothing
         if self._asked_at is not None and not self.old.ended and self.old.pings_in_flight:
             self._asked_at = now if self.old.paused else self._asked_at
-            waits = waits or now < self._asked_at + self._context.ping.timeout
+            waits = waits or now < self._asked_at + self._owner.context.ping.timeout
         if waits:
-            self._timer = self._loop.call_later(_POLL, self._check_drained)
+            self._timer = self._owner.loop.call_later(_POLL, self._check_drained)
         else:
             self._on_drained()

@@ -1,7 +1,7 @@
 """The random source of a connection's delays.
 
-Delays are partly random, so that many clients do not dial or ping at the same moment. A new connection takes the source that is
-set at that moment: `random.random`, unless a test has set another one with `drawing`.
+Delays are partly random, so that many clients do not dial or ping at the same moment. A new connection takes the present source:
+`random.random`, unless a test has set another one with `drawing`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The link: one WebSocket and the tasks that serve it, from dial to end. It feeds each of its inputs to the machine."""
+"""The link: one WebSocket from dial to end, with the tasks that read and write it. It feeds its inputs to the machine."""
 
 from __future__ import annotations
 
@@ -11,55 +11,47 @@ from realtime_fsm.fsm.inputs import Closed, DialFailure, LinkClosed, Opened
 from realtime_fsm.protocol.faults import is_throttle
 from realtime_fsm.protocol.frames import PING, ErrorFrame, PongFrame
 from realtime_fsm.runtime.callbacks import is_asked_for
+from realtime_fsm.runtime.connection import Connection
 from realtime_fsm.runtime.readahead import ReadAhead
 from realtime_fsm.sealing import seal
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
-    from realtime_fsm.fsm.inputs import Input
     from realtime_fsm.fsm.link import LinkState
     from realtime_fsm.protocol.eras import EventRoutes, UrlPlan
     from realtime_fsm.protocol.frames import Frame, Malformed
     from realtime_fsm.runtime.sockets import MessageHandler, Socket, Transport
 
 
-class LinkHandler(Protocol):
-    """The handler of what happens on a link."""
-
-    def feed(self, input_: Input) -> None:
-        """Step the machine."""
+class LinkedConnection(Connection, Protocol):
+    """The connection of a link."""
 
     def message_handler(self, link: LinkIO, *, held: bool = False) -> MessageHandler:
-        """Make the function that takes the messages of a link: those that arrive, or those that a pause held."""
-
-    def report(self, failure: BaseException, heading: str = "unexpected failure") -> None:
-        """Report an unexpected exception."""
+        """Make the handler of a link's messages: of those that arrive, or of those that a pause held."""
 
 
 class LinkIO:
     """One link, numbered by its generation.
 
     Attributes:
-        state: the facts that the machine has of it; each message is counted there.
-        paused_since: since when none of its messages is delivered, so that a consumer catches up; None while they are.
+        state: the facts that the machine has of the link. The dispatcher counts each message there.
+        paused_since: the moment since which no message is delivered, so that a consumer catches up; None outside of a pause.
         read_ahead: the messages that a pause holds; None outside of a pause.
-        plan: what was asked for by its address; None where messages ask.
-        routes: how events find their subscriptions; None where the server names them by our ids.
+        plan: the subscriptions that the URL asks for; None where messages ask.
+        routes: the way from an event to its subscriptions; None where the server names them by our ids.
         pings_in_flight: how many pings are unanswered.
     """
 
     __slots__ = (
-        "_is_closing", "_loop", "_owner", "_pausing", "_reader", "_send_queue", "_socket", "_writer",
+        "_is_closing", "_owner", "_pausing", "_reader", "_send_queue", "_socket", "_writer",
         "generation", "paused_since", "pings_in_flight", "plan", "read_ahead", "routes", "state",
     )  # fmt: skip
 
     pings_in_flight: int
 
-    def __init__(
-        self, generation: int, state: LinkState, owner: LinkHandler, loop: asyncio.AbstractEventLoop, plan: UrlPlan | None = None
-    ) -> None:
-        self.generation: int = generation
+    def __init__(self, state: LinkState, owner: LinkedConnection, plan: UrlPlan | None = None) -> None:
+        self.generation: int = state.generation
         self.state: LinkState = state
         self.paused_since: float | None = None
         self.read_ahead: ReadAhead | None = None
@@ -67,7 +59,6 @@ class LinkIO:
         self.routes: EventRoutes | None = None
         self.pings_in_flight = 0
         self._owner = owner
-        self._loop = loop
         self._is_closing = False
         self._socket: Socket | None = None
         self._pausing: asyncio.Task[None] | None = None
@@ -76,28 +67,28 @@ class LinkIO:
         self._send_queue: list[bytes] = []  # a handful at most
 
     def open(self, transport: Transport, url: str, headers: Callable[[], Awaitable[Mapping[str, str]]]) -> None:
-        """Ask for the headers, dial, and read to the end."""
+        """Ask for the headers, dial, and read until the link ends."""
         if self.plan is not None:
             url = f"{url}&{self.plan.query}"
         self._reader = self._task("reader", self._read, transport, url, headers)
 
     @property
     def paused(self) -> bool:
-        """Whether none of its messages is delivered for now."""
+        """Whether the client delivers no message of the link for now."""
         return self.paused_since is not None
 
     @property
     def ended(self) -> bool:
-        """Whether its stream has come to an end that was not of our making."""
+        """Whether the link has ended without a `close`."""
         return self._reader is not None and self._reader.done()
 
     @property
     def is_cut_off(self) -> bool:
-        """Whether its reader is being cancelled, and not by `close`: so it is when the event loop ends."""
+        """Whether a cancellation other than that of `close` ends the reader: the event loop ends."""
         return self._reader is not None and self._reader.cancelling() > 0 and not self._is_closing
 
     def count_pong(self, frame: Frame | Malformed) -> None:
-        """Note what may answer a ping: a pong, or what stands for one (PROTOCOL: "Four server eras", "Messages", rule 4)."""
+        """Count a pong, or an error frame that takes its place (PROTOCOL: "Four server eras", "Messages", rule 4)."""
         if isinstance(frame, PongFrame) or (isinstance(frame, ErrorFrame) and (frame.code == 1003 or is_throttle(frame.code))):
             self.pings_in_flight = max(0, self.pings_in_flight - 1)
 
@@ -109,7 +100,7 @@ class LinkIO:
             self._writer = self._task("writer", self._write)
 
     def close(self, seconds: float) -> asyncio.Task[None]:
-        """Close the socket with a handshake of at most `seconds`; 0 aborts it. The link reports nothing more."""
+        """Close the socket with a handshake of at most `seconds`; 0 aborts it. From then on the link feeds only `Closed`."""
         return self._task("close", self._close, seconds)
 
     async def _read(self, transport: Transport, url: str, headers: Callable[[], Awaitable[Mapping[str, str]]]) -> None:
@@ -123,16 +114,16 @@ class LinkIO:
         try:
             end = await socket.pump(self._owner.message_handler(self))
             if self._pausing is not None and not self._pausing.done():
-                await asyncio.wait([self._pausing])  # the end comes behind the messages
+                await asyncio.wait([self._pausing])  # the end is told after the messages before it
         except asyncio.CancelledError:
-            if not self._is_closing:  # the event loop ends, and nothing closes the socket later
+            if not self._is_closing:  # the event loop ends, and no other task will close the socket
                 await socket.close(0)
             raise
         self._owner.feed(LinkClosed(self.generation, end) if isinstance(end, int) else LinkClosed(self.generation, cause=end))
 
     async def pause(self, pause: Callable[[], Awaitable[None]]) -> None:
-        """Deliver no message before a pause is over. Meanwhile the socket is read ahead, within bounds."""
-        if self.read_ahead is not None:  # a message that was held has led to another pause
+        """Deliver no message before a pause is over. Meanwhile the link reads ahead, within bounds."""
+        if self.read_ahead is not None:  # a held message has led to another pause
             await pause()
         elif not self._is_closing:
             self.read_ahead = ReadAhead(self._owner.message_handler(self, held=True))
@@ -156,19 +147,19 @@ class LinkIO:
             try:
                 await self._socket.send(self._send_queue.pop(0))
             except LinkFailure:
-                self._send_queue.clear()  # the reader meets the end of the same stream, and tells why
+                self._send_queue.clear()  # the reader tells of the end, and of its cause
         self._writer = None  # 0.4 KB that an idle link does not need
 
     async def _close(self, seconds: float) -> None:
-        self._is_closing = True  # not before this task has begun: one that is cancelled before closes nothing
+        self._is_closing = True  # not earlier: a task that is cancelled before its begin closes nothing
         await self._stop(self._writer)
         await self._stop(self._pausing)
         self._discard_held()
-        tidied = self._socket if seconds else None
-        if tidied is not None:
-            await tidied.close(seconds)  # its reader reads the answer
+        closed = self._socket if seconds else None
+        if closed is not None:
+            await closed.close(seconds)  # the reader reads the answer
         await self._stop(self._reader)
-        if self._socket is not None and self._socket is not tidied:
+        if self._socket is not None and self._socket is not closed:
             await self._socket.close(0)
         self._owner.feed(Closed(self.generation))
 
@@ -178,12 +169,13 @@ class LinkIO:
             await asyncio.wait([task])
 
     def _task(self, name: str, work: Callable[..., Coroutine[None, None, None]], *given: Any) -> asyncio.Task[None]:
-        return self._loop.create_task(self._contained(work, *given), name=f"realtime_fsm link {self.generation} {name}")
+        return self._owner.loop.create_task(self._contained(work, *given), name=f"realtime_fsm link {self.generation} {name}")
 
     async def _contained(self, work: Callable[..., Coroutine[None, None, None]], *given: Any) -> None:
-        """Do a task's work. An exception that no one expects must not make the connection silent: it counts as a loss.
+        """Do the work of a task. An unexpected exception counts as a loss of the link, so that the connection goes on.
 
-        It is a defect of ours, or comes from the code that a caller's aiohttp session runs, a cancellation of its own included.
+        Such an exception is a defect of this library, or comes from code that the user's aiohttp session runs. That code may also
+        raise a cancellation that no caller has asked for.
         """
         task, running = asyncio.current_task(), work(*given)
         del work, given

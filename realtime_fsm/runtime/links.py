@@ -1,9 +1,9 @@
 """The links of a connection: the current one, and the old one of a handover.
 
-Invariant: the machine speaks of the current link only. The old link of a handover delivers events and nothing else.
+Invariant: the machine sends on the current link only. The old link of a handover delivers events, and answers its pings.
 
-Design: of each pair of links one may be behind the other. So the deduplicator goes on after one of them is closed, until the
-other one has brought what that one had.
+Design: one of two links may lag behind the other. So the deduplicator goes on after one of them is closed, until the other one
+has caught up.
 """
 
 from __future__ import annotations
@@ -17,87 +17,79 @@ from realtime_fsm.runtime.handover import Handover
 from realtime_fsm.runtime.link import LinkIO
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from realtime_fsm.events import Event
-    from realtime_fsm.fsm.context import ConnectionContext
     from realtime_fsm.fsm.link import LinkState
     from realtime_fsm.protocol.eras import UrlPlan
     from realtime_fsm.runtime.delivery import SubscriptionDelivery
-    from realtime_fsm.runtime.link import LinkHandler
+    from realtime_fsm.runtime.link import LinkedConnection
+    from realtime_fsm.runtime.registry import DeliveryRegistry
 
 
 class LinkSet:
     """The links of a connection.
 
-    Args:
-        report_loss: called with a handover that may leave undelivered events, or events out of order.
-
     Attributes:
-        current: the link that the machine speaks of.
-        handover: the handover that is under way.
+        current: the link on which the machine sends; None without one.
+        handover: the handover that is under way; None without one.
         is_overlapping: whether an event may come twice, or behind a later one.
     """
 
-    __slots__ = ("_closing", "_context", "_dedup", "_owner", "_report_loss", "current", "handover", "is_overlapping")
+    __slots__ = ("_closing", "_dedup", "_owner", "_registry", "current", "handover", "is_overlapping")
 
-    def __init__(self, owner: LinkHandler, context: ConnectionContext, report_loss: Callable[[Handover], None]) -> None:
+    def __init__(self, owner: LinkedConnection, registry: DeliveryRegistry) -> None:
         self._owner = owner
-        self._context = context
-        self._report_loss = report_loss
+        self._registry = registry
         self._closing: list[asyncio.Task[None]] = []
-        self._dedup: HandoverDeduplicator | None = None  # from the first handover on, as long as a link follows from it
+        self._dedup: HandoverDeduplicator | None = None  # made by a handover, dropped with the first link after a loss
         self.current: LinkIO | None = None
         self.handover: Handover | None = None
         self.is_overlapping: bool = False
 
     @property
     def draining(self) -> LinkIO | None:
-        """The old link of the handover that is under way."""
+        """The old link of the handover that is under way; None without one."""
         return None if self.handover is None else self.handover.old
 
     @property
     def draining_serves(self) -> bool:
-        """Whether the old link delivers in the place of the current one, which does not serve everything yet."""
+        """Whether the old link still delivers, because the current one does not serve everything yet."""
         return self.handover is not None and not self.handover.is_complete
 
     @property
     def is_cut_off(self) -> bool:
-        """Whether the event loop ends: it cancels what reads, and what begins now is not finished."""
+        """Whether the event loop ends: it cancels the readers, and would not finish a new task."""
         return any(link is not None and link.is_cut_off for link in (self.current, self.draining))
 
-    def create(self, generation: int, state: LinkState, plan: UrlPlan | None, loop: asyncio.AbstractEventLoop) -> LinkIO:
-        """Have another link, which is to be opened."""
+    def create(self, state: LinkState, plan: UrlPlan | None) -> LinkIO:
+        """Make another link the current one. The caller opens the link."""
         if self.handover is None:
             self._dedup = None
             self._update_overlap()
         else:
-            self._require_dedup.dial(generation)
-            self.handover.newer = generation
-        self.current = LinkIO(generation, state, self._owner, loop, plan)
+            self._require_dedup.dial(state.generation)
+            self.handover.newer = state.generation
+        self.current = LinkIO(state, self._owner, plan)
         return self.current
 
     def current_of(self, generation: int) -> LinkIO:
         """Return the current link, which must be of that generation."""
         link = self.current
         assert link is not None
-        assert link.generation == generation, "the machine speaks of the current link only"
+        assert link.generation == generation, "the machine sends on the current link only"
         return link
 
     # --- the handover ---------------------------------------------------------------------------------------------------
 
-    def begin_handover(
-        self, generation: int, loop: asyncio.AbstractEventLoop, served: Mapping[str, SubscriptionDelivery]
-    ) -> None:
-        """Let the current link deliver to those that it serves, and do nothing else."""
+    def begin_handover(self, generation: int) -> None:
+        """Let the current link deliver to the subscriptions that it serves, and do nothing else."""
         self.close_draining()
         old, self.current = self.current_of(generation), None
         self._dedup = self._dedup or HandoverDeduplicator()
-        self.handover = Handover(old, self._context, loop, served, self._owner.feed, self.close_draining)
+        self.handover = Handover(old, self._owner, self._registry.established, self.close_draining)
         self.is_overlapping = True
 
     def complete_handover(self) -> None:
-        """Let the old link go as soon as it is drained: the current one serves everything."""
+        """Close the old link as soon as it is drained: the current one serves everything."""
         assert self.handover is not None
         self.handover.greeted()
 
@@ -120,16 +112,16 @@ class LinkSet:
         if self.handover is not None:
             self.handover.newer = None
         self._update_overlap()
-        self._close(link, self._context.timeouts.close if graceful else 0)
+        self._close(link, self._owner.context.timeouts.close if graceful else 0)
 
     def close_draining(self, *, with_current: bool = False) -> None:
-        """Close the old link, if there is one, and report the events that it may not have delivered."""
+        """Close the old link, if there is one, and report its possible losses; `with_current` if both links end."""
         handover, self.handover = self.handover, None
         if handover is None:
             return
         handover.drained()  # before its reader is stopped
         self._require_dedup.older_closed()
-        self._close(handover.old, self._context.timeouts.close)
+        self._close(handover.old, self._owner.context.timeouts.close)
         self._update_overlap()
         if with_current:
             handover.newer = None
@@ -137,7 +129,7 @@ class LinkSet:
 
     def _report(self, handover: Handover) -> None:
         if handover.overlaps:
-            self._report_loss(handover)
+            self._registry.report_possible_loss(handover)
 
     # --- the events -----------------------------------------------------------------------------------------------------
 
@@ -156,16 +148,16 @@ class LinkSet:
         return self._dedup
 
     async def wait_drained(self) -> None:
-        """Wait until the old link of a complete handover is drained: the next change of link waits for that.
+        """Wait until the old link of a complete handover is drained. The next change of link must not begin before that.
 
         Raises:
-            LinkPaused: when nothing is read from the old link for as long as a reply may take.
+            LinkPaused: when the client does not read the old link for the reply timeout.
         """
-        reply = self._context.timeouts.reply
+        reply = self._owner.context.timeouts.reply
         while self.handover is not None and self.handover.is_complete:
             try:
                 async with asyncio.timeout(reply):
-                    await self.handover.wait_ended()
+                    await self.handover.ended.wait()
             except TimeoutError:
                 if self.draining is not None and self.draining.paused:
                     raise LinkPaused(reply) from None
@@ -173,7 +165,7 @@ class LinkSet:
     # --- the end --------------------------------------------------------------------------------------------------------
 
     async def wait_closed(self) -> None:
-        """Wait until every socket is closed that the links have left; each closes within the close timeout."""
+        """Wait until the sockets of all former links are closed, which takes at most the close timeout."""
         while self._closing:
             await asyncio.wait(tuple(self._closing))
 

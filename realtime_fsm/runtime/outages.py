@@ -1,7 +1,7 @@
-"""The outages: when nothing delivers, although it once did.
+"""The outages of a connection.
 
-An outage lasts from the loss of a live link until everything desired is acknowledged again. A handover begins one only where its
-old link ends, or is given up, before the new one serves everything.
+An outage lasts from the loss of a live link until everything desired is acknowledged again. A handover begins an outage only if
+its old link ends before the new one serves everything.
 """
 
 from __future__ import annotations
@@ -19,9 +19,16 @@ if TYPE_CHECKING:
 
 
 class Outage(Struct, eq=False):
-    """One outage, in seconds of the event loop's clock; `losses` counts the links that were lost in it.
+    """One outage, in seconds of the event loop's clock.
 
-    A server fault before it, on the link that was lost, belongs to its gap: events may be missing from `missing_since` on.
+    Attributes:
+        began: when the link was lost.
+        missing_since: since when events may be missing: a server fault on the lost link, before its loss, counts as well.
+        cause: the cause, as the record names it.
+        planned: whether nothing had failed.
+        dials: how many dials were made in the outage.
+        losses: how many links were lost in it.
+        is_told: whether its beginning is in the log.
     """
 
     began: float
@@ -37,8 +44,8 @@ class OutageTracker:
     """The outages of one connection.
 
     Attributes:
-        current: the one under way, if there is one.
-        faulty_since: since when a server fault has lasted on a link that drains; None without one.
+        current: the outage that is under way; None without one.
+        faulty_since: since when a server fault has lasted on a draining link; None without one.
     """
 
     __slots__ = ("_audit", "_cause", "_dialed", "_lost", "_now", "_planned", "current", "faulty_since")
@@ -47,13 +54,13 @@ class OutageTracker:
         self._audit = audit
         self._cause, self._planned = "", True  # of the step under way
         self._now = 0.0  # of the step under way, so that the records of a step tell one moment
-        self._dialed = 0  # in the step under way, before it is known whether an outage begins with it
+        self._dialed = 0  # dials of the step under way, if no outage has begun before
         self._lost = False  # whether a link was lost in the step under way
         self.faulty_since: float | None = None
         self.current: Outage | None = None
 
     def begin_step(self, transition: TransitionTaken | None, now: float) -> None:
-        """Keep the moment of a step, and its cause: the kind of failure, or the trigger where nothing failed."""
+        """Keep the moment of a step, and its cause: the kind of failure, or the trigger if nothing failed."""
         self._now, self._dialed, self._lost = now, 0, False
         if transition is not None:
             failure = transition.cause
@@ -67,24 +74,24 @@ class OutageTracker:
             self._audit.outage("opened", outage.cause, planned=outage.planned, dials=outage.dials)
 
     def reach_back(self, seconds: float) -> None:
-        """Note a server fault on a link that is lost, or begins to drain: events are missing since the server last worked."""
+        """Note a server fault on a link that is lost, or begins to drain. The server last worked so many seconds ago."""
         self.faulty_since = self._now - seconds
 
     def end_fault(self, now: float) -> float | None:
-        """Forget such a fault: an event on the draining link proves that the server works.
+        """Forget that fault: an event on the draining link proves that the server works.
 
         Returns:
-            For how many seconds it had proved nothing; None without a fault.
+            How many seconds ago the server had last worked; None without a fault.
         """
         since, self.faulty_since = self.faulty_since, None
         return None if since is None else now - since
 
     def end_handover(self) -> None:
-        """Forget such a fault: the handover that is over reports the undelivered events of its old link itself."""
+        """Forget that fault: the handover is over, and itself reports the undelivered events of its old link."""
         self.faulty_since = None
 
     def lose(self, *, retired: bool = False) -> None:
-        """Begin an outage, or count another loss in the one under way; `retired` if the old link of a handover has ended."""
+        """Begin an outage, or count another loss in it; `retired` if the old link of a handover has ended."""
         self._lost = True
         faulty_since, self.faulty_since = self.faulty_since, None
         if self.current is not None:

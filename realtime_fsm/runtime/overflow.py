@@ -1,8 +1,8 @@
 """The overflow modes: a subscription applies one of them when its consumer is too slow for its buffer.
 
-Invariant: memory is bounded in every mode, and a subscription counts the events that it drops. A buffer holds at most `buffer`
-events and `buffer_bytes` bytes, but always one event. It may hold twice as much after `catch_up`, which fills a second buffer
-while it runs. With ``"pause"`` it may hold twice as much when another link delivers while the buffer is full.
+Invariant: every mode bounds the memory, and a subscription counts the events that it drops. A buffer holds at most `buffer`
+events and `buffer_bytes` bytes, or one larger event. It may hold twice as much after `catch_up`, during which a second buffer
+takes the live events. With ``"pause"`` it may hold twice as much when another link delivers to a full buffer.
 """
 
 from __future__ import annotations
@@ -50,13 +50,13 @@ class ReadGate:
         """Whether a buffer is full."""
         return bool(self._full)
 
-    def block(self, who: object) -> None:
-        """Close the gate for a full buffer."""
-        self._full |= {who}
+    def block(self, buffer: object) -> None:
+        """Close the gate: a buffer is full."""
+        self._full |= {buffer}
 
-    def open(self, who: object) -> None:
-        """Open the gate for a buffer that has room again, or has ended."""
-        self._full -= {who}
+    def open(self, buffer: object) -> None:
+        """Open the gate, unless another buffer is full: this one has room again, or has ended."""
+        self._full -= {buffer}
         if not self._full and self._opened is not None:
             self._opened.set()
             self._opened = None
@@ -91,7 +91,7 @@ class _RaisingBuffer(EventBuffer):
 
 
 class _LatestById:
-    """As a deque of events, but that an event takes the place of an older one with its id."""
+    """Hold events like a deque, but replace an older event that has the same id."""
 
     __slots__ = ("_by_id", "_on_replaced")
 
@@ -138,7 +138,7 @@ class _LatestBuffer(EventBuffer):
 
     def __init__(self, *options: Any) -> None:
         super().__init__(*options)
-        self._items = self._ready = _LatestById(self._discard)  # type: ignore[assignment]  # as a deque in what is asked of it
+        self._items = self._ready = _LatestById(self._discard)  # type: ignore[assignment]  # it has the methods of a deque that are used
 
     def _overflow(self, item: Event) -> None:
         if item not in self._items:
@@ -203,15 +203,15 @@ _MODES: dict[str, type[EventBuffer]] = {
 
 def make_buffer(
     overflow: Overflow,
-    what: str,
+    label: str,
     loop: asyncio.AbstractEventLoop,
     capacity: int,
     limit: int,
     gate: ReadGate,
     on_drops: Callable[[int], None] | None = None,
 ) -> EventBuffer:
-    """Make the buffer of a mode, as `EventBuffer`; the gate is shut while a buffer that must lose nothing is full."""
-    buffer = _MODES[overflow](what, loop, capacity, limit, on_drops)
+    """Make the buffer of a mode. The arguments are those of `EventBuffer`, and the gate that a full ``"pause"`` buffer closes."""
+    buffer = _MODES[overflow](label, loop, capacity, limit, on_drops)
     if isinstance(buffer, _PausingBuffer):
         buffer.gate = gate
     return buffer

@@ -1,4 +1,4 @@
-"""Find the proxy that the environment names for a dial: ``HTTPS_PROXY``, ``ALL_PROXY``, ``NO_PROXY`` and their kin."""
+"""Find the proxy for a dial in the environment: ``WSS_PROXY``, ``HTTPS_PROXY``, ``ALL_PROXY``, ``NO_PROXY`` and the like."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def is_proxy(url: object) -> bool:
 
 
 def proxy_from_env(url: str) -> str | None:
-    """Look up the proxy for an address; the scheme's own variable comes before ``ALL_PROXY``.
+    """Look up the proxy for a URL; the variable of its scheme comes before ``ALL_PROXY``.
 
     Args:
         url: a ``ws://`` or ``wss://`` URL.
@@ -34,7 +34,7 @@ def proxy_from_env(url: str) -> str | None:
     Raises:
         DialFailed: when the environment names a proxy that cannot be used. The text does not show it: it may hold a password.
     """
-    # Not aiohttp's own way, which does not know HTTPS_PROXY for wss://.
+    # aiohttp's own search does not know HTTPS_PROXY for wss://.
     parts, proxies = urlsplit(url), urllib.request.getproxies()
     host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
     if urllib.request.proxy_bypass(f"{host}:{port}") or _in_a_network(host, proxies.get("no", "")):
@@ -47,9 +47,9 @@ def proxy_from_env(url: str) -> str | None:
 
 
 def _in_a_network(host: str, exceptions: str) -> bool:
-    """Tell whether a host is an IP address that ``NO_PROXY`` covers, by CIDR such as ``10.0.0.0/8`` or as itself in brackets.
+    """Tell whether ``NO_PROXY`` names an IP address, in brackets or as part of a network such as ``10.0.0.0/8``.
 
-    A name is not resolved for it: the proxy may be the one that can.
+    The name of a host is not resolved: perhaps only the proxy can resolve it.
     """
     try:
         address = ip_address(host)
@@ -59,6 +59,6 @@ def _in_a_network(host: str, exceptions: str) -> bool:
         try:
             if address in ip_network(exception.strip().strip("[]"), strict=False):
                 return True
-        except ValueError:  # a name, or an address with a port
+        except ValueError:  # the name of a host, or an IP address with a port
             continue
     return False

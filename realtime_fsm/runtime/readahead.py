@@ -1,10 +1,10 @@
-"""The read-ahead: messages of a link that arrive during a pause, so that the socket answers the pings between them.
+"""The read-ahead: it holds the messages of a link that arrive during a pause.
 
-Invariant: messages are delivered in the order in which they came, and none is delivered during a pause.
+Invariant: messages are delivered in the order in which they came, and no message is delivered during a pause.
 
-Design: a proxy may cut a link whose peer answers no ping of WebSocket, and a socket answers a ping when it reads the ping. So a
-pause stops the delivery at once, and the reading only when `LIMIT` is reached. From then on TCP holds the server up, and pings
-stay unanswered until the pause is over.
+Design: a proxy may cut a link whose peer answers no WebSocket ping, and a socket answers a ping only when it reads on. So a pause
+stops the delivery at once, but the reading only at `LIMIT`. From then on TCP makes the server wait, and pings stay unanswered
+until the pause is over.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from realtime_fsm.runtime.sockets import MessageHandler
 
 LIMIT = 1024 * 1024
-"""Bytes of messages that a link reads ahead, besides one message that goes beyond."""
+"""Bytes of messages that a link reads ahead; the last message may exceed them."""
 OVERHEAD = 128
-"""Bytes that each message counts for besides its own: tiny ones take memory, too."""
+"""Bytes that each message counts in addition to its own: tiny messages take memory, too."""
 _TURN = 256
 """Messages after which the event loop has a turn."""
 
@@ -29,11 +29,13 @@ _TURN = 256
 class ReadAhead:
     """Hold the messages of one link that arrive during one pause.
 
+    A link without a pause has no queue, because the queues of ten thousand idle links would take 14 MB.
+
     Args:
         deliver: takes each message after the pause.
 
     Attributes:
-        size: bytes that are held.
+        size: how many bytes are held, each message with its overhead.
     """
 
     __slots__ = ("_deliver", "_messages", "_writable", "size")
@@ -47,7 +49,7 @@ class ReadAhead:
         self.size = 0
 
     def hold(self, data: bytes) -> Awaitable[object] | None:
-        """Hold a message. Its answer, if it gives one, is to be awaited before the next is read."""
+        """Hold a message. The reader awaits the answer, if there is one, before it reads the next message."""
         self._messages.append(data)
         self.size += len(data) + OVERHEAD
         if self.size > LIMIT:
@@ -56,7 +58,7 @@ class ReadAhead:
         return None if len(self._messages) % _TURN else asyncio.sleep(0)
 
     async def deliver(self) -> None:
-        """Deliver the messages that are held, and those that arrive meanwhile."""
+        """Deliver the held messages, and those that arrive meanwhile."""
         while self._messages:
             data = self._messages.popleft()
             self.size -= len(data) + OVERHEAD
@@ -66,7 +68,7 @@ class ReadAhead:
                 await turn
 
     def discard(self) -> None:
-        """Hold nothing any more, and let the reader go on."""
+        """Drop the held messages, and let the reader go on."""
         self._messages.clear()
         self.size = 0
         self._set_writable()

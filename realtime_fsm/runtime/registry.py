@@ -1,22 +1,21 @@
-"""The registry: the deliveries of a connection by id. It routes events to them, and tells them what becomes of their ids.
+"""The registry: the deliveries of a connection by id. It routes events to the deliveries, and tells them the news of their ids.
 
 Invariant: an id has a handle from the user's call until the machine tells of its end. The machine alone knows which ids are
 desired, and which the server has acknowledged on which link (`fsm.subscriptions`); the registry keeps none of that.
 
-Design: A subscription has one id, and another one after each update. So an id needs a handle, and a delivery outlives its ids.
-`deliveries` holds the ids whose events are delivered, because a route is one look-up.
+Design: a subscription has one id, and another one after each update. So each id has a handle, and a delivery outlives its ids.
+The registry keeps the delivery of each id in `deliveries`, so that a route is one look-up.
 """
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from realtime_fsm.errors import Disposed, MalformedEvent, SubscriptionEnded, SubscriptionRejected, UnsupportedByServer
+from realtime_fsm.errors import Disposed, SubscriptionEnded, SubscriptionRejected
 from realtime_fsm.fsm.canary import CANARY
 from realtime_fsm.runtime.delivery import SubscriptionDelivery
 from realtime_fsm.runtime.overflow import ReadGate
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from realtime_fsm.auditlog.writer import AuditWriter
     from realtime_fsm.errors import RealtimeError
     from realtime_fsm.events import Event
-    from realtime_fsm.protocol.eras import Era
     from realtime_fsm.protocol.frames import Code
     from realtime_fsm.protocol.spec import SubscriptionSpec
     from realtime_fsm.runtime.callbacks import Report
@@ -45,7 +43,7 @@ class _Handle(Struct, eq=False):
         spec: the subscription under this id.
         delivery: the delivery.
         granted: completes when the server acknowledges the id.
-        is_given_up: whether the user has given the id up; the input that says so may still wait.
+        is_given_up: whether the user has given the id up. The machine may learn of it later.
     """
 
     spec: SubscriptionSpec
@@ -63,21 +61,21 @@ class DeliveryRegistry:
 
     Attributes:
         deliveries: the deliveries, by the ids whose events they get.
-        on_canary: gets the events of the hidden subscription.
-        on_strays: told how many ids of an event belong to no subscription.
-        gate: shut while one of them, who must lose nothing, is full.
+        on_canary: called with each event of the hidden subscription.
+        on_strays: called with the number of ids of an event that belong to no subscription.
+        gate: closed while the buffer of a delivery that must lose nothing is full.
     """
 
     def __init__(self, report: Report, audit: AuditWriter, outages: OutageTracker) -> None:
         self._report = report
         self._audit = audit
         self.deliveries: dict[str, SubscriptionDelivery] = {}
-        self._handles: dict[str, _Handle] = {}  # the ids above, those of updates, and those that an update has replaced
-        self._updates: dict[str, _Handle] = {}  # those of them that take the place of others when they are acknowledged
+        self._handles: dict[str, _Handle] = {}  # of the ids above, of updates, and of ids that an update has replaced
+        self._updates: dict[str, _Handle] = {}  # the handles whose ids replace others when the server acknowledges them
         self._cancelled_tasks: list[asyncio.Task[None]] = []
         self._outages = outages
         self._ended_counts = 0, 0  # events of the subscriptions that have ended: received, and dropped
-        self._deafness: dict[SubscriptionDelivery, Any] | None = None  # whom a deaf link served, and the last event of each
+        self._deafness: dict[SubscriptionDelivery, Any] | None = None  # served by a deaf link, with the time of the last event
         self.on_canary: Callable[[Event], None] = _ignore
         self.on_strays: Callable[[int], None] = _ignore
         self.gate: ReadGate = ReadGate()
@@ -91,24 +89,28 @@ class DeliveryRegistry:
     def begin_update(
         self, delivery: SubscriptionDelivery, spec: SubscriptionSpec, loop: asyncio.AbstractEventLoop
     ) -> asyncio.Future[None]:
-        """Prepare to let a delivery listen to something else, as soon as that is acknowledged; the answer tells when."""
+        """Prepare another subscription for a delivery.
+
+        Returns:
+            A future that completes when the server acknowledges it. From then on it takes the place of the present one.
+        """
         handle = self._handles[spec.id] = self._updates[spec.id] = _Handle(spec, delivery, loop.create_future())
         return handle.granted
 
     def route(self, event: Event) -> bool:
-        """Give an event to each delivery that it is for, once.
+        """Give an event to each of its deliveries, once.
 
         Returns:
-            Whether a consumer should be let run.
+            Whether the reader should let consumers run.
         """
-        should_yield, strays, subscriber_of = False, 0, self.deliveries.get
+        should_yield, strays, delivery_of = False, 0, self.deliveries.get
         identifiers, timestamp = event._subscriptions, event._timestamp  # noqa: SLF001  (as they came: most are never asked for)
         if not identifiers:
             identifiers = event._subscriptions = self._listening_on(event)  # noqa: SLF001
         elif len(set(identifiers)) < len(identifiers):
             identifiers = list(dict.fromkeys(identifiers))
         for identifier in identifiers:
-            if (delivery := subscriber_of(identifier)) is not None:
+            if (delivery := delivery_of(identifier)) is not None:
                 if timestamp is not None:
                     delivery.last_timestamp = timestamp
                 delivery.received += 1
@@ -124,26 +126,23 @@ class DeliveryRegistry:
         return should_yield
 
     def _listening_on(self, event: Event) -> list[str]:
-        """Find the subscriptions to the channels of an event for which the server names none.
+        """Find the subscriptions to the channels of an event for which the server names no subscription.
 
-        So it is with ``stats.connections`` on channel ``project`` (PROTOCOL: "Messages", rule 12).
+        The server does so with ``stats.connections`` on channel ``project`` (PROTOCOL: "Messages", rule 12).
         """
-        return [identifier for identifier, one in self.established.items() if self._is_on_channels(one, event)]
-
-    @staticmethod
-    def _is_on_channels(delivery: SubscriptionDelivery, event: Event) -> bool:
-        with suppress(MalformedEvent):
-            return not {*delivery.spec.channels, *delivery.acknowledged}.isdisjoint(event.channels)
-        return False
+        return [identifier for identifier, one in self.established.items() if one.listens_to(event)]
 
     def resolve(self, event: Event, handover: Handover | None) -> list[SubscriptionDelivery]:
-        """Find the subscriptions of an event that names ours, each once, while two links deliver.
+        """Find the subscriptions of an event by its ids, each subscription once, while two links deliver.
 
-        The old link of a handover, where it brings the event, may still serve what is not wanted any more.
+        Args:
+            event: the event.
+            handover: the handover whose old link brings the event; None for the current link. The old link may still serve
+                subscriptions that the user has given up.
         """
         identifiers = list(dict.fromkeys(event._subscriptions or self._listening_on(event)))  # noqa: SLF001
         if handover is not None:
-            found = (self._find_on_old_link(identifier, event, handover) for identifier in identifiers)
+            found = (self.deliveries.get(one) or handover.find(one, event, self.deliveries) for one in identifiers)
             return list(dict.fromkeys(one for one in found if one is not None))
         if CANARY in identifiers:
             self.on_canary(event)
@@ -151,28 +150,18 @@ class DeliveryRegistry:
             self.on_strays(strays)
         return [self.deliveries[identifier] for identifier in self.filter_known(identifiers)]
 
-    def _find_on_old_link(self, identifier: str, event: Event, handover: Handover) -> SubscriptionDelivery | None:
-        """Find the subscription that had an id when the link began to drain, if it still listens to the event.
-
-        The queries of an update are the server's to ask: where there are some, the event is dropped, and a gap tells of it.
-        """
-        if (known := self.deliveries.get(identifier)) is not None:
-            return known
-        one = handover.served.get(identifier)
-        if one is None or self.deliveries.get(one.spec.id) is not one or not self._is_on_channels(one, event):
-            return None
-        if one.spec.queries:
-            handover.disordered.add(one)
-            return None
-        return one
-
     def _is_stray(self, identifier: str) -> bool:
         return identifier in self._updates if identifier in self._handles else identifier != CANARY
 
     def route_out_of_order(self, event: Event, handover: Handover | None) -> bool:
-        """As `route`, where another link may have brought what happened after it. Each of its ids is known.
+        """Give an event to its deliveries, whose ids are all known; another link may have brought later events.
 
-        If the old link of a handover brings the event, the handover notes each subscription that loses its order.
+        Args:
+            event: the event.
+            handover: the handover whose old link brings the event. It notes each subscription that loses its order.
+
+        Returns:
+            As `route`.
         """
         should_yield = False
         for delivery in [self.deliveries[identifier] for identifier in event._subscriptions]:  # noqa: SLF001
@@ -183,7 +172,7 @@ class DeliveryRegistry:
         return should_yield
 
     def filter_known(self, identifiers: Iterable[str]) -> list[str]:
-        """Those of them that are still wanted."""
+        """Keep the ids whose events are still delivered."""
         return [identifier for identifier in identifiers if identifier in self.deliveries]
 
     def acknowledge(self, identifier: str, channels: tuple[str, ...], now: float) -> SubscriptionDelivery | None:
@@ -200,11 +189,11 @@ class DeliveryRegistry:
             return None
         handle.delivery.acknowledged = channels
         self._report_gap_after_outage(handle.delivery, now)
-        resolve(handle.granted)
+        resolve(handle.granted, None)
         return handle.delivery
 
     def _switch_id(self, handle: _Handle) -> None:
-        """From now on what the link brings for the old id is dropped: both would deliver it, or it is not wanted any more."""
+        """Deliver the events of the new id, and drop those of the old one: they would come twice, or are no longer wanted."""
         delivery = handle.delivery
         self.deliveries.pop(delivery.spec.id, None)
         delivery.spec = handle.spec
@@ -212,9 +201,9 @@ class DeliveryRegistry:
         self.deliveries[delivery.spec.id] = delivery
 
     def _report_gap_after_outage(self, delivery: SubscriptionDelivery, now: float) -> None:
-        """After a loss it may have missed something: it gets one gap, under whichever id comes first.
+        """Tell a subscription of one gap for each loss, whichever of its ids the server acknowledges first.
 
-        After a deaf link the next one may be deaf, too: it gets the gap when an echo has come.
+        After a deaf link, the next link may be deaf, too. So the gap comes later, with the first echo.
         """
         if self._deafness is not None and delivery in self._deafness:
             delivery.expect_gap()
@@ -227,7 +216,7 @@ class DeliveryRegistry:
             delivery.record_gap(datetime.now(UTC), now - outage.missing_since, outage.dials, delivery.last_timestamp)
 
     def recover(self, seconds: float, handover: Handover | None = None) -> None:
-        """Tell those that the link serves of a gap: a server fault is over. Others are told when the link serves them.
+        """Tell the subscriptions that a link serves of a gap: a server fault is over. The others get theirs with their link.
 
         Args:
             seconds: how long ago the server had last proved that it worked.
@@ -240,14 +229,24 @@ class DeliveryRegistry:
             if served and self.is_active(identifier):
                 delivery.record_gap(until, seconds, 0, delivery.last_timestamp)
 
+    def recover_draining(self, handover: Handover, now: float) -> None:
+        """Tell of a gap: an event on the old link of a handover proves that a server fault is over."""
+        seconds = self._outages.end_fault(now)
+        if seconds is not None:
+            self.recover(seconds, handover)
+
     def note_deaf_link(self) -> None:
-        """Note that the link was deaf: the subscriptions that it served may have missed events, since the first such link."""
+        """Note the subscriptions that a deaf link served: they may have missed events since the first deaf link."""
         self._deafness = {one: one.last_timestamp for one in self.established.values()} | (self._deafness or {})
 
     def end_deafness(self, until: datetime, seconds: float, dials: int, proof: Any) -> None:
-        """Tell those that a deaf link served, once: a link is no longer deaf, or nothing can prove it.
+        """Tell the subscriptions that a deaf link served of one gap: an echo has come, or none can be expected.
 
-        The seconds and dials are those since the last proof; `proof` is the server's time of it, as it came.
+        Args:
+            until: the end of the gap.
+            seconds: how long ago the last proof was.
+            dials: how many dials were made since the last proof.
+            proof: the server's time of the last proof, as it came.
         """
         deafness, self._deafness = self._deafness or {}, None
         for delivery in dict.fromkeys(self.deliveries.values()):
@@ -256,13 +255,13 @@ class DeliveryRegistry:
 
     @property
     def established(self) -> dict[str, SubscriptionDelivery]:
-        """The subscriptions that were ever acknowledged, by id."""
+        """The subscriptions that the server has ever acknowledged, by id."""
         return {identifier: one for identifier, one in self.deliveries.items() if one.established}
 
     def report_possible_loss(self, handover: Handover) -> None:
-        """Tell those of a gap that may have missed something on the old link of a handover, or got it out of order.
+        """Tell subscriptions of a gap: on the old link of a handover they may have missed events, or the order of events.
 
-        Where no new link serves a subscription, an outage begins. Its gap reaches back as far if nothing has come since.
+        Where no new link serves a subscription, an outage begins. Its gap covers the loss, if no event has come since.
         """
         for delivery, overlap in handover.overlaps.items():
             known = self.deliveries.get(delivery.spec.id) is delivery
@@ -272,10 +271,10 @@ class DeliveryRegistry:
                 delivery.record_gap(overlap.until, overlap.seconds, 1, overlap.since, had)
 
     def give_up(self, identifier: str) -> bool:
-        """Note that the user gives an id up; until it is removed, its events are still known.
+        """Note that the user gives an id up. Until the machine removes the id, its events are delivered.
 
         Returns:
-            Whether that is news.
+            Whether the id was there, and not given up before.
         """
         handle = self._handles.get(identifier)
         if handle is None or handle.is_given_up:
@@ -284,7 +283,7 @@ class DeliveryRegistry:
         return True
 
     def pending_update_of(self, delivery: SubscriptionDelivery) -> str | None:
-        """Return the id that is to take the place of the present one; not one that was given up, and is not removed yet."""
+        """Return the id of an update that is under way, and not given up."""
         mine = (one for one in self._updates.values() if one.delivery is delivery and not one.is_given_up)
         return next((one.spec.id for one in mine), None)
 
@@ -292,41 +291,40 @@ class DeliveryRegistry:
         """Whether the id has a delivery, and the user has not given it up."""
         return identifier in self.deliveries and not self._handles[identifier].is_given_up
 
-    def reject(self, identifier: str, code: Code, message: str, *, guest: bool) -> None:
-        """Tell that the server refused a subscription, perhaps because a guest asked."""
+    def refuse(self, identifier: str, code: Code, message: str, *, guest: bool) -> None:
+        """End a subscription that the server refused; `guest` tells whether the connection had no user."""
         spec = self._handles[identifier].spec
-        self._reject(identifier, SubscriptionRejected(spec.channels, spec.queries, code, message, guest=guest), code)
+        self.reject(identifier, SubscriptionRejected(spec.channels, spec.queries, code, message, guest=guest), code)
 
-    def reject_unsupported(self, identifier: str, era: Era) -> None:
-        """Tell that the server is too old for a subscription."""
-        self._reject(identifier, UnsupportedByServer("queries", era, era.releases))
-
-    def _reject(self, identifier: str, error: RealtimeError, code: Code | None = None) -> None:
+    def reject(self, identifier: str, error: RealtimeError, code: Code | None = None) -> None:
+        """End a subscription with an error: its calls and its iterator raise it."""
         self._audit.subscription(identifier, "rejected", code)
         delivery = self._remove_id(identifier, error)
         if delivery is not None:
             reject(delivery.granted, error)
             delivery.buffer.fail(error)
-            resolve(delivery.removed)
+            resolve(delivery.removed, None)
 
     def remove(self, identifier: str) -> None:
-        """Tell that a subscription is gone."""
+        """End a subscription that the user has given up."""
         self._audit.subscription(identifier, "removed")
         delivery = self._remove_id(identifier, SubscriptionEnded())
         if delivery is not None:
             delivery.end()
-            resolve(delivery.removed)
+            resolve(delivery.removed, None)
 
-    def fail(self, error: RealtimeError, withdrawn: tuple[str, ...], *, streams: bool) -> None:
-        """There will be no link for now."""
-        for identifier in withdrawn:
+    def withdraw(self, identifiers: Iterable[str], error: RealtimeError) -> None:
+        """End subscriptions that were never acknowledged, and are no longer desired: their calls raise the error."""
+        for identifier in identifiers:
             self._audit.subscription(identifier, "removed")
             delivery = self._remove_id(identifier, error)
             if delivery is not None:
                 reject(delivery.granted, error)
-        if streams:
-            for delivery in self.deliveries.values():
-                delivery.buffer.fail(error)
+
+    def fail_streams(self, error: RealtimeError) -> None:
+        """Raise an error from every iterator: there will be no link for now."""
+        for delivery in self.deliveries.values():
+            delivery.buffer.fail(error)
 
     def _remove_id(self, identifier: str, error: RealtimeError) -> SubscriptionDelivery | None:
         """Remove an id. If it belongs to an update, fail its waiter; otherwise return its delivery."""
@@ -344,18 +342,18 @@ class DeliveryRegistry:
 
     @property
     def counts(self) -> tuple[int, int]:
-        """How many events subscriptions got, and how many of them were dropped because consumers were too slow."""
+        """How many events the subscriptions got, and how many of them full buffers dropped; any thread may ask."""
         received, dropped = self._ended_counts  # first: a subscription that ends meanwhile must not count twice
         present = list(self.deliveries.values())
         return received + sum(one.received for one in present), dropped + sum(one.dropped for one in present)
 
     def clear_errors(self) -> None:
-        """There may be events again."""
+        """Let iterators wait again: a link may bring events."""
         for delivery in self.deliveries.values():
             delivery.buffer.clear_error()
 
     def end(self) -> None:
-        """Nothing follows."""
+        """End every subscription, because the connection ends."""
         for identifier in (*self.deliveries, *self._handles):
             delivery = self._remove_id(identifier, Disposed())
             if delivery is not None:
@@ -363,7 +361,7 @@ class DeliveryRegistry:
                 delivery.end()
 
     def spare(self, task: asyncio.Task[Any] | None) -> bool:
-        """Let the callable go on that ends the connection, and tell whether the task is that of a subscription's callable."""
+        """Let a callable go on that ends the connection, and tell whether the task runs a callable of a subscription."""
         return any(one.spare(task) for one in self.deliveries.values()) or task in self._cancelled_tasks
 
     async def wait_cancelled(self, spared: asyncio.Task[Any] | None) -> None:

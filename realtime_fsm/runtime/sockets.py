@@ -1,4 +1,4 @@
-"""The WebSocket as a link sees it: how it is dialed, read, written and closed, whatever implements it."""
+"""The interfaces to a WebSocket library: a transport dials, and a socket reads, writes and closes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["MessageHandler", "Socket", "Transport"]
 
 MessageHandler = Callable[[bytes], Awaitable[object] | None]
-"""Takes one message. Its answer, if there is one, is to be awaited before the next is read."""
+"""Takes one message. The reader awaits the answer, if there is one, before it reads the next message."""
 
 
 class Socket(Protocol):
@@ -30,14 +30,13 @@ class Socket(Protocol):
         """Deliver each message until the stream ends.
 
         Returns:
-            The close code, 1006 when no close frame came; or a cause of our own, such as a message above the limit.
+            The close code, 1006 without a close frame; or a cause on this side, such as a message above the limit.
         """
 
-    async def close(self, timeout: float) -> None:  # noqa: ASYNC109  (a bound of the protocol's own, not of the caller's)
+    async def close(self, timeout: float) -> None:  # noqa: ASYNC109  (it bounds the closing handshake, not the call)
         """Close with a handshake of at most so many seconds, which ends a `pump` under way; 0 drops the socket.
 
-        For 0 nothing else may use it any more. With a handshake the `pump` must go on: a reader that is cancelled takes the
-        answer with it.
+        With 0, no task may use the socket any more. With a handshake, do not cancel the `pump`: it reads the answer.
         """
 
 
@@ -45,18 +44,18 @@ class Transport(Protocol):
     """A factory of WebSockets."""
 
     def check(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Refuse to dial from a loop that cannot.
+        """Refuse an event loop on which the transport cannot dial.
 
         Raises:
             WrongLoop: when the caller's session belongs to another one.
         """
 
     async def dial(self, url: str, headers: Mapping[str, str]) -> Socket:
-        """Open one.
+        """Open a WebSocket.
 
         Raises:
-            LinkFailure: when it does not come about.
+            LinkFailure: when the dial fails.
         """
 
     async def close(self) -> None:
-        """Release what the transport itself holds."""
+        """Release the resources of the transport."""

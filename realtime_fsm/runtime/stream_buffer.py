@@ -1,8 +1,8 @@
 """The stream buffer: it holds a bounded number of items until the consumer takes them.
 
-The hot path is `put`, then the consumer's `__anext__`: no task, no lock and no clock, and no future while items are there. What
-is out of the ordinary (a consumer that waits, drops that are to be told, a pause) leaves nothing at hand, and only then is it
-looked at.
+Design: the hot path is `put`, then the consumer's `__anext__`. It needs no task, lock or clock, and no future while items are
+there. `_ready` is the queue of items, or an empty queue when the consumer has more to do than to take an item: when it waits, or
+must tell of drops, or ends a pause. So one look at `_ready` finds the hot path.
 """
 
 from __future__ import annotations
@@ -24,7 +24,13 @@ _NOTHING: deque[Any] = deque()
 
 
 class StreamBuffer(Generic[T]):
-    """A bounded stream with one consumer at a time; when it is full it drops the oldest item, and counts it.
+    """A bounded stream with one consumer at a time. When the buffer is full, it drops the oldest item.
+
+    Args:
+        label: the name of the buffer in errors.
+        loop: the event loop of the consumer.
+        capacity: how many items the buffer holds.
+        on_drops: called after each episode of drops with the number of dropped items.
 
     Attributes:
         dropped: how many items were dropped because the consumer was too slow.
@@ -39,23 +45,23 @@ class StreamBuffer(Generic[T]):
     dropped: int
 
     def __init__(
-        self, what: str, loop: asyncio.AbstractEventLoop, capacity: int, on_drops: Callable[[int], None] | None = None
+        self, label: str, loop: asyncio.AbstractEventLoop, capacity: int, on_drops: Callable[[int], None] | None = None
     ) -> None:
-        self._label = what
+        self._label = label
         self._loop = loop
         self._capacity = capacity
-        self._low_water = (capacity - 1) // 2  # how many are held before the one that fills half of the room
+        self._low_water = (capacity - 1) // 2  # with so many items, the next one fills half of the buffer
         self._items: deque[T] = deque()
-        self._ready = self._items  # what can be taken without a further look
-        self._notice_due = False  # whether there is something to be seen to when the consumer takes something
+        self._ready = self._items  # the items, while the consumer has nothing else to do than to take one
+        self._notice_due = False  # whether `_flush_notices` must run when the consumer takes an item
         self._waiting = False  # whether a consumer waits
-        self._waiter: asyncio.Future[None] | None = None  # what wakes it, until it is woken
+        self._waiter: asyncio.Future[None] | None = None  # wakes the consumer
         self._error: RealtimeError | None = None
         self._ended = False
         self._released = False
         self.dropped = 0
-        self._drops_since_take = 0  # of those, the ones since the consumer last took something
-        self._unreported_drops = 0  # of those, the ones that the consumer is to be told of by an error
+        self._drops_since_take = 0  # those since the consumer last took an item
+        self._unreported_drops = 0  # those of which an error is to tell the consumer
         self._on_drops = on_drops
 
     # --- the producer -------------------------------------------------------------------------------------------------
@@ -64,9 +70,8 @@ class StreamBuffer(Generic[T]):
         """Add an item.
 
         Returns:
-            Whether the producer should let the consumer run: half of the room is filled. A consumer that is fast enough is thus
-            never overrun by a burst that came in one read from the socket. Where that has not helped, it is said again only
-            from time to time.
+            Whether the producer should let the consumer run: the buffer is half full. So a burst from one read of the socket does
+            not overrun a fast consumer. In a full buffer, only some of the calls return True.
         """
         items = self._items
         if len(items) >= self._low_water:
@@ -99,11 +104,11 @@ class StreamBuffer(Generic[T]):
         self._defer_notice()
 
     def _defer_notice(self) -> None:
-        """Have `_flush_notices` called when the consumer takes something."""
+        """Let `_flush_notices` run when the consumer takes an item."""
         self._notice_due, self._ready = True, _NOTHING
 
     def merge_from(self, other: StreamBuffer[T], wanted: Callable[[T], bool]) -> None:
-        """Add the wanted items of another buffer, and its count of dropped items."""
+        """Move the wanted items of another buffer here, with its count of dropped items."""
         self.put_all(item for item in other.take_nowait() if wanted(item))
         if other.dropped:
             self._drop(other.dropped)
@@ -111,27 +116,27 @@ class StreamBuffer(Generic[T]):
         other.dropped = other._drops_since_take = other._unreported_drops = 0
 
     def put_all(self, items: Iterable[T]) -> None:
-        """Add items that are in memory already, however many."""
+        """Add any number of items, which are in memory already."""
         self._items.extend(items)
         self._wake()
 
     def fail(self, error: RealtimeError) -> None:
-        """Raise an error to the consumer after what is held, whenever it asks, until `clear_error`."""
+        """Raise an error to the consumer after the held items, at each step of the iteration until `clear_error`."""
         self._error = error
         self._wake()
 
     def clear_error(self) -> None:
-        """There may be items again."""
+        """Let the consumer wait for items again."""
         self._error = None
 
     def close(self) -> None:
-        """Nothing more comes: the consumer gets what is held, then the end, whatever was wrong before."""
+        """End the stream after the held items, and forget an error."""
         self._ended = True
         self._error = None
         self._wake()
 
     def release(self) -> None:
-        """Let any event loop take the items that are left: the loop of this buffer has ended."""
+        """Let any event loop take the held items: the loop of this buffer has ended."""
         self._released = True
 
     def __len__(self) -> int:
@@ -149,14 +154,14 @@ class StreamBuffer(Generic[T]):
         return self
 
     async def __anext__(self) -> T:
-        at_hand = self._ready
-        if at_hand:  # the loop was looked at when the iteration began
-            return at_hand.popleft()
+        ready = self._ready
+        if ready:  # the beginning of the iteration has checked the loop
+            return ready.popleft()
         self._check_loop()
         if self._waiting:
             raise ConcurrentIteration(self._label)
         items = self._items
-        while not items:  # no coroutine of its own: it costs as much as all the rest
+        while not items:  # in place: a coroutine for the wait would double the cost
             if self._unreported_drops or self._error is not None or self._ended:
                 raise self._stop_exception()
             waiter = self._waiter = self._loop.create_future()
@@ -169,7 +174,7 @@ class StreamBuffer(Generic[T]):
         return self.pop()
 
     def _stop_exception(self) -> BaseException:
-        """Why nothing is to be waited for."""
+        """Return the exception that ends the iteration, for now or for good."""
         if self._unreported_drops:
             overrun, self._unreported_drops = self._unreported_drops, 0
             self._flush_notices()
@@ -178,34 +183,34 @@ class StreamBuffer(Generic[T]):
 
     @property
     def peek(self) -> T:
-        """The oldest item, which must be there."""
+        """The oldest item; the buffer must hold one."""
         return next(iter(self._items))
 
     def pop(self) -> T:
-        """Take the oldest item, which must be there."""
+        """Take the oldest item; the buffer must hold one."""
         item = self._items.popleft()
         if self._notice_due:
             self._took((item,))
         return item
 
     def take_nowait(self, most: int | None = None) -> list[T]:
-        """Take what is held, at most so many; perhaps none."""
+        """Take the held items, at most so many, without a wait."""
         items = self._items
         if most is None or most >= len(items):
-            transition = list(items)
+            taken = list(items)
             items.clear()
         else:
-            transition = [items.popleft() for _ in range(most)]
+            taken = [items.popleft() for _ in range(most)]
         if self._notice_due:
-            self._took(transition)
-        return transition
+            self._took(taken)
+        return taken
 
     def _took(self, _: Sequence[T]) -> None:
         """Handle pending notices, after the consumer has taken items."""
         self._flush_notices()
 
     def _flush_notices(self) -> None:
-        """See to what is out of the ordinary."""
+        """Report the drops since the consumer last took an item."""
         self._notice_due, self._ready = False, self._items
         if self._drops_since_take:
             episode, self._drops_since_take = self._drops_since_take, 0

@@ -1,7 +1,7 @@
-"""The suspend detector notices that the process slept, and has every connection of the loop check its link at once.
+"""The suspend detector: it notices that the process slept, so that every connection of the loop checks its link at once.
 
-A laptop that was shut or a machine that was suspended does not run, and its timers may not count the time: the clock of the
-wall does. One timer a loop compares the two, for all connections, and only while one wants a link.
+A suspended machine runs no timer, and the loop's clock may stand still meanwhile; the wall clock goes on. One timer for each loop
+compares both clocks for all its connections, and only while a connection wants a link.
 """
 
 from __future__ import annotations
@@ -18,34 +18,34 @@ if TYPE_CHECKING:
 POLL_INTERVAL = 2.0
 """Seconds from check to check."""
 CLOCK_JUMP = 10.0
-"""Seconds by which a clock must have jumped. A loop that was blocked for so long may have lost its links, too."""
+"""Seconds by which a clock must have jumped. A loop that was blocked for that time may have lost its links, too."""
 
 
 class ResumeListener(Protocol):
-    """A listener for the end of a suspension."""
+    """The connection to which the detector reports."""
 
     def on_resume(self) -> None:
-        """Handle the end of a suspension of the process."""
+        """Handle the end of a sleep of the process."""
 
 
 class SuspendDetector:
-    """Compares the clock of one loop with the clock of the wall, in seconds."""
+    """Compares the clock of one loop with the wall clock, in seconds."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, wall: Callable[[], float] = time.time) -> None:
-        self._loop = proxy(loop)  # a watch must not keep alive the loop by which it is found
+        self._loop = proxy(loop)  # a strong reference would keep the loop in `_DETECTORS`
         self._wall = wall
         self._listeners: WeakSet[ResumeListener] = WeakSet()
         self._timer: asyncio.TimerHandle | None = None
         self._seen = (0.0, 0.0)
 
     def add(self, listener: ResumeListener) -> None:
-        """Tell a listener from now on."""
+        """Report to a listener from now on."""
         self._listeners.add(listener)
         if self._timer is None:
             self._check_later()
 
     def discard(self, listener: ResumeListener) -> None:
-        """Tell a listener no more."""
+        """Stop the reports to a listener."""
         self._listeners.discard(listener)
         if not self._listeners and self._timer is not None:
             self._timer.cancel()
@@ -53,7 +53,7 @@ class SuspendDetector:
 
     def _check_later(self) -> None:
         self._seen = (self._loop.time(), self._wall())
-        # Not in the context of a connection, which may end.
+        # An empty context: that of a connection would be kept after the end of the connection.
         self._timer = self._loop.call_later(POLL_INTERVAL, self._check_clocks, context=Context())
 
     def _check_clocks(self) -> None:
@@ -66,12 +66,12 @@ class SuspendDetector:
                 listener.on_resume()
 
 
-_WATCHES: WeakKeyDictionary[asyncio.AbstractEventLoop, SuspendDetector] = WeakKeyDictionary()
+_DETECTORS: WeakKeyDictionary[asyncio.AbstractEventLoop, SuspendDetector] = WeakKeyDictionary()
 
 
 def detector_for(loop: asyncio.AbstractEventLoop) -> SuspendDetector:
     """Return the detector of a loop, which all its connections share."""
-    watch = _WATCHES.get(loop)
-    if watch is None:
-        watch = _WATCHES[loop] = SuspendDetector(loop)
-    return watch
+    detector = _DETECTORS.get(loop)
+    if detector is None:
+        detector = _DETECTORS[loop] = SuspendDetector(loop)
+    return detector

@@ -1,4 +1,4 @@
-"""Server times and versions of events: None stands for one that is missing or malformed."""
+"""Read the server times and versions of events. None stands for a value that is missing or malformed."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def timestamp_or_none(event: Event) -> datetime | None:
 
 
 def version_or_none(event: Event) -> tuple[str, str] | None:
-    """Return which version of which thing an event holds."""
+    """Return the id of an event's resource, and the version of the resource."""
     with suppress(MalformedEvent):
         return event.version
     return None  # reading the payload raises the error to the consumer
 
 
 def parse_or_none(timestamp: Any) -> datetime | None:
-    """Read a server's time, as it came."""
+    """Parse a server's time, as it came in a frame."""
     if timestamp is None:
         return None
     with suppress(MalformedEvent):

@@ -1,4 +1,4 @@
-"""Read an HTTP answer that refuses the upgrade: its redirect, and its time of the next attempt."""
+"""Read an HTTP answer that refuses the upgrade: the target of a redirect, and the wait before the next attempt."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _RETRIED = (429, 503)
-_LONGEST = 200  # characters of an address that a text shows
+_LONGEST = 200  # characters of a redirect's target in an error's text
 
 
 def refusal(status: int, headers: Mapping[str, str], url: str) -> UpgradeRefused:
-    """Give an answer its error.
+    """Make the error of an answer.
 
     Args:
         status: the HTTP status.
-        headers: the answer's headers, whose names know no case.
+        headers: the answer's headers, by names in any case.
         url: the URL of the request, with ``http://`` or ``https://``.
     """
     location = _target(headers.get("Location"), url) if 300 <= status < 400 else None
@@ -30,7 +30,7 @@ def refusal(status: int, headers: Mapping[str, str], url: str) -> UpgradeRefused
 
 
 def _target(location: str | None, url: str) -> str | None:
-    """Where a redirect leads to: scheme, host, port and path. Login and query may hold a secret."""
+    """Return the target of a redirect: scheme, host, port and path. Login and query may hold a secret."""
     try:
         parts = urlsplit(urljoin(url, location or ""))
         port = "" if parts.port is None else f":{parts.port}"
@@ -44,7 +44,7 @@ def _target(location: str | None, url: str) -> str | None:
 
 
 def _seconds(text: str | None, date: str | None) -> float | None:
-    """How long to wait: a number of seconds, or a date (RFC 9110, 10.2.3) as seen from the answer's own date."""
+    """Read the wait in seconds: a number, or a date (RFC 9110, 10.2.3), counted from the answer's own date."""
     if text is None:
         return None
     if (text := text.strip()).isdecimal():

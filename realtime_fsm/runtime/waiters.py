@@ -1,50 +1,49 @@
-"""The waiters: the calls that wait until the link is up, or until the server names the user or stores a presence."""
+"""The waiters: the calls that wait until a link serves them, or until the server names the user or stores a presence."""
 
 from __future__ import annotations
 
 import asyncio
+from contextlib import contextmanager
 from copy import copy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from realtime_fsm.errors import Disconnected
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from realtime_fsm.errors import RealtimeError
 
+T = TypeVar("T")
 
 _DISCONNECTED = Disconnected()  # one for all: each call gets a copy
 
 
 class Waiters:
-    """Futures by what they wait for.
-
-    Args:
-        answer: waits for an answer of the server.
+    """The futures of the calls that wait.
 
     Attributes:
-        failure: what `fail` was given last.
+        failure: the error that `fail` was given last.
     """
 
-    __slots__ = ("_answer", "_for_identity", "_for_link", "_for_presence", "failure")
+    __slots__ = ("_for_identity", "_for_link", "_for_presence", "failure")
 
-    def __init__(self, answer: Callable[[asyncio.Future[Any]], Awaitable[Any]]) -> None:
-        self._answer = answer
+    def __init__(self) -> None:
         self.failure: RealtimeError = _DISCONNECTED
         self._for_link: dict[asyncio.Future[None], tuple[Callable[[], bool], bool]] = {}
         self._for_identity: list[asyncio.Future[None]] = []
         self._for_presence: list[asyncio.Future[dict[str, Any] | None]] = []
 
     async def until(self, condition: Callable[[], bool], *, survives_disconnect: bool) -> None:
-        """Wait until something holds that needs a link; `check` asks whether it does.
+        """Wait until a condition holds that needs a link; `check` asks for it.
 
         Args:
-            condition: what to wait for.
+            condition: the condition.
             survives_disconnect: whether to go on waiting after `disconnect()`.
 
         Raises:
-            RealtimeError: what `fail` is given.
+            RealtimeError: the error that `fail` or `fail_change` is given.
         """
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._for_link[future] = condition, survives_disconnect
@@ -53,45 +52,24 @@ class Waiters:
         finally:
             del self._for_link[future]
 
-    async def wait_identity(self, begin: Callable[[], None]) -> None:
-        """Begin something and wait until the server has said who we are.
+    def identity(self) -> AbstractContextManager[asyncio.Future[None]]:
+        """Give a future that completes when the server has named the user."""
+        return _listed(self._for_identity)
 
-        Raises:
-            RealtimeError: what `fail` or `reject_identity` is given.
-        """
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._for_identity.append(future)
-        try:
-            begin()
-            await self._answer(future)
-        finally:
-            self._for_identity.remove(future)
-
-    async def wait_presence(self, begin: Callable[[], None]) -> dict[str, Any] | None:
-        """Begin something and wait until the server has stored a presence; None if none is wanted any more.
-
-        Raises:
-            RealtimeError: what `fail` or `reject_presence` is given.
-        """
-        future: asyncio.Future[dict[str, Any] | None] = asyncio.get_running_loop().create_future()
-        self._for_presence.append(future)
-        try:
-            begin()
-            presence: dict[str, Any] | None = await self._answer(future)
-            return presence
-        finally:
-            self._for_presence.remove(future)
+    def presence(self) -> AbstractContextManager[asyncio.Future[dict[str, Any] | None]]:
+        """Give a future that completes with the presence that the server has stored; None if none is wanted any more."""
+        return _listed(self._for_presence)
 
     def check(self) -> None:
         """Resolve the calls whose condition holds."""
         for future, (condition, _) in self._for_link.items():
             if condition():
-                resolve(future)
+                resolve(future, None)
 
     def resolve_identity(self) -> None:
         """Resolve the calls that wait until the server names the user."""
         for future in self._for_identity:
-            resolve(future)
+            resolve(future, None)
 
     def reject_identity(self, error: RealtimeError) -> None:
         """Fail the calls that wait for another identity."""
@@ -101,36 +79,45 @@ class Waiters:
     def resolve_presence(self, presence: dict[str, Any] | None) -> None:
         """Resolve the calls that wait until the server has stored a presence."""
         for future in self._for_presence:
-            if not future.done():
-                future.set_result(presence)
+            resolve(future, presence)
 
     def reject_presence(self, error: RealtimeError) -> bool:
-        """Fail the calls that wait for a presence, and tell whether any did."""
+        """Fail the calls that wait for a presence, and tell whether there was one."""
         for future in self._for_presence:
             reject(future, error)
         return bool(self._for_presence)
 
     def fail_change(self, error: RealtimeError) -> None:
-        """Fail the calls that want another link, or another identity: the old link goes on."""
-        for future, (_, survives) in self._for_link.items():
-            if not survives:
-                reject(future, error)
-        self.reject_identity(error)
+        """Fail the calls that want another link or identity: the old link goes on."""
+        self._reject_change(error, everyone=False)
 
     def fail(self, error: RealtimeError, *, everyone: bool) -> None:
         """Fail the calls that wait; those that survive a disconnect only if `everyone` is to fail."""
         self.failure = error
+        self._reject_change(error, everyone=everyone)
+        self.reject_presence(error)
+
+    def _reject_change(self, error: RealtimeError, *, everyone: bool) -> None:
         for future, (_, survives) in self._for_link.items():
             if everyone or not survives:
                 reject(future, error)
         self.reject_identity(error)
-        self.reject_presence(error)
 
 
-def resolve(future: asyncio.Future[None]) -> None:
+@contextmanager
+def _listed(futures: list[asyncio.Future[T]]) -> Iterator[asyncio.Future[T]]:
+    future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+    futures.append(future)
+    try:
+        yield future
+    finally:
+        futures.remove(future)
+
+
+def resolve(future: asyncio.Future[T], result: T) -> None:
     """Complete a future, unless it is done already."""
     if not future.done():
-        future.set_result(None)
+        future.set_result(result)
 
 
 def reject(future: asyncio.Future[Any], error: RealtimeError) -> None:

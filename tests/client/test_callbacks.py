@@ -336,7 +336,7 @@ async def test_dispose_at_the_acknowledgement_starts_no_handler(monkeypatch: pyt
     network = Network()
     got: list[Event] = []
     realtime = network.realtime()
-    registry = realtime._driver._registry
+    registry = realtime._driver.registry
 
     def grant(*told: Any) -> None:
         asyncio.get_running_loop().call_soon(realtime._driver.feed, Dispose())

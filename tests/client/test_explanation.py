@@ -32,7 +32,7 @@ Arrange = Callable[[Network, Realtime], Awaitable[object]]
 def told(realtime: Realtime) -> list[str]:
     """Return the lines of the explanation, with T for each time."""
     text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", "T", str(realtime.explain()))
-    return text.replace(realtime._driver._context.server, "server:80").splitlines()
+    return text.replace(realtime._driver.context.server, "server:80").splitlines()
 
 
 def line(realtime: Realtime, head: str) -> str:

@@ -99,7 +99,7 @@ async def test_each_state_has_its_health(case: str) -> None:
     network = Network()
     async with network.realtime() as realtime:
         await arrange(network, realtime)
-        server = realtime._driver._context.server
+        server = realtime._driver.context.server
         reasons = tuple(reason.replace(server, "server:80") for reason in realtime.health().reasons)
         assert (realtime.state, replace(realtime.health(), reasons=reasons)) == (state, health)
 
@@ -244,7 +244,7 @@ async def test_a_pause_for_a_full_consumer_is_ready() -> None:
         await realtime.subscribe("rows", buffer=1, overflow="pause")
         for _ in range(3):
             network.publish("rows")
-        await eventually(lambda: realtime._driver._links.current is not None and realtime._driver._links.current.paused)
+        await eventually(lambda: realtime._driver.links.current is not None and realtime._driver.links.current.paused)
         assert realtime.health() == READY
 
 

@@ -19,6 +19,7 @@ from realtime_fsm import (
     UnsupportedByServer,
 )
 from realtime_fsm.errors import CertificateRefused, DialFailed, IdentityUnavailable, UpgradeRefused
+from realtime_fsm.fsm.commands import UserIdentified
 from realtime_fsm.fsm.policies import RATE_LIMIT_WINDOW
 from realtime_fsm.protocol.frames import PING
 from realtime_fsm.runtime.credentials import Credentials
@@ -410,7 +411,7 @@ async def test_a_link_lost_in_the_middle_and_a_dispose_end_the_call() -> None:
         assert (await call)["$id"] == "alice", "the next dial carries it"
         network.socket.frozen = True
         late = asyncio.ensure_future(realtime.authenticate(session))
-        await eventually(lambda: realtime._driver._core._context.subscriptions.in_flight is not None)
+        await eventually(lambda: realtime._driver.context.subscriptions.in_flight is not None)
     with pytest.raises(Disposed):
         await late
     with pytest.raises(Disposed):
@@ -421,17 +422,17 @@ async def test_a_link_lost_in_the_middle_and_a_dispose_end_the_call() -> None:
 @pytest.mark.parametrize(("user", "kept"), [(b'{"$id":"alice"}', True), (b"null", False)])
 async def test_credentials_on_trial_are_kept_where_the_server_names_a_user(user: bytes, kept: bool) -> None:
     async with Network().realtime(session="old") as realtime:
-        driver = realtime._driver
-        driver._trial = Credentials("new", None, {})
-        driver._set_user(user)
-        assert (driver.dialing is driver.credentials, driver.credentials.session) == (True, "new" if kept else "old")
+        identity = realtime._driver.identity
+        identity.begin_trial(Credentials("new", None, {}))
+        realtime._driver._execute(UserIdentified(user), 0.0)
+        assert (identity.dialing is identity.credentials, identity.credentials.session) == (True, "new" if kept else "old")
 
 
 async def test_a_user_that_cannot_be_read_is_nobody() -> None:
     network = Network()
     async with network.realtime() as realtime:
         await realtime.subscribe("rows")
-        realtime._driver._set_user(b"{")
+        realtime._driver._execute(UserIdentified(b"{"), 0.0)
         assert realtime.user is None
         network.answers[b'{"type":"authentication","data":{"session":"odd"}}'] = (
             b'{"type":"response","data":{"to":"authentication","success":true,"user":[]}}',
@@ -484,7 +485,7 @@ async def test_a_callable_that_raises_leaves_the_identity_as_it_was() -> None:
         await realtime.subscribe("rows")
         with pytest.raises(IdentityUnavailable):
             await realtime.authenticate(raises)
-        assert realtime._driver.credentials.session == alice
+        assert realtime._driver.identity.credentials.session == alice
 
 
 async def test_dispose_ends_a_change_of_identity() -> None:

@@ -106,7 +106,7 @@ async def test_the_last_failure_is_told_with_the_moment_of_the_next_dial() -> No
         await eventually(lambda: realtime.state is E)
         assert [failure.delay for failure in told] == [pytest.approx(6.0), None]
         assert realtime.last_failure == told[-1]
-        server = realtime._driver._context.server
+        server = realtime._driver.context.server
         assert server.endswith(":80")
         assert {str(failure.error) for failure in told} == {f"{server}: the dial failed: refused"}
         assert f"; the last one: {server}: the dial failed: refused" in str(realtime.error)

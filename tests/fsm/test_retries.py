@@ -273,7 +273,7 @@ async def test_an_error_for_good_names_host_and_port_and_no_query() -> None:
     async with network.realtime(session="hidden") as realtime:
         with pytest.raises(RefusedByServer) as caught:
             await realtime.connect()
-        server = realtime._driver._context.server
+        server = realtime._driver.context.server
         assert caught.value.server == server
         assert server in str(caught.value)
         assert ":" in server

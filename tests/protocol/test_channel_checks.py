@@ -160,7 +160,7 @@ async def test_a_warning_as_an_exception_leaves_no_subscription(way: Any) -> Non
         with pytest.raises(ChannelWarning):
             await way(realtime, "row")
         assert network.listening == ({"files"} if way is _by_update else set())
-        assert len(realtime._driver._registry.deliveries) == (1 if way is _by_update else 0)
+        assert len(realtime._driver.registry.deliveries) == (1 if way is _by_update else 0)
         assert realtime.state is (State.SUBSCRIBED if way is _by_update else State.CONNECTED)
 
 

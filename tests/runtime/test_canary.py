@@ -128,7 +128,7 @@ async def test_repeated_deafness_backs_off_like_failing_dials() -> None:
         await eventually(lambda: rows.gaps)
         await asyncio.sleep(1_000)
         assert len(rows.gaps) == 1
-        assert realtime._driver._context.attempt == 0, "forgiven, when the next one came back"
+        assert realtime._driver.context.attempt == 0, "forgiven, when the next one came back"
 
 
 async def test_where_attempts_are_used_up_it_gives_up() -> None:
@@ -139,7 +139,7 @@ async def test_where_attempts_are_used_up_it_gives_up() -> None:
         with pytest.raises(RetriesExhausted) as caught:
             await anext(rows)
         assert isinstance(caught.value.cause, Overdue)
-        assert str(caught.value).endswith(f"{realtime._driver._context.server}: no echo within 10 seconds")
+        assert str(caught.value).endswith(f"{realtime._driver.context.server}: no echo within 10 seconds")
 
 
 async def test_without_auto_reconnect_those_who_wait_are_told() -> None:
@@ -303,7 +303,7 @@ async def test_while_nothing_is_read_silence_means_nothing() -> None:
         for number in range(4):
             network.publish("rows", payload={"n": number})
         await asyncio.sleep(60)
-        assert realtime._driver._context.require_link.read_paused
+        assert realtime._driver.context.require_link.read_paused
         assert (len(network.dials), realtime.is_live) == (1, True)
         assert [(await anext(rows)).payload["n"] for _ in range(4)] == [0, 1, 2, 3]
         await asyncio.sleep(600)

@@ -212,7 +212,7 @@ async def test_the_end_waits_for_the_servers_close_frame(end: str, paused: bool)
         if paused:
             for number in range(3):
                 server.publish(["e"], ["rows"], {"n": number})
-            await until(lambda: bool(getattr(realtime._driver._links.current, "paused", False)))
+            await until(lambda: bool(getattr(realtime._driver.links.current, "paused", False)))
         forwarded, proxy.delay = proxy.forwarded, 0.2
         assert 0.2 <= await spent(getattr(realtime, end)) < 4
         assert proxy.forwarded - forwarded >= 4, "a close frame with a code"

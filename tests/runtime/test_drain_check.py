@@ -53,7 +53,7 @@ async def test_what_a_link_owed_that_had_died_without_a_word_is_told() -> None:
         assert gap.since == datetime(2026, 11, 24, 10, tzinfo=UTC), "as it was when the other link was up"
         assert (gap.outage_seconds > 0, gap.attempts, told, files.gaps) == (True, 1, [gap], ())
         assert (take_numbers(rows), realtime.state, len(network.dials)) == ([3], State.SUBSCRIBED, 2)
-        assert realtime._driver._outages.current is None
+        assert realtime._driver.outages.current is None
         assert network.sockets[0].sent.count(PING) == 1
         assert network.sockets[0].closed is not None
 
@@ -164,7 +164,7 @@ async def test_where_the_budget_has_no_room_for_a_ping_it_is_told_to_be_safe() -
     network = Network()
     async with network.realtime() as realtime:
         rows = await realtime.subscribe("rows")
-        realtime._driver._context.require_link.budget.block_for_window(asyncio.get_running_loop().time())
+        realtime._driver.context.require_link.budget.block_for_window(asyncio.get_running_loop().time())
         await realtime.subscribe("files")
         await asyncio.sleep(2 * DRAIN_SECONDS)
         assert (len(rows.gaps), network.sockets[0].sent) == (1, [])

@@ -154,10 +154,10 @@ async def test_streams_of_states_that_nobody_holds_are_forgotten(how: str) -> No
         await realtime.connect()
         realtime.states()
         driver: Any = realtime._driver
-        assert len(driver._state_watchers) == 0
+        assert len(driver._state_streams) == 0
         kept = realtime.states()
         await getattr(realtime, how)()
-        assert len(driver._state_watchers) == 1
+        assert len(driver._state_streams) == 1
         assert (await anext(kept)).source is State.CONNECTED
 
 

@@ -29,7 +29,7 @@ FLOODS = {
 
 async def most_in_a_turn(network: Network, realtime: Realtime, frame: bytes) -> int:
     """Send a frame 5,000 times; return how many the client reads between two turns of another task."""
-    facts = realtime._driver._context.require_link
+    facts = realtime._driver.context.require_link
     before = facts.frames_received
     for _ in range(5_000):
         network.socket._inbound.put_nowait(frame)

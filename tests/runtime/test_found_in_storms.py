@@ -54,7 +54,7 @@ async def test_a_link_that_is_behind_brings_nothing_twice_when_the_one_before_it
         network.socket._latest += 3 * DRAIN_SECONDS
         network.publish("rows", payload=row(1))
         await asyncio.sleep(2 * DRAIN_SECONDS)
-        assert (realtime._driver._links.draining, held(rows)) == (None, [1])
+        assert (realtime._driver.links.draining, held(rows)) == (None, [1])
         await asyncio.sleep(2 * DRAIN_SECONDS)
         network.publish("rows", payload=row(2))
         await asyncio.sleep(1)

@@ -183,7 +183,7 @@ async def test_a_link_that_ends_before_the_other_one_is_up_makes_an_outage_and_a
         asking = await handing_over(network, realtime, HANG)
         network.socket.cut()
         await asyncio.sleep(1)
-        outage = realtime._driver._outages.current
+        outage = realtime._driver.outages.current
         assert outage is not None
         assert not outage.planned
         network.publish("rows", payload={"n": 2})
@@ -194,7 +194,7 @@ async def test_a_link_that_ends_before_the_other_one_is_up_makes_an_outage_and_a
         (gap,) = rows.gaps
         assert isinstance(gap, Gap)
         assert (gap.since is not None, gap.outage_seconds > 8, files.gaps) == (True, True, ())
-        assert realtime._driver._outages.current is None
+        assert realtime._driver.outages.current is None
 
 
 async def test_what_such_a_link_had_brought_does_not_come_twice() -> None:
@@ -219,7 +219,7 @@ async def test_an_outage_is_one_gap_although_it_ends_with_another_link_for_what_
     async with network.realtime(retry=PATIENT) as realtime:
         rows = await realtime.subscribe("rows")
         network.socket.cut()
-        await eventually(lambda: realtime._driver._links.current is not None and realtime.state is State.RECONNECTING)
+        await eventually(lambda: realtime._driver.links.current is not None and realtime.state is State.RECONNECTING)
         asking = asyncio.ensure_future(realtime.subscribe("files"))  # its address is dialed already
         await eventually(lambda: realtime.state is State.CONNECTED)
         assert len(rows.gaps) == 1

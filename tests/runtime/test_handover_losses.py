@@ -74,8 +74,8 @@ async def half_served(network: Network, realtime: Realtime, *, old: float = 10.0
     publish(network, 2)
     network.refused.add(b"files")
     asyncio.ensure_future(realtime.reconnect()).add_done_callback(lambda done: done.cancelled() or done.exception())
-    await eventually(lambda: rows.id in realtime._driver._context.subscriptions.acknowledged and len(network.sockets) == 2)
-    assert realtime._driver._links.draining_serves, "the new link does not serve everything yet"
+    await eventually(lambda: rows.id in realtime._driver.context.subscriptions.acknowledged and len(network.sockets) == 2)
+    assert realtime._driver.links.draining_serves, "the new link does not serve everything yet"
     return rows
 
 
@@ -166,14 +166,14 @@ async def test_what_a_failed_new_link_brought_the_resumed_one_does_not_repeat() 
         await eventually(lambda: len(rows._delivery.buffer) == 2)
         kill(network.socket)
         await eventually(lambda: realtime.state is State.SUBSCRIBED)
-        assert realtime._driver._links.current is not None
-        assert realtime._driver._links.current.generation == 1
+        assert realtime._driver.links.current is not None
+        assert realtime._driver.links.current.generation == 1
         assert [gap.since for gap in rows.gaps] == [BEGIN + timedelta(seconds=1)], "event 2 comes behind event 3"
         await asyncio.sleep(5)
         assert take_numbers(rows) == [1, 3, 2]
         publish(network, 4)
         await asyncio.sleep(5)
-        assert (take_numbers(rows), len(rows.gaps), realtime._driver._links.is_overlapping) == ([4], 1, False)
+        assert (take_numbers(rows), len(rows.gaps), realtime._driver.links.is_overlapping) == ([4], 1, False)
 
 
 @BY_MESSAGE
@@ -298,7 +298,7 @@ async def test_a_link_after_both_have_died_begins_anew() -> None:
         await eventually(lambda: len(rows._delivery.buffer) == 1)
         kill(network.socket)
         await eventually(lambda: len(network.sockets) == 3 and realtime.state is State.SUBSCRIBED)
-        assert not realtime._driver._links.is_overlapping
+        assert not realtime._driver.links.is_overlapping
         publish(network, 1)
         await asyncio.sleep(1)
         assert take_numbers(rows) == [1, 1]

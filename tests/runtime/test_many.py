@@ -38,8 +38,8 @@ async def test_thousands_of_subscriptions_on_one_link_are_asked_for_in_few_frame
         assert len(frames) <= 4
         assert all(len(frame) <= 65_536 for frame in frames)
         driver = realtime._driver
-        driver._registry.deliveries = Counted(driver._registry.deliveries)  # type: ignore[assignment]
-        receive = driver.message_handler(driver._links.current)  # type: ignore[arg-type]
+        driver.registry.deliveries = Counted(driver.registry.deliveries)  # type: ignore[assignment]
+        receive = driver.message_handler(driver.links.current)  # type: ignore[arg-type]
         for number in (0, count // 2, count - 1):
             receive(b'{"type":"event","data":{"payload":{"n":1},"subscriptions":["%b"]}}' % subscriptions[number].id.encode())
             assert len(subscriptions[number]._delivery.buffer) == 1

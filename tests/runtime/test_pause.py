@@ -32,7 +32,7 @@ async def stalled(network: Network, realtime: Realtime, *, beyond: int = 3) -> S
 
 
 def paused(realtime: Realtime) -> bool:
-    return realtime._driver._registry.gate.is_blocked
+    return realtime._driver.registry.gate.is_blocked
 
 
 async def take(subscription: Subscription, count: int) -> list[int]:

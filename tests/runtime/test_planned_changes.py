@@ -88,7 +88,7 @@ async def test_while_the_new_link_is_dialed_the_old_one_delivers_and_counts() ->
         await realtime.wait_subscribed(0)
         network.publish("rows", payload={"n": 1})
         await asyncio.sleep(1)
-        assert (take_numbers(rows), reconnecting.done(), realtime._driver._outages.current) == ([1], False, None)
+        assert (take_numbers(rows), reconnecting.done(), realtime._driver.outages.current) == ([1], False, None)
         await reconnecting
         assert rows.gaps == ()
 
@@ -100,9 +100,9 @@ async def test_the_old_link_goes_after_the_reply_and_not_after_the_greeting() ->
         await realtime.subscribe("rows")
         reconnecting = asyncio.ensure_future(realtime.reconnect())
         await eventually(lambda: realtime.state is State.CONNECTED)
-        assert realtime._driver._links.draining_serves
+        assert realtime._driver.links.draining_serves
         await reconnecting
-        assert not realtime._driver._links.draining_serves
+        assert not realtime._driver.links.draining_serves
         assert network.sockets[0].sent[-1] == PING, "it is asked for one more answer"
         await asyncio.sleep(2 * DRAIN_SECONDS)
         assert network.sockets[0].closed is not None
@@ -173,7 +173,7 @@ async def test_an_old_link_that_ends_meanwhile_makes_an_outage() -> None:
         await eventually(lambda: realtime.state is State.RECONNECTING)
         network.socket.cut()
         await asyncio.sleep(1)
-        assert realtime._driver._outages.current is not None
+        assert realtime._driver.outages.current is not None
         await reconnecting
         assert len(rows.gaps) == 1
 
@@ -186,10 +186,10 @@ async def test_an_old_link_that_dies_without_a_word_is_found_by_its_pings() -> N
         reconnecting = asyncio.ensure_future(realtime.reconnect())
         await asyncio.sleep(8)
         assert network.socket.sent.count(PING) >= 2
-        assert realtime._driver._outages.current is None
+        assert realtime._driver.outages.current is None
         network.socket.frozen = True
         await asyncio.sleep(5)
-        assert realtime._driver._outages.current is not None
+        assert realtime._driver.outages.current is not None
         network.otherwise = "greet"
         await reconnecting
         assert len(rows.gaps) == 1
@@ -268,7 +268,7 @@ async def test_on_real_sockets_nothing_is_lost(change: Change) -> None:
                 await asyncio.sleep(0.0005)
             got = [(await asyncio.wait_for(anext(rows), 5)).payload["n"] for _ in range(published)]
             assert (got == list(range(published)), rows.gaps) == (True, ())
-            assert realtime._driver._context.generation >= 3
+            assert realtime._driver.context.generation >= 3
 
 
 async def change_twice(change: Change, realtime: Realtime, session: str) -> None:

@@ -21,12 +21,12 @@ from support.virtual import eventually
 
 def bytes_held(realtime: Realtime) -> int | None:
     """The bytes that its link holds; None outside of a pause."""
-    link = realtime._driver._links.current
+    link = realtime._driver.links.current
     return None if link is None or link.read_ahead is None else link.read_ahead.size
 
 
 def paused(realtime: Realtime) -> bool:
-    link = realtime._driver._links.current
+    link = realtime._driver.links.current
     return link is not None and link.paused
 
 
@@ -145,7 +145,7 @@ async def test_the_end_comes_at_any_turn_of_a_pause(held: int, turns: int) -> No
         network.socket._inbound.put_nowait(b"{}")
     for _ in range(turns):
         await asyncio.sleep(0)
-    link = realtime._driver._links.current
+    link = realtime._driver.links.current
     assert link is not None
     async with asyncio.timeout(10):
         await realtime.dispose()

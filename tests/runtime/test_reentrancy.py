@@ -207,7 +207,7 @@ async def test_an_input_that_fails_does_not_hold_up_those_behind_it(monkeypatch:
     network = Network()
     realtime = network.realtime()
     driver = realtime._driver
-    step, broken = driver._core.step, PingEnabledChanged(enabled=False)
+    step, broken = driver._machine.step, PingEnabledChanged(enabled=False)
 
     def stepping(input_: Any, now: float, *, draw: float) -> Any:
         if input_ is broken:
@@ -215,7 +215,7 @@ async def test_an_input_that_fails_does_not_hold_up_those_behind_it(monkeypatch:
             raise ZeroDivisionError("a defect of ours")
         return step(input_, now, draw=draw)
 
-    monkeypatch.setattr(type(driver._core), "step", lambda _, *given, **more: stepping(*given, **more))
+    monkeypatch.setattr(type(driver._machine), "step", lambda _, *given, **more: stepping(*given, **more))
     async with realtime:
         await realtime.connect()
         with pytest.raises(ZeroDivisionError):
@@ -289,7 +289,7 @@ def test_callables_do_not_run_within_a_step() -> None:
         realtime: Realtime = network.realtime()
 
         def look(_: object) -> None:
-            within.append(realtime._driver._stepping)
+            within.append(realtime._driver._inputs.is_stepping)
 
         async with realtime:
             listener = await realtime.on("rows", look, on_gap=look)

@@ -31,7 +31,7 @@ async def test_only_ids_that_no_subscription_has_are_counted_as_unknown(handing_
         assert realtime.malformed == {}
         network.socket.push(network.event(b'"payload":{"n":2}', "nobody", "nothing"))
         await eventually(lambda: take_numbers(rows) == [2])
-        assert realtime._driver._links.is_overlapping is handing_over
+        assert realtime._driver.links.is_overlapping is handing_over
         assert realtime.malformed == {"unknown_subscription": 2}
 
 
@@ -87,7 +87,7 @@ async def test_an_update_revives_a_subscription_whose_present_id_was_refused_mea
     with collected():  # an audit would miss the steps
         one = Registered()
         one.registry.begin_update(one.delivery, SubscriptionSpec("s2", ("rows",)), asyncio.get_running_loop())
-        one.registry.reject("s1", 1008, "no", guest=False)
+        one.registry.refuse("s1", 1008, "no", guest=False)
         with pytest.raises(SubscriptionRejected):
             await anext(one.delivery.buffer)
         one.acknowledge("s2")

@@ -236,7 +236,7 @@ async def test_an_event_of_a_link_that_drains_ends_its_fault_and_the_gap_is_told
         await eventually(lambda: faults(records) == ["opened"])
         network.otherwise = HANG
         handover = asyncio.ensure_future(realtime.reconnect())
-        await eventually(lambda: realtime._driver._links.draining is not None)
+        await eventually(lambda: realtime._driver.links.draining is not None)
         network.backend.faulty = False
         told = [0]
         for number in (2, 3):

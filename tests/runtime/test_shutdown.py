@@ -139,7 +139,7 @@ async def test_a_held_part_keeps_its_connection_alive(held: str) -> None:
         }
         part = parts[held]()
         del subscription, parts
-    state = realtime._driver._core
+    state = realtime._driver._machine
     dispose = weakref.WeakMethod(realtime.dispose)
     del realtime
     gc.collect()

@@ -262,6 +262,7 @@ class StubDriver:
     state = State.ERROR
 
     def __init__(self) -> None:
+        self.calls = self
         self.withdrawn: list[str] = []
 
     def unsubscribe(self, delivery: SubscriptionDelivery) -> None:

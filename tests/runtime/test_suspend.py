@@ -129,13 +129,13 @@ async def test_the_connections_of_a_process_keep_the_pace_together(server_era: E
     connections = [network.realtime(**policy) for _ in range(12)]
     url = connections[0]._driver._url
     for connection in some(connections):
-        connection._driver._core._context.pacer = connections[0]._driver._core._context.pacer
+        connection._driver.context.pacer = connections[0]._driver.context.pacer
         assert url
     await asyncio.gather(*(connection.connect() for connection in connections))
     begin = network.dials[0]
     moments = [0.0] * 5 + [60.0 + 12 * number for number in range(7)]
     assert [dial - begin for dial in network.dials] == pytest.approx(moments, abs=0.1)
-    attempts = [connection._driver._core._context.attempt for connection in connections]
+    attempts = [connection._driver.context.attempt for connection in connections]
     assert attempts == [0] * 9 + [1] * 3, "waiting is no failed attempt, and the youngest links are not stable yet"
     for connection in connections:
         await connection.dispose()
@@ -146,7 +146,7 @@ async def test_one_who_does_not_wait_any_more_gives_the_place_back(server_era: E
     pacer = Pacer(1)
     first, second, third = (network.realtime(era=server_era) for _ in range(3))
     for connection in (first, second, third):
-        connection._driver._core._context.pacer = pacer
+        connection._driver.context.pacer = pacer
     await first.connect()
     waiting = asyncio.ensure_future(second.connect())
     await asyncio.sleep(1)

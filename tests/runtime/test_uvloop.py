@@ -67,7 +67,7 @@ async def test_a_pause_holds_the_server_up_and_nothing_is_lost() -> None:
         rows = await realtime.subscribe("rows", buffer=4, overflow="pause")
         for number in range(500):
             server.publish(["e"], ["rows"], {"n": number, "text": "x" * 20_000})
-        sent = realtime._driver._context.require_link.budget
+        sent = realtime._driver.context.require_link.budget
         await until(lambda: sent.frames_sent > 3)  # a subscription, and pings whose answers stay unread
         assert [(await anext(rows)).payload["n"] for _ in range(500)] == list(range(500))
         assert (rows.dropped, server.connections) == (0, 1)

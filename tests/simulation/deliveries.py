@@ -42,16 +42,14 @@ class Deliveries:
         self.wire = wire
         self._history = wire.network.history
         self._driver: Any = realtime._driver
-        self._context: ConnectionContext = self._driver._core._context
-        registry = self._driver._registry
+        self._context: ConnectionContext = self._driver.context
+        registry = self._driver.registry
         self._feed, self._receiver = self._driver.feed, self._driver.message_handler
-        links: Any = self._driver._links
-        self._parted: Any = links._report_loss
+        self._parted: Any = registry.report_possible_loss
         self._parting: list[str] | None = None  # the subscriptions that get a gap at this moment
         self._succeed, self._end_deafness = registry.begin_update, registry.end_deafness
         vars(self._driver).update(feed=self.feed, message_handler=self.receiver)
-        links._report_loss = self.parted
-        vars(registry).update(begin_update=self.succeed, end_deafness=self.end_deafness)
+        vars(registry).update(begin_update=self.succeed, end_deafness=self.end_deafness, report_possible_loss=self.parted)
         self.ledger = Ledger(world, self._history)
         self.links = Links(world, self.must, self._context, self._history)
         self.deafness = Deafness(world, self._context, self.must)
@@ -71,8 +69,8 @@ class Deliveries:
             self.must(timer is None, "a timer without a deadline")
         else:
             self.must(timer is not None and timer._when == deadline, "the timer is not set to the deadline")
-        self.links.holds(driver._links)
-        self.outages.settle(real=driver._outages.current is not None)
+        self.links.holds(driver.links)
+        self.outages.settle(real=driver.outages.current is not None)
 
     def receiver(self, link: RealLink, *, held: bool = False) -> MessageHandler:
         """Wrap the driver's handler: the streams must deliver the events of the current link and of the draining link."""
@@ -84,10 +82,10 @@ class Deliveries:
             if link.read_ahead is not None and not held:
                 return receive(data)  # a pause holds the message
             found = EVENT.match(data)
-            model = self.links.delivering(link, self._driver._links)
+            model = self.links.delivering(link, self._driver.links)
             if model is not None:
                 model.hear(data)
-            if found and link not in (self._driver._links.current, self._driver._links.draining):
+            if found and link not in (self._driver.links.current, self._driver.links.draining):
                 cast("SimulatedSocket", link._socket).overtaken.add(int(found[1]))
             if found and model is not None and model.socket is not None:
                 number = int(found[1])
@@ -97,10 +95,10 @@ class Deliveries:
                 self.ledger.arrived(number, link.generation, self._wanted(model, whom, self._history.channels(number)))
                 self._recover(model)
             echo = found and self._history.channels(int(found[1])) == (CANARY,)
-            self.deafness.echo = bool(echo) and link is self._driver._links.current
+            self.deafness.echo = bool(echo) and link is self._driver.links.current
             pause = receive(data)
             self.deafness.echo = False
-            over = not link.state.at_fault or link is not self._driver._links.current
+            over = not link.state.at_fault or link is not self._driver.links.current
             self.must(over or not found, "an event came, and the server fault is not over")
             return pause
 

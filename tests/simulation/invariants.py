@@ -102,7 +102,7 @@ class Watch(Deliveries):
     def __init__(self, world: World, realtime: Realtime, wire: Wire, coverage: Coverage) -> None:
         super().__init__(world, realtime, wire)
         self.coverage = coverage
-        self._driver._core = Watched(self._context, self)
+        self._driver._machine = Watched(self._context, self)
         self._dials = Dials(self._context, self.must)
         self._dropped: set[int] = set()
         self._same_moment = 0

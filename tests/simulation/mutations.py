@@ -22,6 +22,7 @@ from realtime_fsm.fsm.names import Effect, Guard, Note
 from realtime_fsm.fsm.policies import Verdict
 from realtime_fsm.fsm.table import State
 from realtime_fsm.runtime import (
+    calls,
     canary,
     catching_up,
     delivery,
@@ -135,7 +136,7 @@ def _every_generation(means_nothing: Any) -> Any:
 
 def _every_link(receiver: Any) -> Any:
     def late(self: Any, old: Any, **options: Any) -> Any:
-        return lambda data: receiver(self, old if self._links.current is None else self._links.current, **options)(data)
+        return lambda data: receiver(self, old if self.links.current is None else self.links.current, **options)(data)
 
     return late
 
@@ -167,7 +168,7 @@ def _twice(send: Any) -> Any:
 
 def _lost_without_closing(drop: Any) -> Any:
     def leak(self: Any, generation: int, *, graceful: bool) -> None:
-        self._links.current = None
+        self.links.current = None
 
     return leak
 
@@ -209,7 +210,7 @@ def _stale_routes(name: Any) -> Any:
 def _deaf_to_what_makes_room(receiver: Any) -> Any:
     def listen(self: Any, link: Any, **options: Any) -> Any:
         receive = receiver(self, link, **options)
-        return lambda data: receive(data) if link is self._links.current else None
+        return lambda data: receive(data) if link is self.links.current else None
 
     return listen
 
@@ -244,12 +245,13 @@ def _both_wanted(replace: Any) -> Any:
     """Keep the replaced subscription."""
 
     async def keep(self: Any, delivery: Any, spec: Any) -> None:
-        give_up, old = self._registry.give_up, delivery.spec.id
-        vars(self._registry)["give_up"] = lambda identifier, *more: identifier != old and give_up(identifier, *more)
+        registry = self._owner.registry
+        give_up, old = registry.give_up, delivery.spec.id
+        vars(registry)["give_up"] = lambda identifier, *more: identifier != old and give_up(identifier, *more)
         try:
             await replace(self, delivery, spec)
         finally:
-            vars(self._registry)["give_up"] = give_up
+            vars(registry)["give_up"] = give_up
 
     return keep
 
@@ -365,7 +367,7 @@ _MUTATIONS: dict[str, Mutation] = {
     ),
     "a link that lives is not believed": _with(handover.Handover, "is_confirmed", lambda _: False),
     "what came meanwhile is caught up with": _with(registry.DeliveryRegistry, "report_possible_loss", _without_news),
-    "what was replaced is not given up": _with(driver.Driver, "update_subscription", _both_wanted),
+    "what was replaced is not given up": _with(calls.Calls, "update_subscription", _both_wanted),
     # what is told
     "a handler that raises is called no more": _with(delivery.SubscriptionDelivery, "call_user", _fragile),
     "the end wakes no waiter": _with(waiters.Waiters, "fail", lambda _: lambda self, error, *, everyone: None),

@@ -118,7 +118,7 @@ def _harness(world: World) -> Iterator[Records]:
         stack.enter_context(recorded(records))
         for module in (driver, registry, handover, audit, events):
             stack.enter_context(patch.object(module, "datetime", world.datetime_class()))
-        sleep._WATCHES[world.loop] = watch = sleep.SuspendDetector(world.loop, world.wall)
+        sleep._DETECTORS[world.loop] = watch = sleep.SuspendDetector(world.loop, world.wall)
         stack.enter_context(patch.object(watch, "_listeners", Ordered()))
         world.buffer = world.rng.choice((4, 64, 1024))
         stack.enter_context(warnings.catch_warnings())

@@ -79,7 +79,7 @@ class LinkReplay(ClientUnderTest):
             await getattr(self, "on_" + step.dir)(step)
 
     async def ping(self) -> None:
-        due = self.realtime._driver._context.ping_at
+        due = self.realtime._driver.context.ping_at
         assert due is not None
         self.clock.skip(max(0.0, due - self.clock.time()))
         await self.server_link.message("ping")
@@ -154,7 +154,7 @@ class LinkReplay(ClientUnderTest):
             await until(lambda: any(record.get("cause") == "dial_failed" for record in self.records))
             await self.server.start()
         await self.accept_reconnect()
-        await self.next_change(dest=State.SUBSCRIBED if self.realtime._driver._context.subscriptions.desired else State.CONNECTED)
+        await self.next_change(dest=State.SUBSCRIBED if self.realtime._driver.context.subscriptions.desired else State.CONNECTED)
 
     def check_loss(self, change: Any, kind: str) -> None:
         assert (change.cause.kind, change.source.is_live) == (kind, True)

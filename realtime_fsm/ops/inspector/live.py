@@ -68,13 +68,13 @@ def _begin(connection: ConnectionInfo, board: Board) -> None:
     if view is None:
         return
     view.last, view.closed = told.at.timestamp(), told.state is State.DISPOSING
-    view.link, view.attempt, view.era = driver._context.generation, told.attempt, None if told.era is None else told.era.value
+    view.link, view.attempt, view.era = driver.context.generation, told.attempt, None if told.era is None else told.era.value
     if told.since is not None:
         view.enter(told.state.value, told.since.timestamp())
     if told.last_failure is not None:
         view.add_cause(told.last_failure.at.timestamp(), describe_cause(told.last_failure.error.kind))
-    if driver._loop is not None:
-        start, outage, fault = view.last - driver._loop.time(), driver._outages.current, faulty_since(driver)
+    if driver.bound_loop is not None:
+        start, outage, fault = view.last - driver.bound_loop.time(), driver.outages.current, faulty_since(driver)
         view.fault = None if fault is None else start + fault
         if outage is not None:
             view.outage = start + outage.began, "planned" if outage.planned else "outage", describe_cause(outage.cause)
