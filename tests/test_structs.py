@@ -23,11 +23,13 @@ CHANGING = {
     "View",  # the inspector updates what it shows
     "SubscriptionView",
     "Step",
+    "StepFacts",
+    "LinkState",
     "Cause",
 }
 COLLECTED_BY_COUNT_ALONE = {"Event", "EventFrame", "_Version", "FlatRecord", "FastLine"}
 """The structures that come by the million, and hold no cycle: the garbage collector leaves them out."""
-COMPARED_BY_IDENTITY = {"Event", "_TypedEvent", "Outage", "_Handle"}
+COMPARED_BY_IDENTITY = {"Event", "LinkState", "_TypedEvent", "Outage", "_Handle"}
 
 
 def structures(kind: type[msgspec.Struct] = msgspec.Struct) -> Iterator[type[msgspec.Struct]]:

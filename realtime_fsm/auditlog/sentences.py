@@ -46,7 +46,7 @@ CODES = (("error_code", "code"), ("close_code", "close code"), ("status", "HTTP 
 """The fields of a record that hold a code, each with its name in a sentence."""
 
 _REASONS: dict[str, str] = {
-    trigger: f"the program called {told.phrase}" if told.side is TriggerSource.USER else f"nothing failed: {told.phrase}"
+    trigger: f"the program called {told.phrase}" if told.source is TriggerSource.USER else f"nothing failed: {told.phrase}"
     for trigger, told in TRIGGERS.items()
 }
 
@@ -92,12 +92,10 @@ def _words(row: Row[State, Trigger]) -> str:
         head = "dial {0.attempt} failed" if row.source is State.RECONNECTING else "link {0.link} lost"
         return f"{head}: {{1}}; {_outcome(row)}"
     where = f"{row.source} -> {row.dest}" if row.dest is not None else f"{row.source}"
-    if TRIGGERS[row.trigger].side is TriggerSource.USER:
+    if TRIGGERS[row.trigger].source is TriggerSource.USER:
         return f"{where}: {_REASONS[row.trigger]}"
     why = row.why.removesuffix(".").replace("`", "")
     why = why[0].lower() + why[1:]
-    if why.startswith("it "):
-        why = f"{TRIGGERS[row.trigger].phrase}: {why}"
     if Effect.DIAL not in row.effects:  # the number of the record is that of the link, and of no newer one
         why = why.replace("the link ", "link {0.link} ", 1) if why.startswith("the link ") else why
     return f"{where}: {why}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import msgspec
 
 from realtime_fsm.audit.formats.text_utils import format_duration, printable
-from realtime_fsm.diagram.style import PAINTS
+from realtime_fsm.diagram.style import LIGHT
 from realtime_fsm.fsm import commands
 from realtime_fsm.fsm.descriptions import STATES
 from realtime_fsm.fsm.inputs import LinkClosed
@@ -47,7 +47,7 @@ class Palette:
 
     def state(self, state: State) -> str:
         """Paint a state's name like its box in the diagrams."""
-        paint = PAINTS[STATES[state].group]
+        paint = LIGHT.kinds[STATES[state].kind]
         return f"\x1b[48;{self._code(paint.fill)};38;{self._code(paint.text_color)}m {state} \x1b[0m"
 
     @staticmethod

@@ -57,7 +57,7 @@ class Screen:
         """Draw the present moment; the lists share the lines that a terminal has left."""
         state = self._realtime.state
         told = STATES[state]
-        head = Text.assemble((state, f"bold {_COLORS.get(told.group, 'default')}"), f"  {told.brief}")
+        head = Text.assemble((state, f"bold {_COLORS.get(told.kind, 'default')}"), f"  {told.brief}")
         table = Table("channel", "events", "dropped", expand=True)
         for channel, subscription in self._subscriptions.items():
             counts = ("waits", "") if subscription is None else (f"{self._counts[channel]:,}", f"{subscription.dropped:,}")

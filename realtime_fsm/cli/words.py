@@ -102,7 +102,7 @@ def _states() -> Iterator[Meaning]:
     for state in TABLE.states:
         about = STATES[state]
         facts = {
-            "kind": [about.group.value],
+            "kind": [about.kind.value],
             "holds": [about.resources],
             "comes from": [f"{arrow.tail}: {', '.join(arrow.labels)}" for arrow in arrows if arrow.head == state],
             "leads to": [f"{arrow.head}: {', '.join(arrow.labels)}" for arrow in arrows if arrow.tail == state],
@@ -112,7 +112,7 @@ def _states() -> Iterator[Meaning]:
 
 def _triggers() -> Iterator[Meaning]:
     for trigger in TABLE.triggers:
-        facts = {"comes from": [TRIGGERS[trigger].side.value], "notes": _described(TABLE.notes[trigger], NOTES)}
+        facts = {"comes from": [TRIGGERS[trigger].source.value], "notes": _described(TABLE.notes[trigger], NOTES)}
         facts["rules"] = [
             f"{state}: {' '.join(row.id for row in TABLE.cells[state, trigger])}"
             if (state, trigger) in TABLE.cells

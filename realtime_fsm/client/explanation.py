@@ -14,7 +14,6 @@ from realtime_fsm.client.health import NAMED, Health, delivering, faulty_since, 
 from realtime_fsm.client.subscription import SubscriptionInfo
 from realtime_fsm.errors import RealtimeError  # noqa: TC001  (for tools that read annotations, as are those below)
 from realtime_fsm.fsm.change import Failure  # noqa: TC001
-from realtime_fsm.fsm.deadlines import awaited
 from realtime_fsm.fsm.descriptions import DEADLINES, STATES
 from realtime_fsm.fsm.table import State  # noqa: TC001
 from realtime_fsm.protocol.channel_checks import doubt_about, is_of_users, needs_e4
@@ -187,7 +186,7 @@ def explanation_of(driver: Driver, state: State, connection_id: str) -> Explanat
         draining=context.draining_generation,
         attempt=context.attempt,
         attempts=context.retry.reconnect_attempts if context.counts_reconnects else context.retry.attempts,
-        awaited=awaited(context),
+        awaited=context.deadline_name,
         due=None if due is None else moment(due),
         era=context.era,
         greeted=context.ever_up or state.is_live,

@@ -1,7 +1,7 @@
-"""Diagrams and a reference that cannot drift: drawn from the table that runs, in every format.
+"""Diagrams and reference pages in every format, drawn from the table that runs, so that they always agree with it.
 
-The library `transitions` draws diagrams, too, and a test compares their arrows with these. They leave out effects and the order
-of guards, and the machine that runs takes no labels, so this package draws from the rows of the table.
+The library `transitions` draws diagrams, too, and a test compares their arrows with these. But its diagrams leave out the effects
+and the order of guards. So this package draws from the rules of the table.
 """
 
 from importlib import import_module
@@ -17,7 +17,7 @@ __all__ = ["FORMATS", "VIEWS", "Diagram", "DrawingFailed", "NotebookDisplay", "d
 
 if not TYPE_CHECKING:  # a checker knows the names, and refuses others
 
-    def __getattr__(name: str) -> Any:  # each is loaded when used: a client needs `NotebookDisplay` alone
+    def __getattr__(name: str) -> Any:  # a module is loaded when used: a client needs only `NotebookDisplay`
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         module = {"DrawingFailed": "graphviz", "NotebookDisplay": "notebook"}.get(name, "drawing")

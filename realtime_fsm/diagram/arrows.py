@@ -1,6 +1,6 @@
-"""Few arrows out of many transition rules: one for each pair of states, and one for a whole group of states that go the same way.
+"""The arrows of a picture: each stands for all transition rules between two states, or between a group of states and a state.
 
-Invariant: each rule that changes the state belongs to exactly one arrow, and a label says no more than the rules do.
+Invariant: each rule that changes the state belongs to exactly one arrow, and each label is true for its rules.
 """
 
 from __future__ import annotations
@@ -23,38 +23,25 @@ _Pair = tuple[State, State]
 
 @dataclass(frozen=True, slots=True)
 class StateGroup:
-    """States that are drawn as one where all of them go the same way.
+    """States that share an arrow where all of them lead to the same state, or the same state leads to all of them."""
 
-    Attributes:
-        name: its name, which no state has.
-        label: the text on it.
-        members: the states, in the table's order.
-    """
-
-    name: str
-    label: str
-    members: tuple[State, ...]
+    name: str  # the name of the group, which is no name of a state
+    label: str  # the text of the group in a picture
+    members: tuple[State, ...]  # the states, in the table's order
 
 
 @dataclass(frozen=True, slots=True)
 class Arrow:
-    """One arrow of a picture.
+    """One arrow of a picture."""
 
-    Attributes:
-        tail: the name of the state or group that it leaves.
-        head: the name of the state or group that it enters.
-        labels: its causes, each in a word or two.
-        rows: its transition rules, in the table's order.
-    """
-
-    tail: str
-    head: str
-    labels: tuple[str, ...]
-    rows: tuple[StateRow, ...]
+    tail: str  # the name of the state or group that it leaves
+    head: str  # the name of the state or group that it enters
+    labels: tuple[str, ...]  # the causes, each in a word or two
+    rows: tuple[StateRow, ...]  # the transition rules, in the table's order
 
 
 def state_groups(table: StateTable) -> tuple[StateGroup, ...]:
-    """Return the groups of a table, the widest first: any state but the last, the live ones, the live ones but ping."""
+    """Return the groups, the widest first: all states but the final one, the live ones, and the live ones without `ping`."""
     live = tuple(state for state in table.states if state in LIVE)
     return (
         StateGroup("any", "any state", tuple(state for state in table.states if state != table.final)),
@@ -107,9 +94,10 @@ def plain_arrows(table: StateTable) -> tuple[Arrow, ...]:
 
 
 def merged_arrows(table: StateTable) -> tuple[Arrow, ...]:
-    """Return one arrow for each pair of places: where all members of a group lead to the same state, the group has the arrow.
+    """Return the arrows between states and groups, in the table's order.
 
-    A label that not all members share names those that do, or those that do not if these are fewer.
+    A group has an arrow where all its members lead to the same state, or the same state leads to all of them. A label that only
+    some members share names these members, or, if they are fewer, the other ones.
     """
     left = set(pairs(table))
     merged: list[Arrow] = []

@@ -1,8 +1,8 @@
-"""A picture: boxes, frames, arrows, rules and labels at their places in points, y downwards; and the picture as SVG.
+"""A picture as SVG: boxes, frames, arrows, hairlines and labels at their places in points, y downwards.
 
-Design: the program places everything, so that a picture is the same in README, notebook and audit, and needs no Graphviz.
-Colours are classes of one style sheet, so that the picture follows the page from light to dark. A tip is a longer text for a
-pointer that rests on a part.
+Design: this package places everything, so that a picture is the same in README, notebook and audit, and needs no Graphviz.
+Colours are classes of one style sheet, so that the picture follows the page from light to dark. A tip is a longer text, which a
+browser shows when the pointer rests on a part.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _HEAD, _BEND = 9.0, 9.0
 
 @dataclass(frozen=True)
 class Label:
-    """Lines of text whose edge or middle is at a point, as `align` and `valign` say; `color` is a class."""
+    """Lines of text at a point; `align` and `valign` place the text, and `color` is a class of the style sheet."""
 
     lines: tuple[str, ...]
     x: float
@@ -44,7 +44,7 @@ class Label:
 
     @cached_property
     def rect(self) -> Rect:
-        """The area of the text at most."""
+        """The greatest area that the text may need."""
         w = max(text_width(line, self.size, bold=self.bold) for line in self.lines)
         h = len(self.lines) * self.size * LEADING
         x = {"left": self.x, "center": self.x - w / 2, "right": self.x - w}[self.align]
@@ -65,7 +65,7 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A rounded box with a bold text and a small note below it; a thick border marks the current one."""
+    """A rounded box with a bold text and a small note below it; a thick border marks the current state."""
 
     name: str
     rect: Rect
@@ -78,7 +78,7 @@ class Box:
 
     @property
     def labels(self) -> tuple[Label, ...]:
-        """The texts in it."""
+        """The texts in the box."""
         x, y, color = self.rect.cx, self.rect.cy, f"{self.color}-name"
         text = Label((self.text,), x, y - 7 if self.note else y, size=14, color=color, bold=True)
         note = Label((self.note,), x, y + 10, size=10, color=color)
@@ -95,7 +95,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A frame around boxes, or without a line the background of a text; `fill` and `line` are classes."""
+    """A frame around boxes; without a `line` it is the background of a text. `fill` and `line` are classes of the style sheet."""
 
     rect: Rect
     fill: str
@@ -110,7 +110,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """An arrow with its label. The state or group that it enters gives the colour; a faint one only shows the way."""
+    """An arrow with its label, in the colour of the state or group that it enters. A faint arrow has no label."""
 
     tail: str
     head: str
@@ -119,8 +119,8 @@ class Edge:
     faint: bool = False
 
     def svg(self) -> str:
-        """Return the line with its head as SVG; labels are drawn later, so that no line covers them."""
-        kind = kind_of(self.head).name.lower()
+        """Return the line with its head as SVG. The canvas draws the label later, so that no line covers it."""
+        kind = kind_of(self.head).key
         opacity = ' opacity=".35"' if self.faint else ""
         return (
             f'<path class="{kind}-line" d="{_path(self.route.points)}" fill="none" stroke-width="1.5" '
@@ -130,7 +130,7 @@ class Edge:
 
 @dataclass
 class Canvas:
-    """Everything in a picture, in the order of drawing."""
+    """All parts of a picture, in the order of drawing."""
 
     title: str
     size: tuple[float, float]
@@ -138,7 +138,7 @@ class Canvas:
     frames: list[Frame] = field(default_factory=list)
     edges: list[Edge] = field(default_factory=list)
     boxes: list[Box] = field(default_factory=list)
-    rules: list[Rect] = field(default_factory=list)
+    hairlines: list[Rect] = field(default_factory=list)
     labels: list[Label] = field(default_factory=list)
 
     def add_title(self) -> None:
@@ -151,8 +151,8 @@ class Canvas:
         """Return the picture as an SVG element."""
         w, h = (f"{length:g}" for length in self.size)
         heads = "".join(
-            f'<marker id="fsm-{kind.name.lower()}" viewBox="0 0 10 8" refX="1" refY="4" markerWidth="10" markerHeight="8" '
-            f'markerUnits="userSpaceOnUse" orient="auto"><path class="{kind.name.lower()}-text" d="M0 0L10 4L0 8z"/></marker>'
+            f'<marker id="fsm-{kind.key}" viewBox="0 0 10 8" refX="1" refY="4" markerWidth="10" markerHeight="8" '
+            f'markerUnits="userSpaceOnUse" orient="auto"><path class="{kind.key}-text" d="M0 0L10 4L0 8z"/></marker>'
             for kind in StateKind
         )
         parts = [
@@ -163,7 +163,7 @@ class Canvas:
             *(frame.svg() for frame in self.frames),
             *(edge.svg() for edge in self.edges),
             *(box.svg() for box in self.boxes),
-            *(f'<path class="hair" d="M{rule.x:g} {rule.y:g}h{rule.w:g}"/>' for rule in self.rules),
+            *(f'<path class="hair" d="M{line.x:g} {line.y:g}h{line.w:g}"/>' for line in self.hairlines),
             *(edge.label.svg() for edge in self.edges if edge.label),
             *(label.svg() for label in self.labels),
             "</svg>",
@@ -181,7 +181,7 @@ def _title(tip: str) -> str:
 
 
 def _path(points: tuple[Point, ...]) -> str:
-    """Return a line with rounded corners, which ends where the arrow's head begins."""
+    """Return a line with rounded corners, which ends where the head of the arrow begins."""
     before, *corners = points
     text = f"M{before[0]:g} {before[1]:g}"
     for corner, after in pairwise(corners):

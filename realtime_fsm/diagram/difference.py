@@ -1,6 +1,6 @@
 """The changes between two tables: rules, states, triggers, guards, effects, notes and ignored cells, one by one.
 
-Invariant: two tables without a change behave alike and read alike.
+Invariant: two tables without a change have the same behaviour and the same texts.
 """
 
 from __future__ import annotations
@@ -17,43 +17,29 @@ if TYPE_CHECKING:
 
 
 class FieldChange(msgspec.Struct, frozen=True):
-    """One field that is not as it was."""
+    """One field with different values in the two tables."""
 
     field: str
     before: Any = msgspec.field(name="from")
     after: Any = msgspec.field(name="to")
 
 
-class Change(msgspec.Struct, frozen=True):
-    """One thing that is not as it was.
+class TableChange(msgspec.Struct, frozen=True):
+    """One thing that was added, removed or changed."""
 
-    Attributes:
-        what: ``"rule"``, ``"state"``, ``"trigger"``, ``"guard"``, ``"effect"``, ``"note"``, ``"ignored cell"`` or ``"table"``.
-        name: its name: the id of a rule, the state and trigger of a cell, empty for the table.
-        change: ``"added"``, ``"removed"`` or ``"changed"``.
-        fields: of a change the fields that differ; else each field.
-    """
-
-    what: str
-    name: str
-    change: str
-    fields: tuple[FieldChange, ...]
+    what: str  # ``"rule"``, ``"state"``, ``"trigger"``, ``"guard"``, ``"effect"``, ``"note"``, ``"ignored cell"`` or ``"table"``
+    name: str  # the id of a rule, the state and trigger of a cell, empty for the table
+    change: str  # ``"added"``, ``"removed"`` or ``"changed"``
+    fields: tuple[FieldChange, ...]  # the fields that differ; all fields of a thing that was added or removed
 
 
 class Difference(msgspec.Struct, frozen=True):
-    """The changes from one table to another.
+    """The changes from one table to another."""
 
-    Attributes:
-        before: the fingerprint of the old table.
-        after: the fingerprint of the new table.
-        same_behaviour: whether the fingerprints are equal, so that only words differ.
-        changes: the changes; first those of the rules.
-    """
-
-    before: str = msgspec.field(name="from")
-    after: str = msgspec.field(name="to")
-    same_behaviour: bool
-    changes: tuple[Change, ...]
+    before: str = msgspec.field(name="from")  # the fingerprint of the old table
+    after: str = msgspec.field(name="to")  # the fingerprint of the new table
+    same_behaviour: bool  # whether the fingerprints are equal, so that only words differ
+    changes: tuple[TableChange, ...]  # those of the rules come first
 
 
 def compare(old: ExportedTable, new: ExportedTable) -> Difference:
@@ -72,7 +58,7 @@ def compare(old: ExportedTable, new: ExportedTable) -> Difference:
 
 
 def _rules(table: ExportedTable) -> dict[str, dict[str, Any]]:
-    """Describe each rule, with the rule that is asked before it in its cell."""
+    """Describe each rule, with the rule before it in its cell."""
 
     def cell(row: ExportedRow) -> tuple[str, str]:
         return row.source, row.trigger
@@ -95,7 +81,7 @@ def _named(things: Iterable[Any]) -> dict[str, dict[str, Any]]:
     return {each.name: {"means": each.means} | ({"notes": each.notes} if each.notes else {}) for each in things}
 
 
-def _changes(what: str, old: dict[str, dict[str, Any]], new: dict[str, dict[str, Any]]) -> Iterator[Change]:
+def _changes(what: str, old: dict[str, dict[str, Any]], new: dict[str, dict[str, Any]]) -> Iterator[TableChange]:
     for name in dict.fromkeys((*new, *old)):
         before, after = old.get(name, {}), new.get(name, {})
         change = "changed" if before and after else "added" if after else "removed"
@@ -105,11 +91,11 @@ def _changes(what: str, old: dict[str, dict[str, Any]], new: dict[str, dict[str,
             if before.get(field) != after.get(field)
         )
         if fields:
-            yield Change(what, name, change, fields)
+            yield TableChange(what, name, change, fields)
 
 
 def as_lines(difference: Difference) -> Iterator[str]:
-    """Write a difference for people."""
+    """Write a difference for people, a line for each fact."""
     count = len(difference.changes)
     if not count:
         yield f"no change: both are table {difference.after}"

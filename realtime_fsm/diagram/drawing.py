@@ -1,7 +1,4 @@
-"""One diagram of one table: the choice of view and format.
-
-Design: each format is loaded when it is drawn, because a program draws few.
-"""
+"""One diagram of one table: the choice of view and format."""
 
 from __future__ import annotations
 
@@ -9,6 +6,14 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Literal, get_args, overload
 
+from realtime_fsm.diagram.graph import graph
+from realtime_fsm.diagram.graphviz import dot, draw
+from realtime_fsm.diagram.json_ import as_json
+from realtime_fsm.diagram.markdown import one_state, states, transitions
+from realtime_fsm.diagram.mermaid import mermaid
+from realtime_fsm.diagram.overview import overview
+from realtime_fsm.diagram.plantuml import plantuml
+from realtime_fsm.diagram.state import full_view, state_view
 from realtime_fsm.errors import BadOption
 from realtime_fsm.fsm.table import TABLE, State, Trigger
 from realtime_fsm.fsm.tablespec import Table  # noqa: TC001  (for tools that read annotations)
@@ -23,12 +28,12 @@ VIEWS = ("overview", "full", "state:NAME")
 
 @dataclass(frozen=True)
 class Diagram:
-    """A diagram of a table. As the last expression of a notebook's cell it shows itself.
+    """A diagram of a table. A notebook shows the picture of a diagram that is the last expression of a cell.
 
     Attributes:
         view: ``"overview"``, ``"full"`` or ``"state:NAME"``.
         table: the table; by default the one that runs.
-        current: the state to be marked as the one where a connection is.
+        current: the state to mark, where a connection is; None to mark no state.
 
     Raises:
         BadOption: when the view or the state is not known.
@@ -54,30 +59,16 @@ class Diagram:
         return State(name) if kind == "state" else None
 
     def text(self, format: Text) -> str:  # noqa: A002  (the public signature)
-        """Return the diagram in a format that is text."""
+        """Return the diagram in a text format."""
         table, state, current, full = self.table, self._state, self.current, self.view == "full"
         if format == "json":
-            from realtime_fsm.diagram.json_ import as_json
-
             return as_json(table, state, current)
         if format == "markdown":
-            from realtime_fsm.diagram.markdown import one_state, states, transitions
-
             return one_state(table, state, current) if state else (transitions if full else states)(table, current)
-        from realtime_fsm.diagram.graph import graph
-
         content = graph(table, state, full=full, current=current)
         if format == "dot":
-            from realtime_fsm.diagram.graphviz import dot
-
             return dot(content)
-        if format == "plantuml":
-            from realtime_fsm.diagram.plantuml import plantuml
-
-            return plantuml(content, table)
-        from realtime_fsm.diagram.mermaid import mermaid
-
-        return mermaid(content, table.initial)
+        return plantuml(content, table) if format == "plantuml" else mermaid(content, table.initial)
 
     def picture(self, format: Literal["svg", "png"], *, timeout: float = 60.0) -> bytes:  # noqa: A002  (as above)
         """Return the diagram as a picture: an SVG, or a PNG that Graphviz lays out in at most `timeout` seconds.
@@ -86,19 +77,14 @@ class Diagram:
             DrawingFailed: when a PNG is wanted and Graphviz is missing, or fails.
         """
         if format == "png":
-            from realtime_fsm.diagram.graphviz import draw
-
             return draw(self.text("dot"), self.provenance(), timeout)
         return f"<!-- {self.provenance()} -->\n{self._svg()}".encode()
 
     def provenance(self) -> str:
-        """Return the comment in its pictures: the fingerprint of the table, and a hash of the drawing."""
+        """Return the comment that its pictures carry: the fingerprint of the table, and a hash of the drawing."""
         return f"realtime_fsm table {self.table.fingerprint} drawing {sha256(self._svg().encode()).hexdigest()[:12]}"
 
     def _svg(self) -> str:
-        from realtime_fsm.diagram.overview import overview
-        from realtime_fsm.diagram.state import full_view, state_view
-
         if self._state is not None:
             return state_view(self.table, self._state, self.current).to_svg()
         return (full_view if self.view == "full" else overview)(self.table, self.current).to_svg()
@@ -111,7 +97,7 @@ class Diagram:
         return f"<Diagram {self.view} of table {self.table.fingerprint}{now}>"
 
     def _repr_svg_(self) -> str:
-        """Return the picture for a notebook, whose cell may be narrower: the picture shrinks to it, and is not clipped."""
+        """Return the picture for a notebook; it shrinks to the width of a narrower cell."""
         return self.picture("svg").decode().replace("<svg ", '<svg style="max-width:100%;height:auto" ', 1)
 
 
@@ -143,13 +129,13 @@ def diagram(
         view: ``"overview"`` (eight states, one arrow for each pair), ``"full"`` (each transition rule) or
             ``"state:NAME"`` (one state, the states before and after it, and its rules).
         table: another table of the same states and triggers.
-        current: a state to be marked as the one where a connection is.
+        current: a state to mark, where a connection is; None to mark no state.
 
     Returns:
         The text; bytes for ``"png"``.
 
     Raises:
-        BadOption: when the format, the view or the state is not known; it names the value and the remedy.
+        BadOption: when the format, the view or the state is not known.
         DrawingFailed: when a PNG is wanted and Graphviz is missing, or fails.
     """
     chosen = Diagram(view, table, current)

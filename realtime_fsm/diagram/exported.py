@@ -1,6 +1,6 @@
 """The table of another version, read from the JSON that ``realtime-fsm diagram --format json`` writes.
 
-Invariant: a table that comes out of `read_table` is whole, and names only states, triggers and effects that this version knows.
+Invariant: `read_table` returns only a whole table, whose states, triggers and effects this version knows.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Named(msgspec.Struct, frozen=True):
-    """A state, trigger, guard, effect or note: its name and meaning; of a trigger also its notes in order."""
+    """The name and meaning of a state, trigger, guard, effect or note; for a trigger also its notes in order."""
 
     name: str
     means: str
@@ -29,7 +29,7 @@ class Named(msgspec.Struct, frozen=True):
 
 
 class ExportedRow(msgspec.Struct, frozen=True):
-    """A transition rule; `dest` holds None where the state stays."""
+    """A transition rule; a rule without a `dest` keeps the state."""
 
     id: str
     source: str
@@ -72,7 +72,7 @@ def decode_table(text: bytes | str, option: str) -> ExportedTable:
         option: the option to name in an error.
 
     Raises:
-        BadOption: when the text is no exported table, or of a later format.
+        BadOption: when the text is no exported table, only a part of one, or has another format.
     """
     try:
         exported = msgspec.json.decode(text, type=ExportedTable)
@@ -101,9 +101,9 @@ def read_exported(path: str | PathLike[str], option: str) -> ExportedTable:
 
 
 def read_table(path: str | PathLike[str], option: str) -> Table[State, Trigger]:
-    """Read an exported table from a file, as one that the audit can use.
+    """Read an exported table from a file, in the form that the audit needs.
 
-    The fingerprint is that of the file, because logs name that one.
+    The table keeps the fingerprint of the file, because logs name that one.
 
     Raises:
         BadOption: when the file cannot be read, holds no whole table, or names a state, trigger or effect that this version does

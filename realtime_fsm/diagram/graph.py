@@ -1,4 +1,4 @@
-"""The content of a view, for the formats whose own program lays it out: Mermaid, DOT and PlantUML."""
+"""The content of a view, for the formats that another program lays out: Mermaid, DOT and PlantUML."""
 
 from __future__ import annotations
 
@@ -14,23 +14,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """States, groups and arrows.
+    """States, groups and arrows."""
 
-    Attributes:
-        title: the subject.
-        nodes: the state of each node, by its name. In the view of one state a neighbour may be on both sides.
-        groups: the groups, the widest first; none in the view of one state.
-        arrows: the arrows between nodes and groups.
-        lines: the transition rules that are written into a state, each in one line.
-        current: the state to be marked as the one where a connection is.
-    """
-
-    title: str
+    title: str  # the subject
+    # the state of each node, by the name of the node. In the view of one state a neighbour may have two nodes
     nodes: dict[str, State]
-    groups: dict[str, StateGroup]
-    arrows: tuple[Arrow, ...]
-    lines: dict[State, list[str]]
-    current: State | None
+    groups: dict[str, StateGroup]  # the groups, the widest first; none in the view of one state
+    arrows: tuple[Arrow, ...]  # the arrows between nodes and groups
+    lines: dict[State, list[str]]  # the transition rules to write into a state, each in one line
+    current: State | None  # the state to mark, where a connection is
 
 
 def graph(table: StateTable, state: State | None, *, full: bool, current: State | None) -> Graph:

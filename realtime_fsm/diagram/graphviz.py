@@ -1,4 +1,4 @@
-"""The pictures as DOT, and as PNG by the `dot` command of Graphviz."""
+"""The diagrams as DOT, and as PNG by the `dot` command of Graphviz."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from realtime_fsm.diagram.graph import Graph
 
 _HEADER = 33
-"""The bytes of a PNG before the place of a comment: the signature and the header chunk."""
+"""The length in bytes of the signature and header of a PNG; a comment follows them."""
 _DPI = 144
 _ROOM = 150
 
 
 class DrawingFailed(RealtimeError):
-    """Graphviz is missing or did not draw. Install or repair it, or choose a format that needs no Graphviz.
+    """Graphviz is missing or did not draw. Install or repair Graphviz, or choose a format that needs none.
 
     Attributes:
-        remedy: the way out.
+        remedy: how to get the picture.
     """
 
     def __init__(self, problem: str, remedy: str) -> None:
@@ -68,7 +68,7 @@ def _grouped(graph: Graph) -> Iterator[str]:
 def _nodes(graph: Graph, names: Iterable[str]) -> Iterator[str]:
     for name in names:
         state = graph.nodes[name]
-        paint, here = LIGHT.kinds[STATES[state].group], state == graph.current
+        paint, here = LIGHT.kinds[STATES[state].kind], state == graph.current
         label = f"<B>{state}{' (now)' if here else ''}</B>"
         if name == state and state in graph.lines:
             label = (
@@ -87,7 +87,7 @@ def _line(line: str) -> str:
 
 
 def _arrow(graph: Graph, arrow: Arrow) -> str:
-    """Draw an arrow of a group from or to one of its members, and cut it at the border of the group."""
+    """Draw an arrow. One of a group begins or ends at a member, and Graphviz cuts it at the border of the group."""
     clusters = {name: group.members[-1] for name, group in graph.groups.items() if name != "any"}
     tail, head = (clusters.get(name, name) for name in (arrow.tail, arrow.head))
     more = "".join(
@@ -103,11 +103,11 @@ def draw(text: str, stamp: str, timeout: float = 60.0) -> bytes:
 
     Args:
         text: the drawing in DOT.
-        stamp: a comment that the picture is to carry.
+        stamp: the comment in the picture.
         timeout: the longest time in seconds.
 
     Raises:
-        DrawingFailed: when there is no `dot`, or it fails, or it takes too long.
+        DrawingFailed: when `dot` is missing, fails, or takes too long.
     """
     command = shutil.which("dot")
     if command is None:

@@ -1,14 +1,14 @@
-"""The table as JSON, for tools in any language.
+"""The table as JSON, for programs in any language.
 
 The keys, in their order:
 
-- ``format``: a number that grows when a key goes or changes its meaning.
+- ``format``: a number that grows when a later version removes a key, or changes its meaning.
 - ``fingerprint``, ``initial``, ``final``, and ``current``: a state, or null.
-- ``states``, ``triggers``: in the table's order; ``guards``, ``effects``, ``notes``: by name. Each has a ``name`` and what it
-  ``means``; a trigger also has its ``notes`` in order.
-- ``rows``: ``id``, ``source``, ``trigger``, ``dest`` (null where the state stays), ``guards`` and ``effects`` in order, ``why``.
-  The rows are in the table's order, in which those of a (source, trigger) are asked.
-- ``ignored``: ``state``, ``trigger``, ``why``; by state, then by trigger, both in the table's order.
+- ``states``, ``triggers``: in the table's order; ``guards``, ``effects``, ``notes``: sorted by name. Each has its ``name`` and
+  its meaning in ``means``; a trigger also has its ``notes`` in order.
+- ``rows``: the transition rules, each with ``id``, ``source``, ``trigger``, ``dest`` (null where the state stays), ``guards``
+  and ``effects`` in order, and the reason in ``why``. Within a pair of source and trigger, the machine asks them in this order.
+- ``ignored``: the pairs without a rule, each with ``state``, ``trigger`` and the reason in ``why``; by state, then by trigger.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ def as_json(table: StateTable, state: State | None, current: State | None) -> st
 
     Args:
         table: the table.
-        state: limits the rows to those that leave or enter this state, and the ignored cells to its own; None for all.
-        current: the state where a connection is.
+        state: a state to which the result is limited: the rules that leave or enter it, and its ignored cells; None for all.
+        current: the state where a connection is, or None.
     """
     record: dict[str, Any] = {
         "format": FORMAT,
@@ -48,14 +48,14 @@ def as_json(table: StateTable, state: State | None, current: State | None) -> st
         "current": current,
         "states": [
             {
-                "name": each, "live": each.is_live, "group": STATES[each].group.name.lower(), "means": STATES[each].description,
+                "name": each, "live": each.is_live, "group": STATES[each].kind.key, "means": STATES[each].description,
                 "holds": STATES[each].resources, "advice": STATES[each].advice,
             }
             for each in table.states
         ],
         "triggers": [
             {
-                "name": each, "side": TRIGGERS[each].side, "phrase": TRIGGERS[each].phrase, "means": TRIGGERS[each].description,
+                "name": each, "side": TRIGGERS[each].source, "phrase": TRIGGERS[each].phrase, "means": TRIGGERS[each].description,
                 "notes": table.notes[each],
             }
             for each in table.triggers

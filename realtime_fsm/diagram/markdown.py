@@ -1,4 +1,4 @@
-"""The reference in Markdown: the meaning of each state, and the conditions, effects and reason of each transition rule."""
+"""The reference pages in Markdown: the meaning of each state, and the guards, effects and reason of each transition rule."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ _SIDES = {TriggerSource.USER: "You", TriggerSource.SOCKET: "The socket", Trigger
 
 
 def states(table: StateTable, current: State | None = None) -> str:
-    """Return the page of the states: the meaning of each, its resources, advice, and the states before and after it."""
+    """Return the page of the states, each with its meaning, resources, advice, and the states before and after it."""
     lines = [
         _stamp(table),
         "# The states",
         "",
-        "Each state, its meaning and your part when you see it. The rules are in [transitions.md](transitions.md); this file is"
-        " generated from the table that runs.",
+        "The meaning of each state, and your part when you see it. [transitions.md](transitions.md) lists the rules. This file"
+        " is generated from the table that runs.",
         "",
         "![The eight states, and the arrows between them](overview.svg)",
         *_header("state", "kind", "it means", "what to do"),
         *(
-            f"| {_state(each)} | {STATES[each].group} | {STATES[each].description} | {STATES[each].advice} |"
+            f"| {_state(each)} | {STATES[each].kind} | {STATES[each].description} | {STATES[each].advice} |"
             for each in table.states
         ),
     ]
@@ -41,16 +41,16 @@ def states(table: StateTable, current: State | None = None) -> str:
 
 
 def transitions(table: StateTable, current: State | None = None) -> str:
-    """Return the page of the transition rules: id, from, to, trigger, guards, effects and why; and the meaning of each name."""
+    """Return the page of the transition rules, with the meaning of each trigger, note, guard and effect."""
     lines = [
         _stamp(table),
         "# The transitions",
         "",
-        "Every transition rule of the table that runs, by its state and its trigger. First the [notes](#triggers) of the trigger"
-        " run, in any state: they keep the facts of the input. The guards of a cell are then asked from top to bottom, and of"
-        " each rule from left to right; the first rule whose guards all hold applies, and its effects happen in their order. A"
-        " rule that *stays* leaves the state as before. Ids with the same number are one rule in several states. This file is"
-        " generated.",
+        "Every transition rule of the table that runs, by its state and its trigger. First the machine runs the"
+        " [notes](#triggers) of the trigger, in any state: they keep the facts of the input. Then it asks the guards of the rules"
+        " from top to bottom, and those of each rule from left to right. The first rule whose guards all hold applies: the"
+        " machine runs its effects in their order, and enters its next state. A rule that *stays* keeps the state. Ids with the"
+        " same number are one rule in several states. This file is generated.",
         "",
         f"{len(table.rows)} rules, and {len(table.ignored)} cells that are [ignored on purpose](#ignored-on-purpose).",
     ]
@@ -61,12 +61,17 @@ def transitions(table: StateTable, current: State | None = None) -> str:
     lines += ["", "## Triggers", *_header("trigger", "from", "means", "notes")]
     for trigger in table.triggers:
         meaning = TRIGGERS[trigger]
-        lines.append(f"| `{trigger}` | {_SIDES[meaning.side]} | {meaning.description} | {_notes(table, trigger)} |")
+        lines.append(f"| `{trigger}` | {_SIDES[meaning.source]} | {meaning.description} | {_notes(table, trigger)} |")
     guards, effects = ([getattr(row, kind) for row in table.rows] for kind in ("guards", "effects"))
     lines += ["", "## Notes", *_header("note", "what it keeps"), *_glossary(table.notes.values(), NOTES)]
     lines += ["", "## Guards", *_header("guard", "what it asks"), *_glossary(guards, GUARDS)]
     lines += ["", "## Effects", *_header("effect", "what it does"), *_glossary(effects, EFFECTS)]
-    lines += ["", "## Ignored on purpose", "", "No rule is asked here; the notes of the trigger run all the same."]
+    lines += [
+        "",
+        "## Ignored on purpose",
+        "",
+        "These pairs of state and trigger have no rule; only the notes of the trigger run.",
+    ]
     lines += _header("state", "triggers", "why")
     for state in table.states:
         lines += _ignored(table, state)
@@ -94,11 +99,11 @@ def _state_section(table: StateTable, state: State, current: State | None) -> It
     if state == current:
         yield "**The connection is here now.**\n"
     yield f"{meaning.description}\n"
-    yield f"- **Kind:** {meaning.group}"
+    yield f"- **Kind:** {meaning.kind}"
     yield f"- **It holds:** {meaning.resources}"
     yield f"- **What to do:** {meaning.advice}"
     into = [f"{_state(arrow.tail)} ({', '.join(arrow.labels)})" for arrow in arrows if arrow.head == state]
-    begins = ["it is where everything begins"] if state == table.initial else []
+    begins = ["a new connection begins here"] if state == table.initial else []
     yield f"- **Entered from:** {'; '.join([*begins, *into])}"
     leaving = [arrow for arrow in arrows if arrow.tail == state]
     yield from _header("leads to", "when", "rules") if leaving else ["- **Left:** never"]
@@ -137,7 +142,7 @@ def _glossary(used: Iterable[tuple[str, ...]], registry: Mapping[str, Callable[.
 
 
 def first_sentence(registry: Mapping[str, Callable[..., object]], name: str) -> str:
-    """Give the first line of the docstring of a note, guard or effect; nothing for one that is not registered."""
+    """Return the first line of the docstring of a note, guard or effect; an empty text if it is not registered."""
     return ((registry[name].__doc__ or "") if name in registry else "").strip().partition("\n")[0]
 
 

@@ -1,4 +1,4 @@
-"""The pictures as Mermaid state diagrams, in the syntax that GitHub's Mermaid takes."""
+"""The diagrams as Mermaid state diagrams, in the syntax that GitHub accepts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def mermaid(graph: Graph, initial: str) -> str:
     """Return the text of a Mermaid diagram."""
     full = len(graph.lines) > 1
     lines = [f"%% {graph.title}"]
-    if not full:  # else the labels of neighbouring arrows touch
+    if not full:  # without this space the labels of neighbouring arrows touch
         lines.append('%%{init: {"state": {"nodeSpacing": 60, "rankSpacing": 90}}}%%')
     body = [*_nodes(graph), *(_grouped(graph, initial) if graph.groups else map(_arrow, graph.arrows)), *_classes(graph)]
     lines += ["stateDiagram-v2", f"    direction {'TB' if full else 'LR'}", *(f"    {line}" for line in body)]
@@ -37,7 +37,7 @@ def _nodes(graph: Graph) -> Iterator[str]:
 
 
 def _grouped(graph: Graph, initial: str) -> Iterator[str]:
-    """Mermaid lays out arrows of frames badly, so each group that has an arrow gets a box of its own."""
+    """Draw each group that has an arrow as a box of its own, because Mermaid lays out arrows of frames badly."""
     any_, live, inner = graph.groups.values()
     used = [name for name in graph.groups if any(name in (arrow.tail, arrow.head) for arrow in graph.arrows)]
     within = [arrow for arrow in graph.arrows if {arrow.tail, arrow.head} <= {*live.members, inner.name}]
@@ -63,11 +63,11 @@ def _arrow(arrow: Arrow) -> str:
 def _classes(graph: Graph) -> Iterator[str]:
     for kind, paint in LIGHT.kinds.items():
         yield (
-            f"classDef is_{kind.name.lower()} fill:{paint.fill},stroke:{paint.line},color:{paint.text_color},"
+            f"classDef is_{kind.key} fill:{paint.fill},stroke:{paint.line},color:{paint.text_color},"
             f"stroke-width:{paint.line_width:g}px"
         )
     yield f"classDef now stroke:{LIGHT.current},stroke-width:5px"
     for name, state in graph.nodes.items():
-        yield f"class {name} is_{STATES[state].group.name.lower()}"
+        yield f"class {name} is_{STATES[state].kind.key}"
         if state == graph.current:
             yield f"class {name} now"

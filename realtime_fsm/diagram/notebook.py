@@ -1,6 +1,6 @@
-"""The picture that notebooks show of an object with a state.
+"""The picture that a notebook shows for an object with a state.
 
-Design: the drawing is loaded when a notebook shows one, because every `Realtime` can show itself and few programs draw.
+Design: the import of the drawing waits until a notebook needs it, because few programs that use `Realtime` draw.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ class _HasState(Protocol):
 
 
 class NotebookDisplay:
-    """Show an object that has a `state` in notebooks: as the overview with that state marked."""
+    """Show an object that has a `state` in a notebook, as the overview with that state marked."""
 
     __slots__ = ()
 

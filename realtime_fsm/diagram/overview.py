@@ -1,4 +1,4 @@
-"""The overview: eight states on one screen, one arrow for each pair of places. README, notebooks and the audit show it."""
+"""The overview: the eight states, and one arrow between each two of them. README, notebooks and the audit show it."""
 
 from __future__ import annotations
 
@@ -39,21 +39,21 @@ _BESIDE: dict[Side, tuple[float, float, Align, Valign]] = {
     "left": (-7, 0, "right", "middle"),
     "right": (7, 0, "left", "middle"),
 }
-"""The place of a label, from the point of the arrow that it is beside."""
+"""The place and alignment of a label beside a point of its arrow."""
 _ROOM, _LEFT_ROOM = 176.0, 104.0
-"""The widest labels on the right and on the left of an upright arrow."""
+"""The greatest width of a label on the right and on the left of a vertical arrow."""
 
 
 @dataclass(frozen=True, slots=True)
 class Caption:
-    """The text of an arrow or the note of a state: parts that are joined in lines, and a longer text for a pointer."""
+    """The text of an arrow, or the note of a state."""
 
-    parts: tuple[str, ...]
-    tip: str
+    parts: tuple[str, ...]  # the parts of the text, which a picture joins to lines
+    tip: str  # a longer text, which a browser shows at the pointer
 
 
 def plain_caption(arrow: Arrow) -> Caption:
-    """Return the causes of an arrow, and its transition rules for a pointer."""
+    """Return the causes of an arrow, with its transition rules as the tip."""
     return Caption(arrow.labels, ", ".join(row.id for row in arrow.rows))
 
 
@@ -63,7 +63,14 @@ def overview(
     caption: Callable[[Arrow], Caption] = plain_caption,
     notes: Mapping[State, Caption] | None = None,
 ) -> Canvas:
-    """Draw the overview, with `current` marked and `notes` below the names; an arrow whose `caption` is empty is faint."""
+    """Draw the overview.
+
+    Args:
+        table: the table.
+        current: the state to mark, where a connection is.
+        caption: gives the text of each arrow; an arrow with an empty text is faint.
+        notes: the texts below the names of the states; by default the meaning of each.
+    """
     canvas = Canvas("The states of a connection", (WIDTH, HEIGHT), table.fingerprint)
     labels = {group.name: group.label for group in state_groups(table)}
     places = {state.value: Rect(*at, *_SIZE) for state, at in _PLACES.items()} | _GROUPS
@@ -79,13 +86,13 @@ def overview(
         if "any" in (arrow.tail, arrow.head):
             canvas.frames.append(Frame(places["any"], "paper", "rest-line", dashed=True))
             canvas.labels.append(Label((labels["any"],), places["any"].cx, places["any"].cy, color="soft"))
-        # An arrow of a group is the way back of one of its members: the box of the member overlaps the frame of the group.
+        # An arrow of a group may run back along an arrow of a member, whose box overlaps the frame of the group.
         paired = any(tail.overlaps(places[back.head]) and head.overlaps(places[back.tail]) for back in arrows)
         others = [box.rect for box in canvas.boxes if not box.rect.overlaps(tail) and not box.rect.overlaps(head)]
         way = route(tail, head, others, paired=paired)
-        x, y = way.label
-        around = [frame.right for frame in frames if frame.x < x < frame.right and frame.y < y < frame.bottom]
-        canvas.edges.append(make_edge(arrow, way, caption(arrow), min(around, default=WIDTH - _MARGIN) - x - 12))
+        label = Rect(*way.label, 0, 0)
+        around = [frame.right for frame in frames if frame.overlaps(label)]
+        canvas.edges.append(make_edge(arrow, way, caption(arrow), min(around, default=WIDTH - _MARGIN) - label.x - 12))
 
     _add_start(canvas, places[table.initial], table.initial)
     _add_titles(canvas, labels)
@@ -94,31 +101,29 @@ def overview(
 
 def state_box(state: State, rect: Rect, *, note: str = "", tip: str = "", current: State | None = None) -> Box:
     """Return the box of a state; a thick border marks the state where a connection is."""
-    kind, here = STATES[state].group, state == current
-    return Box(
-        state.value, rect, state.value, kind.name.lower(), "now" if here else note, tip, here, double=kind is StateKind.END
-    )
+    kind, here = STATES[state].kind, state == current
+    return Box(state.value, rect, state.value, kind.key, "now" if here else note, tip, here, double=kind is StateKind.END)
 
 
 def make_edge(arrow: Arrow, way: Route, caption: Caption, right: float = _ROOM) -> Edge:
-    """Return an arrow with its label beside it; `right` is the space on the right of an upright arrow."""
+    """Return an arrow with its label beside it; `right` is the space on the right of a vertical arrow."""
     if not caption.parts:
         return Edge(arrow.tail, arrow.head, way, faint=True)
     (x, y), side = way.label, way.side
     room = {"left": _LEFT_ROOM, "right": min(_ROOM, right)}.get(side) or label_room(max(leg.w for leg in way.legs()))
     lines = label_lines(caption, room)
-    color = f"{kind_of(arrow.head).name.lower()}-text"
+    color = f"{kind_of(arrow.head).key}-text"
     dx, dy, align, valign = _BESIDE[side]
     return Edge(arrow.tail, arrow.head, way, Label(lines, x + dx, y + dy, align, valign, LABEL_SIZE, color, tip=caption.tip))
 
 
 def label_room(length: float) -> float:
-    """Return the widest label of a level arrow: neither its start nor its head is below the text."""
+    """Return the greatest width of a label on a horizontal arrow: the start and the head of the arrow stay free."""
     return length - 14
 
 
 def label_lines(caption: Caption, room: float) -> tuple[str, ...]:
-    """Return the lines of a label, the calls of a user apart from what happens."""
+    """Return the lines of a label: the calls of a user apart from the other causes."""
     calls = tuple(part for part in caption.parts if part.endswith("()"))
     causes = tuple(part for part in caption.parts if part not in calls)
     return wrapped(causes, " · ", room, LABEL_SIZE) + wrapped(calls, " · ", room, LABEL_SIZE)
@@ -141,7 +146,7 @@ def _add_titles(canvas: Canvas, labels: Mapping[str, str]) -> None:
         width = 22 + text_width(kind, 10) + 18
         if x + width > _GROUPS["any"].x:
             x, y = float(_MARGIN), y + 20
-        canvas.boxes.append(Box(f"legend {kind}", Rect(x, y - 6, 16, 12), "", kind.name.lower()))
+        canvas.boxes.append(Box(f"legend {kind}", Rect(x, y - 6, 16, 12), "", kind.key))
         canvas.labels.append(Label((kind,), x + 22, y, "left", size=10))
         x += width
     hint = "call() = you call it; all else comes from the server, the network or the clock"

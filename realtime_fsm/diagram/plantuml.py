@@ -1,4 +1,4 @@
-"""The pictures as PlantUML state diagrams."""
+"""The diagrams as PlantUML state diagrams."""
 
 from __future__ import annotations
 
@@ -60,10 +60,10 @@ def _grouped(graph: Graph) -> Iterator[str]:
 def _nodes(graph: Graph, names: Iterable[str]) -> Iterator[str]:
     for name in names:
         state = graph.nodes[name]
-        paint, here = LIGHT.kinds[STATES[state].group], state == graph.current
+        paint, here = LIGHT.kinds[STATES[state].kind], state == graph.current
         line = f"##[bold]{LIGHT.current[1:]}" if here else f"##{paint.line[1:]}"
         yield f'state "{_color(state)}<b>{state}{" (now)" if here else ""}" as {name} {paint.fill} {line}'
 
 
 def _color(state: State) -> str:
-    return "<color:white>" if STATES[state].group in (StateKind.ERROR, StateKind.END) else ""
+    return "<color:white>" if STATES[state].kind in (StateKind.ERROR, StateKind.END) else ""

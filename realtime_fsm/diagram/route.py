@@ -1,4 +1,7 @@
-"""Rectangles, and the routes of arrows between them: every leg of a route is level or upright, and crosses no other box."""
+"""Rectangles, and the routes of arrows between them.
+
+Invariant: each leg of a route is horizontal or vertical. A route crosses no other rectangle, unless every way does.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ Point = tuple[float, float]
 Side = Literal["above", "below", "left", "right"]
 _LANE, _FACING, _ARCH = 9.0, 20.0, 64.0
 _LABEL_UP, _LABEL_DOWN = 80.0, 52.0
-"""The distance of a label from the tail of an upright arrow at most, away from the labels of arrows that end there."""
+"""The greatest distance of a label from the tail of a vertical arrow, so that it stays away from the labels at the head."""
 
 
 class Rect(NamedTuple):
@@ -51,7 +54,7 @@ class Rect(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """The corners of an arrow from tail to tip, and the point beside which its label is, on a `side`."""
+    """The corners of an arrow from tail to tip, and a point with the label on its given `side`."""
 
     points: tuple[Point, ...]
     label: Point
@@ -63,9 +66,9 @@ class Route:
 
 
 def route(tail: Rect, head: Rect, others: Iterable[Rect], *, paired: bool) -> Route:
-    """Find the way of an arrow: straight where the boxes face each other, around an obstacle, else with one corner.
+    """Find the way of an arrow: straight between boxes that face each other, around an obstacle, or with one corner.
 
-    The arrow crosses none of `others`. Where another one runs back (`paired`), each keeps to its own lane.
+    The arrow avoids `others`. If another arrow runs back (`paired`), each of the two keeps to its own side.
     """
     obstacles = list(others)
     across = _shared((tail.y, tail.bottom), (head.y, head.bottom))
@@ -83,7 +86,7 @@ def _level(
 ) -> Route:
     rightward = tail.cx < head.cx
     start, end = (tail.right, head.x) if rightward else (tail.x, head.right)
-    above = rightward != flipped  # flipped: an arrow that leads down keeps to the right, which is the lower side here
+    above = rightward != flipped  # flipped: an arrow that leads down keeps to its right, which is the lower side here
     y = sum(shared) / 2 + (0 if not paired else -_LANE if above else _LANE)
     points = ((start, y), (end, y))
     if not _free(points, obstacles):

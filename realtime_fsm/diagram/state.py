@@ -1,4 +1,4 @@
-"""One state with its neighbours and its rules; and the full view, which is the overview with the rules of every state below."""
+"""The view of one state, with its neighbours and rules; and the full view, which adds the rules of all states to the overview."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _HEADS = ("on", "rule", "if, asked in this order", "do", "go to")
 
 
 def state_view(table: StateTable, state: State, current: State | None) -> Canvas:
-    """Draw one state: the states that lead to it, those to which it leads, and its rules; `current` is marked."""
+    """Draw one state: the states before and after it, and its rules; mark the state `current`."""
     arrows = [arrow for arrow in plain_arrows(table) if state in (arrow.tail, arrow.head)]
     columns = _columns(table)
     width = 2 * _MARGIN + sum(columns)
@@ -37,7 +37,7 @@ def state_view(table: StateTable, state: State, current: State | None) -> Canvas
 
 
 def full_view(table: StateTable, current: State | None) -> Canvas:
-    """Draw the overview, and below it each state with its rules; `current` is marked."""
+    """Draw the overview, and below it each state with its rules; mark the state `current`."""
     canvas = overview(table, current)
     canvas.title = "The states of a connection, and every transition rule"
     *columns, last = _columns(table)
@@ -65,7 +65,7 @@ def _add_description(canvas: Canvas, state: State, x: float, y: float, room: flo
 
 
 def _add_neighbours(canvas: Canvas, arrows: list[Arrow], state: State, y: float, current: State | None, *, inward: bool) -> float:
-    """Add the states on one side, each with room for its label above the arrow, and return the lower edge."""
+    """Add the states before or after this one, with room for a label above each arrow, and return the lower edge."""
     width, (w, h) = canvas.size[0], _BOX
     x = _MARGIN if inward else width - _MARGIN - w
     start, end = (x + w, (width - _MIDDLE) / 2) if inward else ((width + _MIDDLE) / 2, x)
@@ -87,20 +87,20 @@ def _cells(row: StateRow, number: int) -> tuple[str, ...]:
 
 
 def _columns(table: StateTable) -> list[float]:
-    """Return the width of each column, which is that of its widest text."""
+    """Return the width of each column: the width of its widest text."""
     rows = [_HEADS, *(_cells(row, number) for cell in table.cells.values() for number, row in enumerate(cell))]
     return [max(text_width(row[column], _SIZE, bold=column in (0, 4)) for row in rows) + _GAP for column in range(len(_HEADS))]
 
 
 def _add_rows(canvas: Canvas, table: StateTable, state: State, columns: list[float], y: float) -> float:
-    """Add the rules of a state in the order in which their guards are asked, and return the lower edge."""
+    """Add the rules of a state in the order in which the machine asks their guards, and return the lower edge."""
     edges = [_MARGIN + sum(columns[:number]) for number in range(len(columns) + 1)]
     canvas.labels += [Label((text,), x, y, "left", "below", 9, "soft") for text, x in zip(_HEADS, edges, strict=False)]
     y += _ROW
     for trigger in table.triggers:
         cell = table.cells.get((state, trigger), ())
         if cell:
-            canvas.rules.append(Rect(_MARGIN, y - 1, edges[-1] - _MARGIN, 0))
+            canvas.hairlines.append(Rect(_MARGIN, y - 1, edges[-1] - _MARGIN, 0))
         for number, row in enumerate(cell):
             _add_row(canvas, row, _cells(row, number), edges, y)
             y += _ROW
@@ -124,6 +124,6 @@ def _add_row(canvas: Canvas, row: StateRow, cells: tuple[str, ...], edges: list[
     if row.dest is None:
         canvas.labels.append(Label((cells[-1],), edges[-2], middle, "left", size=_SIZE, color="soft"))
         return
-    kind = STATES[row.dest].group.name.lower()
+    kind = STATES[row.dest].kind.key
     canvas.frames.append(Frame(Rect(edges[-2] - 6, y, edges[-1] - edges[-2] + 6, _ROW - 2), kind))
     canvas.labels.append(Label((cells[-1],), edges[-2], middle, "left", size=_SIZE, color=f"{kind}-name", bold=True))

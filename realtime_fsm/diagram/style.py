@@ -1,8 +1,9 @@
 """The look of every picture: one palette for a light page and a dark one, and the width of a text.
 
 Invariant: every text reaches a contrast of 5:1 against each colour behind it, on both pages.
-Design: no two kinds of state differ by hue alone. A text counts as wide as DejaVu Sans sets it: Helvetica, Arial and Liberation
-Sans, which browsers prefer where they are installed, are narrower.
+
+Design: no two kinds of state differ by hue alone. The width of a text is its width in DejaVu Sans. Browsers prefer Helvetica,
+Arial or Liberation Sans, which are narrower.
 """
 
 from __future__ import annotations
@@ -21,26 +22,26 @@ FONT = "Helvetica,Arial,sans-serif"
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """The colours of a kind of state: its box, the border, arrows to it and their labels, its name, and the ground of a group."""
+    """The colours of a kind of state."""
 
-    fill: str
-    line: str
-    text_color: str
-    tint: str
-    line_width: float
+    fill: str  # of the box
+    line: str  # of the border, of arrows to the state, and of their labels
+    text_color: str  # of the name in the box
+    tint: str  # of the ground of a group
+    line_width: float  # the width of the border, in points
 
 
 @dataclass(frozen=True, slots=True)
 class Palette:
-    """The colours of one page: ground, text, lesser text, rules, inner frames, the border of the current state, and the kinds."""
+    """The colours of one page."""
 
-    paper: str
-    ink: str
-    soft: str
-    hair: str
-    card: str
-    current: str
-    kinds: Mapping[StateKind, Style]
+    paper: str  # of the ground
+    ink: str  # of texts
+    soft: str  # of less important texts
+    hair: str  # of hairlines
+    card: str  # of the ground of inner frames
+    current: str  # of the border of the current state
+    kinds: Mapping[StateKind, Style]  # of each kind of state
 
 
 LIGHT = Palette(
@@ -63,8 +64,6 @@ DARK = Palette(
         StateKind.END: Style("#C9D1D9", "#C9D1D9", "#0D1117", "#22272E", 1.4),
     },
 )  # fmt: skip
-PAINTS = LIGHT.kinds
-"""The colours of the kinds of state, for a terminal."""
 
 STATE_COLORS = {
     State.DISCONNECTED: "#7D8792",
@@ -76,22 +75,22 @@ STATE_COLORS = {
     State.ERROR: "#C8401A",
     State.DISPOSING: "#66727E",
 }
-"""A colour for each state where time is drawn; it reaches a contrast of 3:1 against both pages."""
+"""A colour for each state in drawings of time; each reaches a contrast of 3:1 against both pages."""
 
 
 def kind_of(name: str) -> StateKind:
-    """Return the kind of a state; a group of states is live."""
-    return STATES[State(name)].group if name in set(State) else StateKind.LIVE
+    """Return the kind of a state, by its name; the name of a group gives `StateKind.LIVE`."""
+    return STATES[State(name)].kind if name in set(State) else StateKind.LIVE
 
 
 def css() -> str:
-    """Return the style sheet of the pictures: the light palette, and the dark one for a page that prefers it."""
+    """Return the style sheet of the pictures, with the dark palette for a page that prefers it."""
     dark = "".join(_rules(DARK))
     return f".fsm text{{font-family:{FONT}}}{''.join(_rules(LIGHT))}@media(prefers-color-scheme:dark){{{dark}}}"
 
 
 def variables() -> str:
-    """Return the palettes as variables of a style sheet: the light one, and the dark one for a page that prefers it."""
+    """Return the palette as variables of a style sheet, with the dark palette for a page that prefers it."""
     dark = f"@media screen and (prefers-color-scheme:dark){{:root{{{_variables(DARK)}}}}}"
     return f":root{{color-scheme:light dark;{_variables(LIGHT)}}}{dark}"
 
@@ -100,7 +99,7 @@ def _variables(palette: Palette) -> str:
     colors = {name: getattr(palette, name) for name in ("paper", "ink", "soft", "hair", "current")}
     for kind, style in palette.kinds.items():
         parts = {"fill": style.fill, "line": style.line, "text": style.text_color, "tint": style.tint}
-        colors |= {f"{kind.name.lower()}-{part}": color for part, color in parts.items()}
+        colors |= {f"{kind.key}-{part}": color for part, color in parts.items()}
     return "".join(f"--{name}:{color};" for name, color in colors.items())
 
 
@@ -108,7 +107,7 @@ def _rules(palette: Palette) -> Iterator[str]:
     yield f".fsm .paper{{fill:{palette.paper}}}.fsm .ink{{fill:{palette.ink}}}.fsm .soft{{fill:{palette.soft}}}"
     yield f".fsm .hair{{stroke:{palette.hair}}}.fsm .card{{fill:{palette.card}}}"
     for kind, paint in palette.kinds.items():
-        name = kind.name.lower()
+        name = kind.key
         yield f".fsm .{name}{{fill:{paint.fill};stroke:{paint.line};stroke-width:{paint.line_width:g}}}"
         for part, color in (("name", paint.text_color), ("text", paint.line), ("tint", paint.tint)):
             yield f".fsm .{name}-{part}{{fill:{color}}}"
@@ -117,7 +116,7 @@ def _rules(palette: Palette) -> Iterator[str]:
 
 
 _BOLD = 1.14
-"""The width of bold words of DejaVu Sans, compared with regular ones; a single letter may differ more."""
+"""The ratio of the widths of bold and regular words in DejaVu Sans; a single letter may differ more."""
 _ADVANCES = {
     letter: width
     for letters, width in {
@@ -126,16 +125,16 @@ _ADVANCES = {
     }.items()
     for letter in letters
 }  # fmt: skip
-"""The advance of each letter in DejaVu Sans, or slightly more; others count as wide as an em."""
+"""The width of each letter in DejaVu Sans in em, or slightly more; other letters count as 1 em."""
 
 
 def text_width(text: str, size: float, *, bold: bool = False) -> float:
-    """Return how many points wide a text is at most, in DejaVu Sans and in all common fonts that are narrower."""
+    """Return the greatest width of a text in points, in DejaVu Sans and in narrower fonts."""
     return sum(_ADVANCES.get(letter, 1.0) for letter in text) * size * (_BOLD if bold else 1)
 
 
 def wrapped(parts: tuple[str, ...], joint: str, room: float, size: float) -> tuple[str, ...]:
-    """Return the parts in lines: as many to a line as fit, joined; a part wider than the room is broken between words."""
+    """Return the parts in lines, each with as many joined parts as fit; divide a part that is too wide between its words."""
     lines: list[str] = []
     for part in parts:
         longer = f"{lines[-1]}{joint}{part}" if lines else part

@@ -1,8 +1,9 @@
-"""Time as lanes: the states of a connection along an axis, as SVG paths that stretch with it.
+"""Lanes of time: the states of a connection along an axis, as SVG paths.
 
 Invariant: each state has a colour and a shape of its own, so that no two states differ by colour alone.
-Design: all lanes share one axis, which counts in ticks: whole numbers keep the paths short. The height of a lane is fixed and
-its width is not, so that shapes consist of level strips. A zoom changes the view box and no path.
+
+Design: all lanes share one axis, which counts in ticks, because whole numbers keep the paths short. The height of a lane is
+fixed, and its width stretches; so each shape consists of horizontal strips. A zoom changes the view box, and no path.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 HEIGHT = 24
 Strips = tuple[tuple[int, int], ...]
-"""The strips of a shape: for each the distance from the top, and the height."""
+"""The strips of a shape, each with its distance from the top and its height."""
 SHAPES: dict[State, Strips] = {
     State.SUBSCRIBED: ((13, 10),),
     State.PING: ((10, 13),),
@@ -36,15 +37,15 @@ _MARK = 3
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """A span of time: its beginning in seconds since 1970 (UTC), the seconds of a tick, and its length in ticks."""
+    """A span of time."""
 
-    begin: float
-    tick: float
-    width: int
+    begin: float  # the beginning, in seconds since 1970 (UTC)
+    tick: float  # the length of a tick, in seconds
+    width: int  # the length of the span, in ticks
 
     @classmethod
     def over(cls, begin: float, end: float) -> Axis:
-        """Return the axis of a span, with the shortest tick (a power of ten) of which a million suffice."""
+        """Return the axis of a span, with the shortest tick (a power of ten) that keeps the width within a million ticks."""
         length, tick = max(end - begin, 0.001), 0.001
         while length / tick > _TICKS:
             tick *= 10
@@ -66,7 +67,7 @@ def css() -> str:
 
 
 def state_paths(axis: Axis, stays: Iterable[tuple[float, float, str]]) -> Iterator[str]:
-    """Draw stays (beginning, length, state): one path for each state."""
+    """Draw the time in states, given as (beginning, length, state): one path for each state."""
     spans: dict[State, list[tuple[int, int]]] = {}
     for begin, length, state in stays:
         spans.setdefault(State(state), []).append(axis.span(begin, length))
@@ -81,7 +82,7 @@ def strips(spans: Iterable[tuple[int, int]], shape: Strips) -> str:
 
 
 def mark_path(axis: Axis, spans: Iterable[tuple[float, float]]) -> str:
-    """Return the line of marks above the states; marks that no screen could tell apart are one."""
+    """Return the line of marks above the states; join marks that are too close for a screen."""
     joint = axis.width // 4000
     merged: list[tuple[int, int]] = []
     for begin, length in spans:

@@ -1,1 +1,1 @@
-"""The machine: table, inputs, notes, guards, effects, commands, context and policies. Synchronous, without I/O and clock."""
+"""The machine: table, inputs, notes, guards, effects, commands, context and policies. It does no I/O and reads no clock."""

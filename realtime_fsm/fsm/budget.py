@@ -2,9 +2,9 @@
 
 Invariant: no 60 seconds hold more than 32 frames.
 
-Design: The server counts per minute of its own clock. A sliding window of 60 seconds keeps each such minute, wherever it begins,
-and needs no knowledge of that clock. Heartbeats and requests have a lane each: many requests never silence the heartbeat, and a
-fast heartbeat never silences the requests.
+Design: The server counts the frames of each minute of its own clock. A sliding window of 60 seconds keeps the limit in every such
+minute, and needs no knowledge of that clock. Pings and requests have separate shares: many requests cannot delay a ping, and
+frequent pings cannot delay a request.
 """
 
 from __future__ import annotations
@@ -19,25 +19,19 @@ MESSAGES_PER_MINUTE = 32
 
 
 class SendBudget:
-    """The frames of one link.
-
-    Attributes:
-        frames_sent: how many frames have left.
-    """
+    """The frames of one link."""
 
     __slots__ = ("_closed_until", "_most_pings", "_pings", "_requests", "frames_sent")
-
-    frames_sent: int
 
     def __init__(self, ping_interval: float) -> None:
         # One more than a window holds on schedule: a ping on time may follow one that waited for a reply.
         pings = min(MOST_PINGS, math.ceil(min(MOST_PINGS, RATE_LIMIT_WINDOW / ping_interval)) + 1)
         self._most_pings = pings
-        # When they were sent. Most of these tuples are empty; an empty list takes 56 bytes of each connection, a deque 600.
+        # When each was sent. Most of these tuples are empty; an empty list would take 56 bytes a connection, and a deque 600.
         self._pings: tuple[float, ...] = ()
         self._requests: tuple[float, ...] = ()
         self._closed_until = -math.inf
-        self.frames_sent = 0
+        self.frames_sent: int = 0  # how many frames have left
 
     def record_send(self, now: float, *, ping: bool) -> None:
         """Record a frame that leaves."""
@@ -50,7 +44,7 @@ class SendBudget:
         self.frames_sent += 1
 
     def block_for_window(self, now: float) -> None:
-        """Close the budget for a window: a 1013 tells that other frames spent a part of it before this link began."""
+        """Let no frame leave for 60 seconds: after a 1013, the server counts more frames than this budget does."""
         self._closed_until = now + RATE_LIMIT_WINDOW
 
     def available_at(self, now: float, *, ping: bool) -> float:
@@ -58,7 +52,7 @@ class SendBudget:
 
         Args:
             now: seconds, in the machine's clock.
-            ping: whether it is a heartbeat.
+            ping: whether the frame is a ping.
         """
         sent, most = (self._pings, self._most_pings) if ping else (self._requests, MESSAGES_PER_MINUTE - self._most_pings)
         first = bisect_right(sent, now - RATE_LIMIT_WINDOW)  # the first frame within the window

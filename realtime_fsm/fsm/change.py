@@ -1,4 +1,4 @@
-"""The change, the failure and the gap: the values that listeners of states and outages get."""
+"""The values that listeners of states and outages get: the change, the failure and the gap."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Change:
         source: the state that was left.
         dest: the state that was entered.
         trigger: what happened.
-        row: the id of the table's row that was taken.
-        attempt: how many dials in a row have been made without being forgiven.
+        row: the id of the transition rule.
+        attempt: how many dials in a row the connection has made since it last forgave failures.
         cause: why an attempt or a link ended, if one did.
         at: the moment, aware, in UTC.
     """
@@ -37,7 +37,7 @@ class Failure:
     """An attempt that failed, or the loss of a link.
 
     Attributes:
-        error: why, typed; its text names host and port where no link came about.
+        error: the reason; its text names host and port where the attempt led to no link.
         at: the moment, aware, in UTC.
         next_dial: when the next dial is due, aware, in UTC; None where none follows.
     """
@@ -54,23 +54,21 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A span of time whose events one subscription may have missed, because there was no link that it was acknowledged on.
+    """A span of time whose events one subscription may have missed.
 
-    Before Appwrite 1.9.5 also a span in which a draining link did not prove that it still delivered; the events that the next
-    link brought by then are delivered already.
+    In that span either no link was up on which the server had acknowledged the subscription; or the server was at fault, so that
+    it answered and could not do its work (PROTOCOL: "Messages", rule 10). Before Appwrite 1.9.5 a draining link may also have
+    failed to prove that it still delivered; the subscription has then already got the events of the next link.
 
-    Also a span in which the server was at fault: it answered, and could not do its work (PROTOCOL: "Messages", rule 10).
-
-    Appwrite numbers no events and replays none, so a gap tells which events may be missing, not which are.
+    Appwrite neither numbers nor replays events. So a gap tells which events may be missing, and not which are.
 
     Attributes:
-        since: the server's time of the last event with one that the subscription got; None if it had got none. `start` is never
-            None.
-        until: the moment at which it was acknowledged again, or the server proved that it works again, aware, in UTC, by the
-            clock of this machine.
-        outage_seconds: seconds to that moment from the loss of the link, from the begin of its draining, or from the last proof
-            that the server worked.
-        attempts: how many dials were made meanwhile.
+        since: the server's time of the last event that the subscription got; None if it got no event with a time. See `start`.
+        until: the moment at which the server acknowledged the subscription again, or proved that it works again; aware, in UTC,
+            by the clock of this machine.
+        outage_seconds: seconds to that moment from the loss of the link, from the beginning of its draining, or from the last
+            proof that the server worked.
+        attempts: how many dials the connection made meanwhile.
     """
 
     since: datetime | None
@@ -80,5 +78,5 @@ class Gap:
 
     @property
     def start(self) -> datetime:
-        """The moment to catch up from: ``since``, or without one the begin of the outage, by the clock of this machine."""
+        """The moment to catch up from: ``since``; without one, the beginning of the outage by this machine's clock."""
         return self.since or self.until - timedelta(seconds=self.outage_seconds)

@@ -1,6 +1,6 @@
-"""The commands: the I/O and the news that a step of the machine asks of its driver.
+"""The commands: the I/O that a step asks the driver to do, and the facts that it asks the driver to pass on.
 
-Invariant: the machine itself does no I/O. The driver executes the commands of a step in their order.
+Invariant: the machine does no I/O. The driver executes the commands of a step in their order.
 """
 
 from __future__ import annotations
@@ -15,21 +15,16 @@ from realtime_fsm.protocol.frames import Code
 
 
 class OpenLink(Value, frozen=True):
-    """Dial a link; with channels in the URL, if there is a plan of them.
-
-    Attributes:
-        generation: the number of the link.
-        plan: the channels for the URL.
-        renewal: why the server refused the credentials of the dial before; without new ones the dial fails for that.
-    """
+    """Dial a link."""
 
     generation: int
-    plan: UrlPlan | None = None
+    plan: UrlPlan | None = None  # the channels for the URL; None for a URL without channels
+    # the refusal of the credentials of the dial before; without new credentials the dial fails with this error
     renewal: ServerError | None = None
 
 
 class SendFrame(Value, frozen=True):
-    """Send one text frame on a link. It may hold a session."""
+    """Send one text frame on a link. The frame may hold a session."""
 
     _hidden = frozenset({"data"})
     generation: int
@@ -37,40 +32,34 @@ class SendFrame(Value, frozen=True):
 
 
 class CloseLink(Value, frozen=True):
-    """Close a link's socket, with a closing handshake if `graceful`; abort it if not."""
+    """Close the socket of a link: with a closing handshake if `graceful`, else at once."""
 
     generation: int
     graceful: bool
 
 
 class RetireLink(Value, frozen=True):
-    """Begin a handover: let a link's socket deliver events, and nothing else, until another link serves what it serves."""
+    """Begin a handover: the link drains, so that its socket delivers events and does nothing else."""
 
     generation: int
 
 
 class ReleaseLink(Value, frozen=True):
-    """Complete a handover: the current link serves everything, and the draining one closes after its last events."""
+    """Complete a handover: the current link serves everything, and the draining link closes after its last events."""
 
     generation: int
 
 
 class ResumeLink(Value, frozen=True):
-    """Give up a handover: the draining link is the current one again.
-
-    Attributes:
-        generation: the number of that link.
-        error: the reason why no other link came; the call that wanted one raises it.
-        withdrawn: the subscriptions that only another link could have served, and that are desired no more.
-    """
+    """Give up a handover: the draining link is the current one again."""
 
     generation: int
-    error: RealtimeError
-    withdrawn: tuple[str, ...] = ()
+    error: RealtimeError  # why no new link came; the call that wanted one raises this error
+    withdrawn: tuple[str, ...] = ()  # the subscriptions that only a new link could have served; they are desired no more
 
 
 class SubscriptionAcknowledged(Value, frozen=True):
-    """Tell that a subscription is acknowledged, with the channels that the server named."""
+    """Tell that the server acknowledged a subscription, with the channels that it named."""
 
     id: str
     channels: tuple[str, ...]
@@ -92,7 +81,7 @@ class SubscriptionUnsupported(Value, frozen=True):
 
 
 class UserIdentified(Value, frozen=True):
-    """Tell the user that the server names: the account as JSON text, or ``null`` for a guest."""
+    """Tell which user the server names: the account as JSON text, or ``null`` for a guest."""
 
     _hidden = frozenset({"user"})
     user: bytes
@@ -106,7 +95,7 @@ class AuthenticationRefused(Value, frozen=True):
 
 
 class Restore(Value, frozen=True):
-    """Go back to the identity that was confirmed last: this error refuses a link to the one on trial."""
+    """Return to the identity that the server confirmed last. The error tells why the identity on trial got no link."""
 
     error: RealtimeError
 
@@ -119,55 +108,44 @@ class PresenceStored(Value, frozen=True):
 
 
 class PresenceRefused(Value, frozen=True):
-    """Tell that the server refused the presence, or that its era has no presences."""
+    """Tell that the server refused the presence, or that the era of the server has no presences."""
 
     error: RealtimeError
 
 
 class CanaryOut(Value, frozen=True):
-    """Tell that the event of a canary may come: the server has stored its presence, or the driver is to write it."""
+    """Tell that the event of a canary may come now: the server has stored the presence, or the driver may call ``write``."""
 
 
 class CanaryRefused(Value, frozen=True):
-    """Tell that the server refused the canary, or its hidden subscription, which proves nothing."""
+    """Tell that the server refused the canary, or its hidden subscription. This proves nothing about the link."""
 
     code: Code
 
 
 class SubscriptionRemoved(Value, frozen=True):
-    """Tell that a subscription is gone from the server, or its link is."""
+    """Tell that a subscription is gone, from the server or with its link."""
 
     id: str
 
 
 class EndFault(Value, frozen=True):
-    """Tell that a server fault is over; or, if `lost`, that its link is.
+    """Tell that a server fault is over, or that its link is."""
 
-    Attributes:
-        seconds: how long ago the server had last proved that it worked.
-        lost: whether the link is gone, or draining.
-    """
-
-    seconds: float
+    seconds: float  # seconds since the last proof, before the fault, that the server worked
     lost: bool
 
 
 class FailWaiters(Value, frozen=True):
-    """Fail all calls that wait for a link: no link follows for now.
-
-    Attributes:
-        error: the error that they raise.
-        withdrawn: the subscriptions that were never acknowledged, and are desired no more.
-        streams: whether iterators fail, too; if not, they go on waiting.
-    """
+    """Fail all calls that wait for a link, because no link follows for now."""
 
     error: RealtimeError
-    withdrawn: tuple[str, ...]
-    streams: bool
+    withdrawn: tuple[str, ...]  # the subscriptions that the server never acknowledged; they are desired no more
+    streams: bool  # whether iterators fail, too; else they go on waiting
 
 
 class EndStreams(Value, frozen=True):
-    """End every stream: nothing follows."""
+    """End every stream."""
 
 
 Command = (
@@ -178,57 +156,34 @@ Command = (
 
 
 class TransitionTaken(Value, frozen=True):
-    """The row that a step took, with its facts for the audit.
-
-    Attributes:
-        row: the row.
-        dest: the state after it; the row's source when it is internal.
-        dwell: seconds since the source state was entered; the initial one is entered with the first step.
-        link: the generation of the newest link; 0 before the first dial.
-        sends: frames sent on that link so far, those of this step included.
-        attempt: how many dials in a row have been made without being forgiven.
-        cause: the failure that the step is about: an error frame, an end, something overdue; None on the other rows.
-        era: the era of the server, as far as it is known.
-        round_trip: seconds from a ping to the answer that the step is about; None on the other rows.
-        fault: the server fault that the step begins or ends; None on the other rows.
-        lag: seconds since the deadline, if it had passed: the process was busy or asleep.
-        at: the moment of the step, in seconds of the clock that the step was given.
-        draw: the random number that the step used; None where it used none.
-        enabled: whether the step switches pings on; None where it does not switch them.
-        heard: whether a frame came since the ping, where a pong is overdue, or since the last error frame, where the link ends;
-            None on other steps.
-        dial_slot: when a dial that must wait for others may leave, in seconds of that clock; None where no dial must wait.
-        delay: seconds from the step to the next dial; None where no dial waits.
-    """
+    """The rule that a step took, with the facts of the step for the audit."""
 
     row: Row[State, Trigger]
-    dest: State
-    dwell: float
-    link: int
-    sends: int
-    attempt: int
+    dest: State  # the state after the step; an internal rule keeps the state
+    dwell: float  # seconds since the connection entered the state before the step; it enters the initial one with the first step
+    link: int  # the generation of the newest link; 0 before the first dial
+    sends: int  # frames sent on that link so far, with those of this step
+    attempt: int  # how many dials in a row the connection has made since it last forgave failures
+    # the failure that the step is about: an error frame, an end, or an answer that is overdue; else None
     cause: LinkFailure | None
     era: Era | None = None
-    round_trip: float | None = None
-    fault: FaultNews | None = None
-    lag: float = 0.0
-    at: float = 0.0
-    draw: float | None = None
-    enabled: bool | None = None
+    round_trip: float | None = None  # seconds from a ping to the answer that the step is about; else None
+    fault: FaultNews | None = None  # the server fault that the step begins or ends; else None
+    lag: float = 0.0  # seconds since the deadline, if it has passed: the process was busy or asleep
+    at: float = 0.0  # the moment of the step, in seconds of the machine's clock
+    draw: float | None = None  # the random number, if the step used it
+    enabled: bool | None = None  # whether the step switches pings on; None where it does not switch them
+    # where a pong is overdue, whether a frame came after the ping; where the link ends, whether one came after the last
+    # error frame; else None
     heard: bool | None = None
+    # the slot for which a dial waits, in seconds of the machine's clock; None where no dial waits for one
     dial_slot: float | None = None
-    delay: float | None = None
+    delay: float | None = None  # seconds from the step to the next dial; None where no dial waits
 
 
 class StepResult(Value, frozen=True):
-    """The result of a step.
+    """The result of a step."""
 
-    Attributes:
-        transition: the row, or None when the input was ignored on purpose, belonged to an old socket, or came early.
-        commands: the commands, in the order in which the driver executes them.
-        deadline: when to step with `Deadline` next, in the clock of `now`; None for never.
-    """
-
-    transition: TransitionTaken | None
-    commands: tuple[Command, ...]
-    deadline: float | None
+    transition: TransitionTaken | None  # None if the step took no rule, as for an input from an old socket
+    commands: tuple[Command, ...]  # in the order in which the driver executes them
+    deadline: float | None  # when to step with `Deadline` next, in seconds of the machine's clock; None for never

@@ -1,9 +1,9 @@
-"""The context: everything that one connection remembers.
+"""The context: the memory of one connection.
 
 Invariant: notes and effects write the context, guards only read it, and the machine alone writes `state`.
 
 Design: One machine serves every connection of the process, and the context is all that a connection adds. The context reads no
-clock: each step brings its `now`. It computes each deadline from the facts, so no code can forget to set or clear one.
+clock: each step brings its `now`. The context computes each deadline from facts, so no code can forget to set or clear one.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from realtime_fsm.fsm.canary import CANARY, CanaryTracker
 from realtime_fsm.fsm.commands import EndFault, ReleaseLink
 from realtime_fsm.fsm.link import DrainingLink, LinkState, Phase
 from realtime_fsm.fsm.pacer import Pacer
-from realtime_fsm.fsm.policies import PingPolicy, RetryPolicy, Verdict
+from realtime_fsm.fsm.policies import PingPolicy, RetryPolicy
+from realtime_fsm.fsm.step_facts import StepFacts
 from realtime_fsm.fsm.subscriptions import SubscriptionTracker
-from realtime_fsm.fsm.table import LIVE, TABLE, State, Trigger
+from realtime_fsm.fsm.table import LIVE, TABLE, State
 from realtime_fsm.protocol.faults import FaultNews
 from realtime_fsm.protocol.options import Timeouts
 from realtime_fsm.protocol.spec import SubscriptionSpec
@@ -24,40 +25,37 @@ from realtime_fsm.protocol.spec import SubscriptionSpec
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from realtime_fsm.errors import LinkFailure, RealtimeError, ServerError
+    from realtime_fsm.errors import RealtimeError, ServerError
     from realtime_fsm.fsm.canary_policy import Canary
-    from realtime_fsm.fsm.commands import Command
-    from realtime_fsm.fsm.tablespec import Row
     from realtime_fsm.protocol.eras import Era
 
 
 HANDOVER_DEBOUNCE = 0.05
-"""Seconds for which a link waits for more subscriptions before it drains for a link with another URL."""
+"""Seconds for which a link waits for further subscriptions before a link with another URL replaces it."""
 
 _RETRY, _PING, _TIMEOUTS = RetryPolicy(), PingPolicy(), Timeouts()  # shared by all connections without policies of their own
+_NO_STEP = StepFacts()  # shared by all connections before their first step
 
 
 class ConnectionContext:
-    """Everything that one connection remembers."""
+    """The memory of one connection.
+
+    Args:
+        retry, ping, timeouts, pacer: the policies; by default those without arguments.
+        auto_reconnect: whether the connection dials again after the loss of a link.
+        max_link_age: the age in seconds at which a new link replaces a link; None for no limit.
+        era: the era of the server, where the user has set it.
+        canary: the canary policy; None for no canaries.
+        server: host and port, for messages of errors.
+    """
 
     __slots__ = (
         "attempt", "attempt_at", "auto_reconnect", "awaited", "been_up", "canary", "close_by", "closing_generation",
-        "commands", "configured_era", "deaf", "dial_slot", "doubtful", "draining", "draw", "drawn", "era", "error",
-        "ever_up", "failure", "failure_verdict", "fault_news", "finished", "frames_sent", "generation", "heard",
-        "lingering", "link", "max_link_age", "not_before", "now", "pacer", "ping", "ping_enabled", "refusals",
-        "refused", "rejected_new_subscriptions", "renewable", "renewal", "renewed", "retry", "round_trip", "row",
-        "server", "session", "state", "state_entered_at", "subscribes_in_url", "subscriptions", "throttled",
-        "timeouts", "trial", "user_changed",
+        "configured_era", "deaf", "dial_slot", "doubtful", "draining", "era", "error", "ever_up", "frames_sent",
+        "generation", "lingering", "link", "max_link_age", "not_before", "now", "pacer", "ping", "ping_enabled",
+        "refusals", "renewal", "renewed", "retry", "server", "session", "state", "state_entered_at", "step",
+        "subscribes_in_url", "subscriptions", "throttled", "timeouts", "trial",
     )  # fmt: skip
-
-    draw: float
-    ever_up: bool
-    failure_verdict: Verdict
-    finished: bool
-    now: float
-    refused: bool
-    renewable: bool
-    user_changed: bool
 
     def __init__(
         self,
@@ -72,82 +70,66 @@ class ConnectionContext:
         canary: Canary | None = None,
         server: str = "",
     ) -> None:
-        self.server: str = server  # host and port, for messages of errors
+        # the settings
+        self.server: str = server
         self.retry: RetryPolicy = retry or _RETRY
         self.pacer: Pacer = pacer or Pacer(self.retry.dials_per_minute)
         self.max_link_age: float | None = max_link_age
         self.ping: PingPolicy = ping or _PING
         self.timeouts: Timeouts = timeouts or _TIMEOUTS
         self.auto_reconnect: bool = auto_reconnect
-        self.ping_enabled: bool = self.ping.enabled
+        self.configured_era: Era | None = era
         self.canary: Canary | None = canary
-        self.deaf: bool = False  # whether a canary was missed, and none has come back since
+        self.ping_enabled: bool = self.ping.enabled
+        # the state, and the step under way or the newest one
+        self.state: str = TABLE.initial.value
+        self.state_entered_at: float | None = None  # None before the first step
+        self.error: RealtimeError | None = None  # why there is no link and no attempt
+        self.now: float = 0.0  # the moment of the step
+        self.step: StepFacts = _NO_STEP
         self.subscriptions: SubscriptionTracker = SubscriptionTracker()
         if canary is not None:
             self.subscriptions.presence.canary = CanaryTracker(
                 None if canary.channel is None else SubscriptionSpec(CANARY, (canary.channel,))
             )
-        self.state: str = TABLE.initial.value
-        self.state_entered_at: float | None = None  # when the state was entered; the initial one with the first step
-        self.configured_era: Era | None = era
-        self.era: Era | None = era  # of the server, as far as it is known
+        # the server
+        self.era: Era | None = era  # as far as it is known
         self.subscribes_in_url: bool = era is not None and era.subscribes_in_url  # whether the URL asks for subscriptions
         self.doubtful: bool = False  # whether a server that greets as an E3 may be an E4
-        self.generation: int = 0
-        self.link: LinkState | None = None
+        # the links
+        self.generation: int = 0  # of the newest link; 0 before the first dial
+        self.frames_sent: int = 0  # on the newest link, which may be gone
+        self.link: LinkState | None = None  # the one that is dialed or up
         self.draining: DrainingLink | None = None  # the link that delivers until another one serves what it serves
         self.lingering: DrainingLink | None = None  # the same link from then on, until it is closed
         self.closing_generation: int | None = None  # the link that `disposing` waits for
-        self.awaited: tuple[int, ...] = ()  # the links that must be closed before the next dial
-        self.close_by: float = 0.0  # when the next dial waits no longer for them
-        self.trial: bool = False  # whether the next dials carry an identity that the server has not confirmed yet
-        self.attempt: int = 0  # dials in a row, without those that were forgiven
-        self.refusals: int = 0  # how many refusals (1008) came in a row
-        self.been_up: bool = False  # whether a link has been up since the user asked for one
-        self.ever_up = False  # whether any link has
+        self.deaf: bool = False  # whether the event of a canary is missing, and none has come back since
+        # the dials
+        self.attempt: int = 0  # dials in a row since the connection last forgave failures
+        self.refusals: int = 0  # refusals (1008) in a row
+        self.been_up: bool = False  # whether a link has been up since the user last asked for one
+        self.ever_up: bool = False  # whether any link has
         self.attempt_at: float | None = None  # when the next dial is due
-        self.not_before: float = 0.0  # when the server, or a proxy, allows a dial again; it refused one, and the old link went on
-        self.throttled: bool = False  # whether the next dial waits because the server, or a proxy, asked for it
         self.dial_slot: float | None = None  # the slot that the pacer reserved for the next dial
+        self.throttled: bool = False  # whether the next dial waits because the server, or a proxy, asked for it
+        self.not_before: float = 0.0  # when the server, or a proxy, allows a dial after a handover that it has refused
+        self.awaited: tuple[int, ...] = ()  # the links that must be closed before the next dial
+        self.close_by: float = 0.0  # when the next dial waits for them no longer
+        # the identity
+        self.trial: bool = False  # whether the next dials carry an identity that the server has not confirmed yet
         self.session: str | None = None  # the session to authenticate with, in the step under way
-        self.error: RealtimeError | None = None  # why there is no link and no attempt
-        self.frames_sent: int = 0  # on the newest link, which may be gone
-        # of the step under way
-        self.now = 0.0
-        self.draw = 0.0
-        self.drawn: float | None = None  # the random number, if the step used it
-        self.heard: bool | None = None  # whether a frame came since the ping, or the error frame, that the step asks about
-        self.row: Row[State, Trigger] | None = None
-        self.commands: list[Command] = []
-        self.failure: LinkFailure | None = None
-        self.failure_verdict = Verdict.TRANSIENT
-        self.rejected_new_subscriptions: bool = False
-        self.user_changed = False  # whether the server greets another user, and the old link still delivers
-        self.renewable = False  # whether a callable gave the credentials that were refused
-        self.renewed: bool = False  # whether that callable was asked again since the last greeting
+        self.renewed: bool = False  # whether the callable gave other credentials since the last greeting
         self.renewal: ServerError | None = None  # the refusal for which the next dial needs other credentials
-        self.refused = False  # whether the failure counts as a refusal
-        self.fault_news: FaultNews | None = None
-        self.finished = False  # whether a note has finished the step
-        self.round_trip: float | None = None  # seconds from the ping to its answer
 
     @property
     def require_link(self) -> LinkState:
-        """The current link, where the cell of the table implies one."""
+        """The current link, for code that runs only while there is one."""
         assert self.link is not None
         return self.link
 
-    def reset_step(self, now: float, draw: float) -> None:
-        """Forget the facts of the step before."""
-        self.now, self.draw, self.row, self.commands = now, draw, None, []
-        self.failure, self.failure_verdict, self.round_trip, self.fault_news = None, Verdict.TRANSIENT, None, None
-        self.rejected_new_subscriptions = self.refused = self.renewable = self.finished = self.user_changed = False
-        self.drawn = self.heard = None
-
-    def take_draw(self) -> float:
-        """Use the random number of the step, and note that."""
-        self.drawn = self.draw
-        return self.draw
+    def begin_step(self, now: float, draw: float) -> None:
+        """Begin a step, without the facts of the step before."""
+        self.now, self.step = now, StepFacts(draw)
 
     @property
     def draining_generation(self) -> int | None:
@@ -156,32 +138,32 @@ class ConnectionContext:
 
     @property
     def counts_reconnects(self) -> bool:
-        """Whether ``reconnect_attempts`` limits the dials in a row, and not ``attempts``."""
+        """Whether ``reconnect_attempts`` limits the dials in a row, instead of ``attempts``."""
         return self.been_up and self.draining is None
 
     @property
     def desired_on_old_link(self) -> Sequence[str]:
-        """The subscriptions that the draining link can serve: not those that only another URL can ask for."""
+        """The desired subscriptions that the draining link can serve; only another URL could ask it for the others."""
         subscriptions = self.subscriptions
         in_url = self.draining is not None and self.draining.state.subscribed_in_url
         return [one for one in subscriptions.desired if not (in_url and subscriptions.is_new(one))]
 
     def end_handover(self) -> None:
-        """Release the draining link as soon as the link that is up serves everything that it served."""
+        """Release the draining link if the link that is up serves everything that the draining one served."""
         old = self.draining
         if old is not None and self.subscriptions.serves(old.served):
-            self.commands.append(ReleaseLink(old.generation))
+            self.step.commands.append(ReleaseLink(old.generation))
             self.draining, self.lingering = None, old
 
     # --- facts that notes and effects share ---------------------------------------------------------------------------
 
     def end_fault(self, link: LinkState, *, lost: bool) -> None:
-        """End the server fault that is open on a link; `lost` if its link is gone, or draining."""
+        """End the server fault that is open on a link, if any; `lost` if the link is gone or draining."""
         if link.fault is not None and link.fault.is_open:
             seconds = self.now - link.fault.since
             link.fault.is_open = lost
-            self.fault_news = FaultNews(opened=False, seconds=seconds)
-            self.commands.append(EndFault(seconds, lost))
+            self.step.fault_news = FaultNews(opened=False, seconds=seconds)
+            self.step.commands.append(EndFault(seconds, lost))
 
     def record_proven(self, link: LinkState) -> None:
         """Keep that everything desired is acknowledged on a link, or nothing is desired."""
@@ -202,7 +184,7 @@ class ConnectionContext:
 
     @property
     def ping_at(self) -> float | None:
-        """When the next ping is due: with room in the budget, and no request in flight."""
+        """When the next ping is due and the budget has room; None while a request is in flight."""
         link = self.link
         if link is None or link.ping_at is None or not self.ping_enabled or self.subscriptions.in_flight is not None:
             return None
@@ -210,7 +192,7 @@ class ConnectionContext:
 
     @property
     def stable_at(self) -> float | None:
-        """When the link is stable, so that earlier failures are forgiven."""
+        """When the link counts as stable, so that the connection forgives earlier failures."""
         link = self.link
         if link is None or link.backoff_reset or link.stable_since is None or self.deaf:
             return None
@@ -218,14 +200,14 @@ class ConnectionContext:
 
     @property
     def renew_at(self) -> float | None:
-        """When the link is to be replaced: not in the middle of a request, nor of the change before."""
+        """When a new link is to replace the link, because of its age; None during a request or a handover."""
         link = self.link
         busy = self.subscriptions.in_flight is not None or self.draining is not None or self.lingering is not None
         return None if link is None or busy else link.renew_at
 
     @property
     def handover_at(self) -> float | None:
-        """When the link drains for one with other channels in its URL: not before the last draining link is closed."""
+        """When a link with other channels in its URL is to replace the link; None during a handover."""
         link = self.link
         if link is None or link.handover_wanted_since is None or self.draining is not None or self.lingering is not None:
             return None
@@ -233,7 +215,7 @@ class ConnectionContext:
 
     @property
     def idle_at(self) -> float | None:
-        """When a link whose last subscription was removed is closed."""
+        """When the connection closes the link, because the user has removed the last subscription."""
         link, idle = self.link, self.timeouts.idle
         return None if link is None or idle is None or link.idle_since is None else link.idle_since + idle
 
@@ -250,7 +232,7 @@ class ConnectionContext:
 
     @property
     def again_at(self) -> float | None:
-        """When the next request is repeated; None where no request waits for that, or another one can go first."""
+        """When the connection repeats a failed request; None where none waits for that, or another request can go first."""
         fault = None if self.link is None else self.link.fault
         subscriptions = self.subscriptions
         if fault is None or not subscriptions.has_pending_request or (subscriptions.queue.has_new and not fault.is_open):
@@ -258,20 +240,39 @@ class ConnectionContext:
         return fault.again_at
 
     @property
-    def deadline(self) -> float | None:
-        """The earliest moment that the state waits for; None where it waits for no moment."""
+    def deadlines(self) -> dict[str, float]:
+        """The moments that the state waits for, by name."""
         state, link = State(self.state), self.link
+        moments: dict[str, float | None] = {}
         if state is State.RECONNECTING and link is not None:
-            return link.since + (self.timeouts.dial if link.phase is Phase.DIALING else self.timeouts.greeting)
-        if state is State.RECONNECTING:
-            return self.attempt_at
-        if state is State.PING:
+            limit = self.timeouts.dial if link.phase is Phase.DIALING else self.timeouts.greeting
+            moments[link.phase.value] = link.since + limit
+        elif state is State.RECONNECTING:
+            moments["dial"] = self.attempt_at
+        elif state is State.PING:
             assert link is not None
             assert link.ping_in_flight is not None
-            return link.ping_in_flight.at + self.ping.timeout
-        if state not in LIVE:
-            return None
-        due = [self.reply_by, self.renew_at, self.handover_at, self.ping_at, self.stable_at, self.budget_at]
-        if state is State.UNSUBSCRIBED:
-            due.append(self.idle_at)
-        return min((moment for moment in due if moment is not None), default=None)
+            moments["pong"] = link.ping_in_flight.at + self.ping.timeout
+        elif state in LIVE:
+            moments = {
+                "reply": self.reply_by,
+                "idling": self.idle_at if state is State.UNSUBSCRIBED else None,
+                "renewal": self.renew_at,
+                "handover": self.handover_at,
+                "ping": self.ping_at,
+                "stability": self.stable_at,
+                "budget": self.budget_at,
+            }
+        return {name: moment for name, moment in moments.items() if moment is not None}
+
+    @property
+    def deadline(self) -> float | None:
+        """The earliest moment that the state waits for; None where it waits for no moment."""
+        return min(self.deadlines.values(), default=None)
+
+    @property
+    def deadline_name(self) -> str:
+        """The name of the deadline, a key of `descriptions.DEADLINES`; empty without a deadline."""
+        deadlines = self.deadlines
+        name = min(deadlines, key=deadlines.__getitem__, default="")
+        return "repetition" if name == "budget" and self.again_at is not None else name

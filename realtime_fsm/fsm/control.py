@@ -1,6 +1,6 @@
-"""The control request: one frame, one answer. Beside it the batch that a request repeats, and the order of kinds.
+"""The control request, which is one frame with one answer; the batch that a request repeats; and the order of the kinds.
 
-Invariant: a request carries as many items as fit into one frame of the client, and at least one.
+Invariant: a request has as many items as fit into one frame of the client, and at least one.
 """
 
 from __future__ import annotations
@@ -15,27 +15,21 @@ if TYPE_CHECKING:
 
 SUBSCRIBE, UNSUBSCRIBE, AUTHENTICATE, PRESENCE = "subscribe", "unsubscribe", "authentication", "presence"
 
-_HALVED_FROM = 2  # failures: the second repetition goes out in halves
+_HALVED_FROM = 2  # failures; so the second repetition goes out in halves
 
 
 class Batch(Value, frozen=True):
-    """Subscriptions that a request asks for together, and apart from others.
-
-    Attributes:
-        ids: their ids.
-        failures: how many requests for them have met a server fault.
-        alone: how many requests for one of them alone have met a server fault or a refusal.
-    """
+    """Subscriptions that a request asks for together, and apart from others."""
 
     ids: tuple[str, ...]
-    failures: int = 0
-    alone: int = 0
+    failures: int = 0  # how many requests for these subscriptions have met a server fault
+    alone: int = 0  # how many requests for one of these alone have met a server fault or a refusal
 
     def fail(self, established: Container[str], *, whole: bool) -> tuple[Batch, ...]:
         """Divide a batch that met a server fault.
 
         Args:
-            established: the subscriptions that were ever acknowledged; a request asks for them apart from the others.
+            established: the subscriptions that the server has ever acknowledged; a request names them apart from the others.
             whole: whether a ping fails, too, so that no item is to blame.
 
         Returns:
@@ -52,55 +46,47 @@ class Batch(Value, frozen=True):
 
 
 class ControlRequest(Value, frozen=True):
-    """A control request.
-
-    Attributes:
-        kind: the type of its message.
-        ids: the subscriptions that it names.
-        data: the frame.
-        bisecting: whether it asks for one of the groups into which an error divided a request.
-        batch: the batch that it repeats; None where it repeats nothing.
-    """
+    """A control request."""
 
     _hidden: ClassVar[frozenset[str]] = frozenset({"data"})
 
-    kind: str
-    ids: tuple[str, ...]
+    kind: str  # the type of its message
+    ids: tuple[str, ...]  # the subscriptions that the message names
     data: bytes
-    bisecting: bool = False
-    batch: Batch | None = None
+    bisecting: bool = False  # whether the request asks for a bisection group
+    batch: Batch | None = None  # the batch that the request repeats
 
 
 class KindOrder:
-    """The order of the kinds of requests: a kind that a server fault met last gives way to the others."""
+    """The order of the kinds of requests: a kind whose latest request met a server fault gives way to the others."""
 
     __slots__ = ("_failed",)
 
     def __init__(self) -> None:
-        self._failed: tuple[str, ...] = ()  # the latest behind the others
+        self._failed: tuple[str, ...] = ()  # the kind that failed last is the last
 
     def __contains__(self, kind: str) -> bool:
         return kind in self._failed
 
     def record(self, kind: str, *, failed: bool) -> None:
-        """Keep whether a server fault met the latest request of a kind."""
+        """Keep whether the latest request of a kind met a server fault."""
         others = tuple(other for other in self._failed if other != kind)
         self._failed = (*others, kind) if failed else others
 
     def next_kind(self, waiting: Mapping[str, object]) -> str:
-        """Choose the kind that goes out next, among those that wait."""
+        """Choose the kind of the next request, among those that wait."""
         order = (*(kind for kind in waiting if kind not in self._failed), *self._failed)
         return next(kind for kind in order if waiting[kind])
 
     def reset(self) -> None:
-        """Begin with the usual order, on another link."""
+        """Return to the usual order, for another link."""
         self._failed = ()
 
 
 def batched(
     kind: str, ids: Iterable[str], items: Iterable[bytes], *, bisecting: bool = False, batch: Batch | None = None
 ) -> ControlRequest:
-    """Build a request of as many items as fit into one frame, and at least one."""
+    """Build a request with as many items as fit into one frame, and at least one."""
     chosen: list[str] = []
     encoded: list[bytes] = []
     size = frames.ENVELOPE_BYTES
@@ -114,6 +100,6 @@ def batched(
 
 
 def halves(ids: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
-    """Divide ids in two; a single id is one half, and no ids have none."""
+    """Divide ids into two halves, and leave out a half without ids."""
     middle = (len(ids) + 1) // 2
     return tuple(half for half in (ids[:middle], ids[middle:]) if half)

@@ -1,8 +1,8 @@
-"""The effects that the table names.
+"""The effects: each changes the context and adds commands, and the table names the effects of each rule.
 
-Invariant: an effect takes the context, changes facts and asks for commands. It never raises, and never steps the machine.
+Invariant: an effect never raises, and never steps the machine.
 
-Design: The effects of a row run before the state changes. The first line of each docstring is printed in the reference.
+Design: The effects of a rule run before the state changes. The generated reference prints the first line of each docstring.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from realtime_fsm.errors import (
     StreamEnded,
     UpgradeRefused,
 )
+from realtime_fsm.fsm.budget import SendBudget
 from realtime_fsm.fsm.commands import (
     CloseLink,
     EndFault,
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
 
 
 def reset_attempts(context: ConnectionContext) -> None:
-    """Forget earlier failures."""
+    """Forget earlier failures: the next dial is the first of a full count."""
     context.attempt = context.refusals = 0
     context.error = context.renewal = None
     context.renewed = False
@@ -55,7 +56,10 @@ def reset_attempts(context: ConnectionContext) -> None:
 
 
 def find_era(context: ConnectionContext) -> None:
-    """Choose between messages and the URL for the next dial; a server that refused us for good may be of another era by now."""
+    """Choose by the era of the server whether the next dial has channels in its URL.
+
+    A server that refused the connection for good may be of another era by now, so that its era counts as unknown.
+    """
     if isinstance(context.error, RefusedByServer) and context.error.code == POLICY:
         context.era = context.configured_era
     context.doubtful = context.era is Era.E3 and context.configured_era is None
@@ -63,21 +67,21 @@ def find_era(context: ConnectionContext) -> None:
 
 
 def renew_credentials(context: ConnectionContext) -> None:
-    """Let the next dial wait for another secret from the callable."""
-    assert isinstance(context.failure, ServerError)
-    context.renewed, context.renewal = True, context.failure
+    """Make the next dial ask the callable for another secret."""
+    assert isinstance(context.step.failure, ServerError)
+    context.renewed, context.renewal = True, context.step.failure
 
 
 def expect_first_link(context: ConnectionContext) -> None:
-    """Count by ``attempts`` until a link has been up: the user asked for one, and must learn soon if none comes."""
+    """Limit the dials by ``attempts`` until a link has been up, so that the user learns soon if no link comes."""
     context.been_up = False
 
 
 def dial(context: ConnectionContext) -> None:
-    """Open a socket, as the next link; where too many dials have left for the server, as soon as the pacer has a slot.
+    """Dial the next link now; or plan the dial, where the server, a link that closes, or the pacer makes it wait.
 
-    The dial waits for a link that must be closed before, for as long as a close may take. Where another identity replaces one
-    that the server turned away, the dial also waits as long as the server asked.
+    The dial waits as long as the failure of this step demands. It waits for links that must be closed first, but at most as long
+    as a close may take. It waits for a slot of the pacer.
     """
     if _least_wait(context) > 0:
         schedule_retry(context)
@@ -96,29 +100,29 @@ def dial(context: ConnectionContext) -> None:
     context.attempt += 1
     context.attempt_at = None
     context.generation += 1
-    context.link = LinkState(context.generation, context.now, context.ping.interval, subscribed_in_url=context.subscribes_in_url)
+    context.link = LinkState(context.generation, context.now, SendBudget(context.ping.interval), context.subscribes_in_url)
     context.frames_sent = 0
     plan = context.subscriptions.build_url_plan() if context.subscribes_in_url else None
-    context.commands.append(OpenLink(context.generation, plan, context.renewal))
+    context.step.commands.append(OpenLink(context.generation, plan, context.renewal))
     context.renewal = None
 
 
 def use_url_subscriptions(context: ConnectionContext) -> None:
-    """Put channels into the URL of the next dials. A server that refuses a dial without channels is older than E4."""
+    """Put channels into the URL of the next dials: the server is older than E4."""
     context.subscribes_in_url = True
     context.doubtful = False
 
 
 def schedule_retry(context: ConnectionContext) -> None:
-    """Plan the next dial as the retry policy says; a throttled one not before the server's next minute.
+    """Plan the next dial after the delay of the retry policy; after too many messages, not before the server's next minute.
 
-    An answer with ``Retry-After`` (429, 503) is a bound, too: the dial waits at least as many seconds, and at most 3,600
-    (`RETRY_AFTER_LIMIT`). Both bounds are spread over the policy's `base`, so that a fleet does not come back at once.
+    After an answer with ``Retry-After`` (429, 503) the dial waits at least as many seconds, but at most 3,600
+    (`RETRY_AFTER_LIMIT`). A random part of the policy's `base` is added to both, so that a fleet does not come back at once.
     """
     least = max(_least_wait(context), context.not_before - context.now)
-    draw = context.take_draw()
+    draw = context.step.take_draw()
     delay = context.retry.delay(context.attempt, draw)
-    context.refusals = context.refusals + 1 if context.refused else 0
+    context.refusals = context.refusals + 1 if context.step.refused else 0
     context.throttled = least > 0
     if context.throttled:
         delay = max(delay, least + draw * context.retry.base)
@@ -127,13 +131,13 @@ def schedule_retry(context: ConnectionContext) -> None:
 
 
 def await_greeting(context: ConnectionContext) -> None:
-    """Wait for the greeting from now on."""
+    """Wait for the greeting: its time begins now."""
     link = context.require_link
     link.phase, link.since = Phase.GREETING, context.now
 
 
 def start_live_link(context: ConnectionContext) -> None:
-    """Begin to use the link: set its timers, and plan its first ping."""
+    """Begin to use the link: set its timers, plan its first ping, and end a handover that it completes."""
     link = context.require_link
     link.phase, link.since = Phase.LIVE, context.now
     context.renewed = False
@@ -141,22 +145,22 @@ def start_live_link(context: ConnectionContext) -> None:
     if link.stable_since is not None:
         context.record_proven(link)
     if context.max_link_age is not None:  # up to a tenth earlier, so that a fleet does not renew at once
-        link.renew_at = context.now + context.max_link_age * (1 - context.take_draw() / 10)
+        link.renew_at = context.now + context.max_link_age * (1 - context.step.take_draw() / 10)
     link.handover_wanted_since = context.now if context.subscriptions.needs_handover else None
     context.end_handover()
     schedule_ping(context)
     if link.ping_at is not None:  # anywhere in the first interval, so that a fleet that came back does not ping at once
-        link.ping_at -= context.take_draw() * context.ping.interval
+        link.ping_at -= context.step.take_draw() * context.ping.interval
 
 
 def schedule_ping(context: ConnectionContext) -> None:
-    """Plan the next ping one interval from now; none where pings are off."""
+    """Plan the next ping one interval from now; plan none where pings are off."""
     link = context.require_link
     link.ping_at = context.now + context.ping.interval_after(link.pings) if context.ping_enabled else None
 
 
 def send_ping(context: ConnectionContext) -> None:
-    """Send a ping. Pings keep their interval, and a late one does not hurry the next."""
+    """Send a ping, and plan the next one: an interval after the moment for which this one was planned."""
     link = context.require_link
     _send(context, frames.PING, ping=True)
     link.pings += 1
@@ -168,12 +172,12 @@ def send_ping(context: ConnectionContext) -> None:
 
 
 def clear_ping(context: ConnectionContext) -> None:
-    """End the heartbeat: no pong is awaited."""
+    """Stop waiting for a pong."""
     context.require_link.ping_in_flight = None
 
 
 def send_request(context: ConnectionContext) -> None:
-    """Send the next control request, if one waits, no other is in flight and the budget has room."""
+    """Send the next control request if one waits, no other is in flight, and the budget has room."""
     link = context.require_link
     if context.available_at(link) > context.now:
         return
@@ -184,43 +188,43 @@ def send_request(context: ConnectionContext) -> None:
 
 
 def send_authentication(context: ConnectionContext) -> None:
-    """Send the authentication that changes the identity of this link."""
+    """Send the authentication message, which changes the identity of this link."""
     assert context.session is not None
     context.require_link.request_sent_at = context.now
     _send(context, context.subscriptions.authenticate(context.session).data, ping=False)
 
 
 def reset_backoff(context: ConnectionContext) -> None:
-    """Forgive earlier failures: the next loss starts with a full count."""
+    """Forgive earlier failures: after the next loss the connection has a full count of attempts."""
     context.require_link.backoff_reset = True
     context.attempt = 0
 
 
 def drain_link(context: ConnectionContext) -> None:
-    """Let the link deliver, and do nothing else, until another one serves what it serves.
+    """Begin a handover: the link delivers, and does nothing else, until another one serves everything that it serves.
 
-    Where a handover is under way already, the draining link goes on, and the link that is not complete yet is closed.
+    During a handover the draining link goes on to drain, and the connection closes the link that is not complete yet.
     """
     if context.draining is not None:
         _release_link(context, graceful=True)
         return
     link = context.require_link
     context.end_fault(link, lost=True)
-    context.commands.append(RetireLink(link.generation))
+    context.step.commands.append(RetireLink(link.generation))
     context.draining = context.subscriptions.drain_link(link, context.era, been_up=context.been_up)
     context.link = context.lingering = None
-    context.commands += context.subscriptions.end_link()
+    context.step.commands += context.subscriptions.end_link()
 
 
 def close_draining(context: ConnectionContext) -> None:
-    """Close the draining link, and drop its undelivered events."""
+    """Close the draining link, if there is one, and drop its undelivered events."""
     if context.draining is not None:
-        context.commands.append(CloseLink(context.draining.generation, graceful=True))
+        context.step.commands.append(CloseLink(context.draining.generation, graceful=True))
         context.closing_generation, context.draining = context.draining.generation, None
 
 
 def resume_link(context: ConnectionContext) -> None:
-    """Go back to the draining link, and fail the calls that wanted another one. A renewal is due after a tenth of the age."""
+    """Return to the draining link, and fail the calls that wanted another one. Try a renewal again after a tenth of its age."""
     old = context.draining
     assert old is not None
     error, link = _final_error(context), old.state
@@ -234,24 +238,24 @@ def resume_link(context: ConnectionContext) -> None:
     context.attempt, context.attempt_at, context.frames_sent = 0, None, link.budget.frames_sent
     context.subscribes_in_url = link.subscribed_in_url
     link.request_sent_at = link.ping_in_flight = link.stable_since = None
-    if link.fault is not None and link.fault.is_open:  # nothing is known of it since the link began to drain
-        context.commands.append(EndFault(context.now - link.fault.since, lost=False))
+    if link.fault is not None and link.fault.is_open:  # the machine heard nothing of it while the link was draining
+        context.step.commands.append(EndFault(context.now - link.fault.since, lost=False))
     link.fault = None
     if context.max_link_age is not None:
         link.renew_at = max(context.now + context.max_link_age / 10, context.not_before)
     schedule_ping(context)
     link.idle_since = link.handover_wanted_since = None
     update_timers(context)
-    context.commands.append(ResumeLink(link.generation, error, tuple(new)))
+    context.step.commands.append(ResumeLink(link.generation, error, tuple(new)))
 
 
 def abort_link(context: ConnectionContext) -> None:
-    """Abort the socket: no closing handshake can be expected."""
+    """Abort the socket, without a closing handshake."""
     _release_link(context, graceful=False)
 
 
 def close_link(context: ConnectionContext) -> None:
-    """Close the socket with a closing handshake, and give back the dial slot."""
+    """Close all sockets with a closing handshake, and give a reserved dial slot back."""
     if context.dial_slot is not None:
         context.pacer.release(context.dial_slot)
         context.dial_slot = None
@@ -260,33 +264,33 @@ def close_link(context: ConnectionContext) -> None:
 
 
 def close_first(context: ConnectionContext) -> None:
-    """Let the next dial wait until the links are closed that this step closes."""
-    context.awaited = tuple(command.generation for command in context.commands if isinstance(command, CloseLink))
+    """Make the next dial wait until the links that this step closes are closed."""
+    context.awaited = tuple(command.generation for command in context.step.commands if isinstance(command, CloseLink))
     context.close_by = context.now + context.timeouts.close
 
 
 def restore_identity(context: ConnectionContext) -> None:
-    """Go back to the identity that was confirmed last, and fail the call that wanted the other one."""
+    """Return to the identity that the server confirmed last, and fail the call that wanted another one."""
     context.trial = False
-    context.commands.append(Restore(_final_error(context)))
+    context.step.commands.append(Restore(_final_error(context)))
     context.been_up = context.ever_up
 
 
 def fail_permanently(context: ConnectionContext) -> None:
-    """Keep the typed error, and fail all waiting calls and iterators with it."""
+    """Keep the error as the reason of the state, and fail all waiting calls and iterators with it."""
     close_draining(context)
     context.error = _final_error(context)
     _fail_waiters(context, context.error, streams=True)
 
 
 def notify_link_lost(context: ConnectionContext) -> None:
-    """Fail all waiting calls and iterators: the link is lost, and no other follows."""
-    assert context.failure is not None
-    _fail_waiters(context, LinkLost(context.failure), streams=True)
+    """Fail all waiting calls and iterators with `LinkLost`."""
+    assert context.step.failure is not None
+    _fail_waiters(context, LinkLost(context.step.failure), streams=True)
 
 
 def notify_disconnected(context: ConnectionContext) -> None:
-    """Fail pending calls, because the user disconnected; iterators wait for the next link."""
+    """Fail waiting calls with `Disconnected`; iterators wait for the next link."""
     context.error = None
     _fail_waiters(context, Disconnected(), streams=False)
 
@@ -294,22 +298,22 @@ def notify_disconnected(context: ConnectionContext) -> None:
 def end_streams(context: ConnectionContext) -> None:
     """End every stream."""
     context.error = None
-    context.commands.append(EndStreams())
+    context.step.commands.append(EndStreams())
 
 
 def clear_closing(context: ConnectionContext) -> None:
-    """Hold no socket any more: the last one is closed."""
+    """Forget the last socket, which is closed."""
     context.closing_generation = None
 
 
 def _least_wait(context: ConnectionContext) -> float:
-    """Tell how many seconds the server, or a proxy, wants no dial, by the failure of the step under way."""
-    asked = context.failure.retry_after if isinstance(context.failure, UpgradeRefused) else None
-    return max(RATE_LIMIT_WINDOW if context.failure_verdict is Verdict.THROTTLED else 0.0, asked or 0.0)
+    """Tell for how many seconds the server, or a proxy, wants no dial, by the failure of this step."""
+    asked = context.step.failure.retry_after if isinstance(context.step.failure, UpgradeRefused) else None
+    return max(RATE_LIMIT_WINDOW if context.step.verdict is Verdict.THROTTLED else 0.0, asked or 0.0)
 
 
 def _choose_url(context: ConnectionContext, *, doubtful: bool) -> None:
-    """Choose messages or the URL by the era. Ask a doubtful E3 once more without channels: it may be an E4."""
+    """Put channels into the URL if the era needs that. A doubtful E3 may be an E4, and gets one dial without channels."""
     context.subscribes_in_url = context.era is not None and context.era.subscribes_in_url and not doubtful
 
 
@@ -317,30 +321,30 @@ def _send(context: ConnectionContext, data: bytes, *, ping: bool) -> None:
     link = context.require_link
     link.budget.record_send(context.now, ping=ping)
     context.frames_sent = link.budget.frames_sent
-    context.commands.append(SendFrame(link.generation, data))
+    context.step.commands.append(SendFrame(link.generation, data))
 
 
 def _release_link(context: ConnectionContext, *, graceful: bool) -> None:
     context.attempt_at = context.lingering = None
     if context.link is not None:
         context.end_fault(context.link, lost=True)
-        context.commands.append(CloseLink(context.link.generation, graceful))
+        context.step.commands.append(CloseLink(context.link.generation, graceful))
         context.closing_generation = context.link.generation
         context.link = None
-        context.commands += context.subscriptions.end_link()
+        context.step.commands += context.subscriptions.end_link()
 
 
 def _fail_waiters(context: ConnectionContext, error: RealtimeError, *, streams: bool) -> None:
-    context.trial = False  # a call that wants another identity fails, too
-    context.commands.append(FailWaiters(error, context.subscriptions.withdraw_never_acknowledged(), streams))
+    context.trial = False  # a call that waits for another identity fails, too
+    context.step.commands.append(FailWaiters(error, context.subscriptions.withdraw_never_acknowledged(), streams))
 
 
 def _final_error(context: ConnectionContext) -> RealtimeError:
-    cause = context.failure
+    cause = context.step.failure
     assert cause is not None
-    if context.failure_verdict is not Verdict.FATAL:
+    if context.step.verdict is not Verdict.FATAL:
         if not isinstance(cause, IdentityUnavailable):
-            cause.server = context.server  # the error of a live link, too, must name its server
+            cause.server = context.server  # an error of a live link names its server only here
         if context.retry.allows(context.attempt, been_up=context.counts_reconnects):
             return LinkLost(cause)
         return RetriesExhausted(context.attempt, cause, "reconnect_attempts" if context.counts_reconnects else "attempts")

@@ -1,11 +1,11 @@
-"""The server fault on one link: since when it is open, and the pace of the repetitions.
+"""The server fault on one link: when it began, and the pace of the repetitions.
 
 Invariant: a server fault ends no subscription that was ever acknowledged.
 
-Design: A request that meets a fault is repeated at the pace of `Fault.postpone`. The server answers a query that it does not
-allow with the same error 0, so one item may be the cause: the subscribe queue divides a failing batch until the rejected item is
-alone. Where a ping fails, too, no item explains that, and the batch stays whole. A refusal (1008) on a link that stays up keeps
-the same pace.
+Design: The connection repeats a request that meets a fault, at the pace of `Fault.postpone`. The server answers a query that it
+does not allow with the same error 0, so one item may be the cause. The subscribe queue halves a failing batch until the rejected
+item is alone. Where a ping fails, too, no item explains the fault, and the batch stays whole. A refusal (1008) on a link that
+stays up has the same pace.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from realtime_fsm.fsm.policies import RetryPolicy
 
 QUICK = 4
-"""How many repetitions keep the retry policy's delays."""
+"""How many repetitions wait as long as the retry policy says."""
 STEADY = 10.0
-"""Seconds between the later repetitions; no earlier one waits longer."""
+"""Seconds between later repetitions, and the longest wait before an earlier one."""
 
 
 def pause_before(repetition: int, retry: RetryPolicy, draw: float) -> float:
@@ -27,28 +27,16 @@ def pause_before(repetition: int, retry: RetryPolicy, draw: float) -> float:
 
 
 class Fault:
-    """A server fault on one link, or a refusal (1008) that did not end the link; forgotten once a request is acknowledged.
-
-    Attributes:
-        since: when the server last proved that it worked.
-        is_open: whether the server has proved nothing since.
-        ping_failed: whether an error answered the newest ping.
-        again_at: when the next request may leave; None for at once.
-        repetitions: how many repetitions were planned.
-    """
+    """A server fault on one link, or a refusal (1008) that did not end the link. The next acknowledgement ends it."""
 
     __slots__ = ("again_at", "is_open", "ping_failed", "repetitions", "since")
 
-    is_open: bool
-    repetitions: int
-    since: float
-
     def __init__(self) -> None:
-        self.since = 0.0
-        self.is_open = False
-        self.ping_failed: bool = False
-        self.again_at: float | None = None
-        self.repetitions = 0
+        self.since: float = 0.0  # when the server last proved that it worked
+        self.is_open: bool = False  # whether the server has not proved since then that it works
+        self.ping_failed: bool = False  # whether an error answered the newest ping
+        self.again_at: float | None = None  # when the next request may leave; None if it may leave at once
+        self.repetitions: int = 0  # how many repetitions the connection has planned
 
     def open(self, since: float) -> None:
         """Begin a fault: the server last worked at `since`."""

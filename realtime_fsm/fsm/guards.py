@@ -1,8 +1,8 @@
-"""The guards that the table names.
+"""The guards: each asks one question about the context, and the table names the guards of each rule.
 
-Invariant: a guard takes the context and changes nothing.
+Invariant: a guard changes nothing.
 
-Design: The first line of each docstring is printed in the reference, as the question that the guard asks.
+Design: The generated reference prints the first line of each docstring.
 """
 
 from __future__ import annotations
@@ -44,49 +44,50 @@ def rate_limited(context: ConnectionContext) -> bool:
 
 
 def error_precedes_close(context: ConnectionContext) -> bool:
-    """Ask whether the server sends this error frame before it ends a live link (PROTOCOL: "Errors and endings")."""
+    """Ask whether the error frame (1008) announces the end of a live link (PROTOCOL: "Errors and endings")."""
     return _error_code(context) == POLICY
 
 
 def server_at_fault(context: ConnectionContext) -> bool:
-    """Ask whether the error frame tells of a server that cannot work, and not of a refusal."""
+    """Ask whether the error frame tells of a server fault, and not of a refusal."""
     code = _error_code(context)
     return code is not None and is_server_fault(code)
 
 
 def repetition_due(context: ConnectionContext) -> bool:
-    """Ask whether the repetition of a request is due that met a server fault or a refusal (1008), and the budget has room."""
+    """Ask whether a request that met a server fault or a refusal (1008) is to be repeated now, and the budget has room."""
     return context.again_at is not None and _is_due(context.budget_at, context.now)
 
 
 def error_answers_request(context: ConnectionContext) -> bool:
-    """Ask whether a control request was in flight, so that the error frame is its answer."""
+    """Ask whether the error frame answers a control request: one was in flight."""
     last = context.require_link.last_error
     return last is not None and last.answered_request
 
 
 def is_fatal(context: ConnectionContext) -> bool:
-    """Ask whether another attempt would meet the same refusal."""
-    return context.failure_verdict is Verdict.FATAL
+    """Ask whether another attempt would fail for the same reason."""
+    return context.step.verdict is Verdict.FATAL
 
 
 def server_needs_url_channels(context: ConnectionContext) -> bool:
     """Ask whether the server refused a dial without channels with 1008, as older servers do, which want channels in the URL.
 
-    A server that is known to take messages (E4) means something else, unless it refuses again.
+    A server that is known as an E4 takes messages, so its first refusal has another reason. A second one in a row may come from
+    an older server in its place.
     """
     unknown = context.configured_era is None and (context.era is not Era.E4 or context.refusals > 0)
     return unknown and not context.require_link.subscribed_in_url and _error_code(context) == POLICY
 
 
 def new_subscriptions_rejected(context: ConnectionContext) -> bool:
-    """Ask whether the server refused a URL, whose never acknowledged subscriptions were rejected."""
-    return context.rejected_new_subscriptions
+    """Ask whether the server refused a URL, and this step rejects the subscriptions in it that are new."""
+    return context.step.rejected_new_subscriptions
 
 
 def credentials_renewable(context: ConnectionContext) -> bool:
-    """Ask whether the callable may give new credentials: a link has been up, and the server refuses these for the first time."""
-    return context.renewable and context.been_up and not context.renewed and _error_code(context) in (401, 403)
+    """Ask whether the callable may give new credentials: a link has been up, and the server refuses these the first time."""
+    return context.step.renewable and context.been_up and not context.renewed and _error_code(context) in (401, 403)
 
 
 def may_retry(context: ConnectionContext) -> bool:
@@ -95,12 +96,12 @@ def may_retry(context: ConnectionContext) -> bool:
 
 
 def reconnect_off(context: ConnectionContext) -> bool:
-    """Ask whether the user wants no link in place of a lost one."""
+    """Ask whether `auto_reconnect` is off."""
     return not context.auto_reconnect
 
 
 def can_dial_early(context: ConnectionContext) -> bool:
-    """Ask whether the next dial waits, and neither the server nor a proxy asked for that."""
+    """Ask whether the next dial waits, but neither the server nor a proxy asked for the delay."""
     return context.attempt_at is not None and not context.throttled
 
 
@@ -126,7 +127,7 @@ def may_ping(context: ConnectionContext) -> bool:
 
 
 def handover_due(context: ConnectionContext) -> bool:
-    """Ask whether something is desired that only another URL can ask for, and the wait for more is over."""
+    """Ask whether only another URL can ask for a desired subscription, and the short wait for further ones is over."""
     return _is_due(context.handover_at, context.now)
 
 
@@ -136,23 +137,23 @@ def presence_needs_link(context: ConnectionContext) -> bool:
 
 
 def trial_failed(context: ConnectionContext) -> bool:
-    """Ask whether an unconfirmed identity gets no link: the server refuses it for good, or its attempts are used up."""
-    return context.trial and context.failure is not None and (is_fatal(context) or not may_retry(context))
+    """Ask whether an identity on trial gets no link: the server refuses it for good, or no attempt is left."""
+    return context.trial and context.step.failure is not None and (is_fatal(context) or not may_retry(context))
 
 
 def all_closed(context: ConnectionContext) -> bool:
-    """Ask whether all links are closed that the next dial waited for."""
+    """Ask whether all links that the next dial waited for are closed."""
     return not context.awaited
 
 
 def user_changed(context: ConnectionContext) -> bool:
-    """Ask whether another link still delivers, as another user than the one that the server greets."""
-    return context.user_changed
+    """Ask whether the server greets another user than that of the old link, which still delivers."""
+    return context.step.user_changed
 
 
 def can_resume(context: ConnectionContext) -> bool:
-    """Ask whether the dial, or the link that it led to, failed for good, and the old link still delivers."""
-    if context.draining is None or context.failure is None:
+    """Ask whether the new link of a handover failed for good, and the old link still delivers."""
+    if context.draining is None or context.step.failure is None:
         return False
     return is_fatal(context) or not may_retry(context) or (context.state in LIVE and reconnect_off(context))
 
@@ -174,15 +175,15 @@ def presence_wanted(context: ConnectionContext) -> bool:
 
 
 def renewal_due(context: ConnectionContext) -> bool:
-    """Ask whether the link is as old as it may grow, and no request is in flight."""
+    """Ask whether the link has reached its greatest age, and no request is in flight."""
     return _is_due(context.renew_at, context.now)
 
 
 def can_authenticate_in_band(context: ConnectionContext) -> bool:
     """Ask whether a message can change the identity on this link, safely and now.
 
-    With nothing acknowledged the server would forget the project; it would not bind a guest's plain ``account`` anew; the old
-    user's presence would stay stored for 30 days (PROTOCOL: "Messages", rules 3 and 11).
+    Without an acknowledged subscription the server would forget the project. A guest's ``account`` channel would not follow the
+    login. The server would keep the old user's presence for 30 days (PROTOCOL: "Messages", rules 3 and 11).
     """
     link, subscriptions = context.require_link, context.subscriptions
     return (
@@ -199,12 +200,12 @@ def can_authenticate_in_band(context: ConnectionContext) -> bool:
 
 
 def idle_due(context: ConnectionContext) -> bool:
-    """Ask whether the link has been without subscriptions for as long as an idle one is kept."""
+    """Ask whether the link has had no subscriptions for `Timeouts.idle` seconds."""
     return _is_due(context.idle_at, context.now)
 
 
 def stable_due(context: ConnectionContext) -> bool:
-    """Ask whether everything has been acknowledged on the link for long enough."""
+    """Ask whether everything desired has been acknowledged on the link for `RetryPolicy.stable_after` seconds."""
     return _is_due(context.stable_at, context.now)
 
 
@@ -214,7 +215,7 @@ def ping_enabled(context: ConnectionContext) -> bool:
 
 
 def heard_since_ping(context: ConnectionContext) -> bool:
-    """Ask whether a frame came after the ping; or may have come, while the driver reads nothing for a slow consumer."""
+    """Ask whether a frame came after the ping, or may wait unread because the driver waits for a slow consumer."""
     return not context.require_link.no_reply_to_ping
 
 

@@ -1,6 +1,6 @@
-"""The inputs: each tells one happening, with its facts.
+"""The inputs: each tells the machine that one thing happened, with its facts.
 
-Invariant: an input belongs to one trigger, and is frozen. Notes alone read its facts.
+Invariant: an input is frozen and belongs to one trigger. Notes alone read its facts.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Input(Value, frozen=True):
 
 
 class SocketInput(Input, frozen=True):
-    """Something that a socket did. An input of an earlier generation never moves the machine."""
+    """Something that happened to a socket. An input of an earlier generation never moves the machine."""
 
     generation: int
 
@@ -68,7 +68,7 @@ class Authenticate(Input, frozen=True):
     """The user wants another identity. The next dials carry it, on trial until the server confirms it.
 
     Attributes:
-        session: the session that a message may carry, where one is safe.
+        session: the session for an authentication message; None where only a dial may carry the identity.
     """
 
     trigger = Trigger.AUTHENTICATE
@@ -77,7 +77,7 @@ class Authenticate(Input, frozen=True):
 
 
 class LogOut(Input, frozen=True):
-    """The user wants to be a guest. The next dials carry no identity, and expect none."""
+    """The user wants to be a guest. The next dials carry no identity."""
 
     trigger = Trigger.LOG_OUT
 
@@ -86,8 +86,8 @@ class SetPresence(Input, frozen=True):
     """The user wants to be shown as present, or no longer.
 
     Attributes:
-        message: the message that shows the user as present, with the id; None for no longer.
-        id: the id of the presence; a link takes one only, and the server ignores a second.
+        message: the message that shows the user as present; None for no presence.
+        id: the id of the presence. The server ignores a second id on a link.
     """
 
     trigger = Trigger.PRESENCE
@@ -114,9 +114,9 @@ class GreetingReceived(SocketInput, frozen=True):
 
     Attributes:
         user: the account as JSON text.
-        unexpected_guest: whether a user was expected, and a guest is greeted.
-        channels: the channels that the server named.
-        has_subscription_ids: whether the server has ids for subscriptions, which came with E3.
+        unexpected_guest: whether the server greets a guest where the connection expects a user.
+        channels: the channels that the server names.
+        has_subscription_ids: whether the server has ids for subscriptions, as servers from E3 on have.
         user_changed: whether the server names another user than on the link before.
     """
 
@@ -130,7 +130,14 @@ class GreetingReceived(SocketInput, frozen=True):
 
 
 class Acknowledged(SocketInput, frozen=True):
-    """A control request was answered."""
+    """The server answered a control request.
+
+    Attributes:
+        to: the kind of the request.
+        acknowledged: the subscriptions that the reply names.
+        user: the account as JSON text, in the reply to an authentication.
+        presence: the stored presence as JSON text, in the reply to a presence.
+    """
 
     trigger = Trigger.ACKNOWLEDGED
     _hidden = frozenset({"user", "presence"})
@@ -141,13 +148,13 @@ class Acknowledged(SocketInput, frozen=True):
 
 
 class Pong(SocketInput, frozen=True):
-    """A ping was answered."""
+    """The server answered a ping."""
 
     trigger = Trigger.PONG
 
 
 class Recovered(SocketInput, frozen=True):
-    """An event came during a server fault; events do not pass through the machine."""
+    """An event came during a server fault. No other events pass through the machine."""
 
     trigger = Trigger.RECOVERED
 
@@ -156,7 +163,7 @@ class ErrorReceived(SocketInput, frozen=True):
     """An ``error`` frame came.
 
     Attributes:
-        renewable: whether a callable gave the credentials of the link, and may give others.
+        renewable: whether a callable gave the credentials of the link, so that it may give others.
     """
 
     trigger = Trigger.SERVER_ERROR
@@ -166,7 +173,12 @@ class ErrorReceived(SocketInput, frozen=True):
 
 
 class LinkClosed(SocketInput, frozen=True):
-    """The stream of an open socket ended; where a cause is given, the client ended it."""
+    """The stream of an open socket ended.
+
+    Attributes:
+        close_code: the code of the close frame; 1006 where none came.
+        cause: why the client ended the stream; None where the server or the network did.
+    """
 
     trigger = Trigger.LOST
     close_code: int = 1006
@@ -174,26 +186,26 @@ class LinkClosed(SocketInput, frozen=True):
 
 
 class DialFailure(SocketInput, frozen=True):
-    """The dial came to nothing."""
+    """The dial ended without a WebSocket."""
 
     trigger = Trigger.DIAL_FAILED
     cause: LinkFailure
 
 
 class Closed(SocketInput, frozen=True):
-    """A socket that the machine dropped is closed."""
+    """A socket that the machine gave up is closed."""
 
     trigger = Trigger.CLOSED
 
 
 class Deadline(Input, frozen=True):
-    """The deadline that the machine reported has passed. The machine ignores one that comes early."""
+    """The deadline that the machine reported has passed. The machine ignores a deadline that comes early."""
 
     trigger = Trigger.DEADLINE
 
 
 class Deaf(SocketInput, frozen=True):
-    """The canary of a link did not come back in time."""
+    """The event of a canary did not come in time."""
 
     trigger = Trigger.DEAF
 
@@ -203,8 +215,8 @@ class Probe(Input, frozen=True):
 
     Attributes:
         spec: the hidden subscription that gets the canary's event.
-        presence: a presence for the canary alone, for when the user wants none; None where the driver writes something else.
-        id: the id of that presence.
+        presence: a presence for the canary alone, where the user wants none; None where the user's ``write`` causes the event.
+        id: the id in `presence`.
     """
 
     trigger = Trigger.CANARY

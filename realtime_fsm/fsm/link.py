@@ -1,6 +1,6 @@
-"""The state of one link: its phase, its timers, its budget, and the frames that the client sent and received on it.
+"""The state of one link: its phase, its timers, its budget, and its counts of frames.
 
-Invariant: another link begins with another state; nothing of a link outlives it here.
+Invariant: each link begins with a new state, so that nothing of a link outlives it.
 """
 
 from __future__ import annotations
@@ -10,58 +10,50 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from realtime_fsm.fsm.budget import SendBudget
-
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from realtime_fsm.errors import ServerError
+    from realtime_fsm.fsm.budget import SendBudget
     from realtime_fsm.fsm.fault import Fault
     from realtime_fsm.protocol.eras import Era
 
 DRAIN_SECONDS = 1.0
-"""Seconds for which a draining link still delivers events on their way, once another link serves everything."""
+"""Seconds for which a draining link still delivers late events, after another link serves everything."""
 
 
 class Phase(Enum):
-    """The phase of a link."""
+    """The phases of a link. The value of the first two is the name of their deadline."""
 
     DIALING = "upgrade"
     GREETING = "greeting"
     LIVE = "live"
 
 
-class LinkState:
+class LinkState(Struct, eq=False):
     """One WebSocket, from dial to end."""
 
-    __slots__ = (
-        "backoff_reset", "budget", "fault", "frames_received", "generation", "handover_wanted_since", "idle_since",
-        "last_error", "phase", "ping_at", "ping_in_flight", "pings", "probed", "proven", "proven_at", "read_paused",
-        "renew_at", "request_sent_at", "since", "stable_since", "subscribed_in_url",
-    )  # fmt: skip
-
-    def __init__(self, generation: int, now: float, ping_interval: float, *, subscribed_in_url: bool) -> None:
-        self.generation: int = generation
-        self.subscribed_in_url: bool = subscribed_in_url  # whether its channels are in its address
-        self.phase: Phase = Phase.DIALING
-        self.since: float = now  # when the phase was entered
-        self.budget: SendBudget = SendBudget(ping_interval)
-        self.frames_received: int = 0  # of any kind; the driver counts them
-        self.read_paused: bool = False  # whether the driver reads nothing, so that a consumer can catch up
-        self.last_error: LastError | None = None
-        self.request_sent_at: float | None = None  # when the request in flight was sent
-        self.ping_at: float | None = None  # when the next ping is due
-        self.renew_at: float | None = None  # when the link is as old as it may grow
-        self.ping_in_flight: PingInFlight | None = None  # the ping that awaits its pong
-        self.pings: int = 0  # how many pings were sent
-        self.fault: Fault | None = None  # of the server, until a request is acknowledged
-        self.proven_at: float | None = None  # when the server last proved here that it works; None before it did
-        self.stable_since: float | None = None  # since when everything desired is acknowledged
-        self.idle_since: float | None = None  # since when nothing is desired any more
-        self.handover_wanted_since: float | None = None  # since when only another URL can ask for a subscription
-        self.backoff_reset: bool = False
-        self.probed: bool = False  # whether a canary was due on this link
-        self.proven: bool = False  # whether everything desired was once acknowledged on this link
+    generation: int
+    since: float  # when the phase was entered
+    budget: SendBudget
+    subscribed_in_url: bool  # whether the URL asked for its subscriptions
+    phase: Phase = Phase.DIALING
+    frames_received: int = 0  # frames of any kind; the driver counts them
+    read_paused: bool = False  # whether the driver reads nothing, so that a slow consumer can catch up
+    last_error: LastError | None = None
+    request_sent_at: float | None = None  # when the request in flight was sent
+    ping_at: float | None = None  # when the next ping is due
+    ping_in_flight: PingInFlight | None = None  # the ping that awaits its pong
+    pings: int = 0  # how many pings were sent
+    renew_at: float | None = None  # when the link reaches its greatest age
+    fault: Fault | None = None  # until the server acknowledges a request
+    proven_at: float | None = None  # when the server last proved on this link that it works
+    proven: bool = False  # whether everything desired was acknowledged at some moment, or nothing was desired
+    stable_since: float | None = None  # since when everything desired is acknowledged
+    idle_since: float | None = None  # since when nothing is desired any more
+    handover_wanted_since: float | None = None  # since when only another URL can ask for a desired subscription
+    backoff_reset: bool = False  # whether the connection has forgiven earlier failures
+    probed: bool = False  # whether a canary went out on this link
 
     @property
     def at_fault(self) -> bool:
@@ -82,37 +74,27 @@ class LastError(Struct, frozen=True):
     """The last error frame of a link."""
 
     cause: ServerError
-    frames_received: int  # by then; a later frame shows that this error did not end the link
-    answered_request: bool  # whether a request was in flight
+    frames_received: int  # at that moment; a later frame shows that this error did not end the link
+    answered_request: bool  # whether a control request was in flight
 
 
 class PingInFlight(Struct, frozen=True):
     """A ping that awaits its pong."""
 
     at: float
-    frames_received: int  # before it
+    frames_received: int  # before the ping
 
 
 class DrainingLink(Struct, frozen=True):
-    """The old link of a handover, with the facts that the machine needs to go back to it.
-
-    Attributes:
-        state: the state of the link.
-        served: the ids that were acknowledged on it.
-        used: whether something was desired on it.
-        presence_id: the id of the presence that the server stored for it.
-        hears_canary: whether its hidden subscription was acknowledged.
-        era: the era of its server.
-        been_up: whether a link had been up since the user asked for one.
-    """
+    """The old link of a handover, with the facts that the machine needs to return to the link."""
 
     state: LinkState
-    served: Collection[str]
-    used: bool
-    presence_id: str | None
-    hears_canary: bool
+    served: Collection[str]  # the ids of the subscriptions that the server had acknowledged on the link
+    used: bool  # whether a subscription was desired on the link
+    presence_id: str | None  # the id of the presence that the server stored for the link
+    hears_canary: bool  # whether the server had acknowledged the canary's hidden subscription
     era: Era | None
-    been_up: bool
+    been_up: bool  # `ConnectionContext.been_up` at that moment
 
     @property
     def generation(self) -> int:

@@ -1,12 +1,14 @@
-"""The machine: one `transitions.Machine`, built once from the table, that serves every connection of the process.
+"""The machine: one `transitions.Machine`, built once from the table, serves every connection of the process.
 
-Invariant: every input enters by `ConnectionMachine.step`. A step runs the notes of its trigger, lets the machine take the first
-row whose guards hold, and returns the commands and the next deadline. It reads no clock and draws no random number.
+Invariant: every input enters by `ConnectionMachine.step`. A step runs the notes of its trigger and takes the first rule whose
+guards all hold. It returns the commands and the next deadline. It reads no clock and draws no random number.
 
-Design: The machine uses `transitions` at its cheapest and safest. No model is registered: `transitions` overwrites the attributes
-of a registered one, which takes 39 KB more. Callables are passed instead of names: a misspelled name fails only when it is fired.
-Cells that are ignored on purpose are filtered first: a cell without a row raises. Effects run before the state changes: an
-effect that raised later would leave a moved state.
+Design: The machine uses the parts of `transitions` that are cheap and safe.
+
+- It registers no model: `transitions` overwrites the attributes of a registered model, which also takes 39 KB more.
+- It passes callables instead of names: `transitions` finds a misspelled name only when the transition fires.
+- It handles ignored cells itself: `transitions` raises for a cell without a rule.
+- It runs the effects before the state changes: an effect that raised afterwards would leave a changed state.
 """
 
 from __future__ import annotations
@@ -38,11 +40,9 @@ from realtime_fsm.fsm.table import LIVE, TABLE, State, Trigger
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from realtime_fsm.errors import RealtimeError
     from realtime_fsm.fsm.context import ConnectionContext
     from realtime_fsm.fsm.inputs import Input
     from realtime_fsm.fsm.tablespec import Row, Table
-    from realtime_fsm.protocol.eras import Era
 
 
 def _quiet_logger(logger: logging.Logger) -> None:
@@ -66,7 +66,7 @@ def build(table: Table[State, Trigger]) -> dict[str, Any]:
         The machine's events by trigger.
 
     Raises:
-        BadTable: when the table is not total, has a trap or an unreachable state, or names something that does not exist.
+        BadTable: when a cell is incomplete, a state cannot be reached or left, or the table names something that does not exist.
     """
     table.check(NOTES, GUARDS, EFFECTS)
     machine = Machine(
@@ -90,7 +90,7 @@ def build(table: Table[State, Trigger]) -> dict[str, Any]:
 
 def _record_row(row: Row[State, Trigger]) -> Callable[[ConnectionContext], None]:
     def record(context: ConnectionContext) -> None:
-        context.row = row
+        context.step.row = row
 
     return record
 
@@ -109,20 +109,10 @@ class ConnectionMachine:
         """The state of the connection."""
         return State(self._context.state)
 
-    @property
-    def error(self) -> RealtimeError | None:
-        """Why there is no link and no attempt; None in every state but `error`."""
-        return self._context.error
-
-    @property
-    def era(self) -> Era | None:
-        """The era of the server, as far as it is known."""
-        return self._context.era
-
     def set_read_paused(self, generation: int, now: float, *, paused: bool) -> float | None:
-        """Keep that the driver reads a link no more, so that a consumer can catch up; or reads it again.
+        """Keep that the driver stops reading a link, so that a slow consumer can catch up; or that it reads the link again.
 
-        Meanwhile silence proves nothing, so every wait for an answer begins anew afterwards.
+        While the driver does not read, silence proves nothing. So each wait for an answer begins anew afterwards.
 
         Returns:
             When to step with `Deadline` next.
@@ -146,19 +136,20 @@ class ConnectionMachine:
             draw: a random number from 0 to 1, for the moments that this step plans.
 
         Returns:
-            The row that was taken, the commands, and the moment of the next `Deadline`.
+            The rule that the step took, the commands, and the moment of the next `Deadline`.
         """
         context = self._context
         due = context.deadline  # as the step before reported it
-        context.reset_step(now, draw)
+        context.begin_step(now, draw)
         source, trigger = State(context.state), input_.trigger
         if self._is_stale_or_early(input_, source, trigger, due):
             return StepResult(None, (), due)
         apply_notes(context, input_)
-        if context.finished or (source, trigger) in TABLE.ignored:
-            return StepResult(None, tuple(context.commands), context.deadline)
+        facts = context.step
+        if facts.finished or (source, trigger) in TABLE.ignored:
+            return StepResult(None, tuple(facts.commands), context.deadline)
         self._events[trigger.value].trigger(context, context)
-        row = context.row
+        row = facts.row
         assert row is not None
         context.session = None
         since = now if context.state_entered_at is None else context.state_entered_at
@@ -170,22 +161,22 @@ class ConnectionMachine:
             context.generation,
             context.frames_sent,
             context.attempt,
-            context.failure,
+            facts.failure,
             context.era,
-            context.round_trip,
-            context.fault_news,
+            facts.round_trip,
+            facts.fault_news,
             lag=0.0 if due is None else max(0.0, now - due),
             at=now,
-            draw=context.drawn,
+            draw=facts.drawn,
             enabled=input_.enabled if isinstance(input_, PingEnabledChanged) else None,
-            heard=context.heard,
+            heard=facts.heard,
             dial_slot=context.dial_slot if Effect.DIAL in row.effects else None,
             delay=None if context.attempt_at is None else max(0.0, context.attempt_at - now),
         )
-        return StepResult(transition, tuple(context.commands), context.deadline)
+        return StepResult(transition, tuple(facts.commands), context.deadline)
 
     def _is_stale_or_early(self, input_: Input, source: State, trigger: Trigger, due: float | None) -> bool:
-        """Tell whether an input is of an old socket, answers no request, or is a deadline that came early."""
+        """Tell whether an input changes nothing: it is of an old socket, answers nothing, or is a deadline that came early."""
         context = self._context
         match input_:
             case Closed(generation=generation):
@@ -197,7 +188,7 @@ class ConnectionMachine:
             case Acknowledged(to=to, acknowledged=items) if not context.subscriptions.matches_in_flight(to, items):
                 return True
             case ErrorReceived(code=1003) if context.subscriptions.subscribed_in_url and not context.require_link.ping_in_flight:
-                return True  # the late pong of an oldest server: no other message goes out on such a link
+                return True  # the late pong of an E1 server: the connection sends nothing but pings on such a link
             case Deaf() if context.canary is None:
                 return True
             case Recovered() if context.link is None or not context.link.at_fault:

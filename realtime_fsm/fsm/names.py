@@ -1,8 +1,8 @@
-"""The words under which notes, guards and effects are registered. The table, the audit and the replay refer to these members.
+"""The names of notes, guards and effects. The table, the audit and the replay use these members.
 
-Invariant: the fingerprint of the table covers the values, and neither members nor functions: both may get another name.
+Invariant: the fingerprint of the table covers the values of the members. So a member, or its function, may get another name.
 
-Design: `realtime_fsm.fsm.notes`, `guards` and `effects` each register a function for every member.
+Design: `realtime_fsm.fsm.notes`, `guards` and `effects` each register one function for each member.
 """
 
 from __future__ import annotations

@@ -1,13 +1,15 @@
-"""The pacer: how often a process may dial one server, all its connections together.
+"""The pacer: it limits how often all connections of a process together dial one server.
 
 Invariant: when a connection dials, at most `limit` dials have left within 60 seconds, its own included, and at most eight at
-once. The dials of all connections to the server count, whatever the limit of each is.
+once. The dials of all connections to that server count, also those with another limit.
 
 Design: A server takes 128 dials a minute per path and IP, and a burst can kill its workers (PROTOCOL: "Connecting"). So a few
-dials leave at once, and the others follow evenly. A dial that must wait reserves a slot, a moment in the future; waiting is no
-failed attempt. Slots are planned among the dials of one limit. At its moment a dial is checked against the dials that have left:
-those of other limits, of a busy loop and of a process that slept are in no plan. The record of a server outlives its
-connections by a minute.
+dials leave at once, and the others follow evenly. A dial that must wait reserves a slot, which is a moment in the future. This
+wait is no failed attempt.
+
+Each limit has its own plan of slots. A plan knows no dials of other limits, and does not know how late dials leave after a busy
+loop or a sleep. So the pacer checks each dial once more at its moment, against all dials that have left. The record of a server
+outlives its connections by a minute.
 """
 
 from __future__ import annotations
@@ -27,22 +29,23 @@ if TYPE_CHECKING:
 BURST = 8
 """Dials that may leave at once."""
 _ROUNDING = 1e-6
-"""Seconds that sums of steps may be off."""
+"""Seconds of tolerance for rounding in sums of steps."""
 
 _UNSHARED = nullcontext()
 
 
 class _Rate:
-    """The pace of a sequence of dials, planned or left: a leaky bucket, and a window."""
+    """The pace of a sequence of dials: a leaky bucket spreads them, and a window of 60 seconds limits their number."""
 
-    __slots__ = ("_burst", "_full_at", "_latest", "_limit", "_step")
+    __slots__ = ("_burst", "_full_at", "_latest", "_limit", "_step", "free")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._burst = min(BURST, limit) - 1  # beside the next dial
+        self._burst = min(BURST, limit) - 1  # in addition to the next dial
         self._step = RATE_LIMIT_WINDOW / limit
         self._full_at = 0.0  # when a whole burst may leave again
         self._latest: deque[float] = deque(maxlen=limit)
+        self.free: list[float] = []  # the planned slots that connections have given back, in order
 
     def bucket_at(self, now: float) -> float:
         """Tell when the bucket lets the next dial leave."""
@@ -58,32 +61,18 @@ class _Rate:
 
         Args:
             at: its moment, in seconds.
-            held: whether the window delayed it, which leaves no burst.
+            held: whether the window delayed it; then no burst may follow.
         """
-        empty_at = at + self._burst * self._step  # dials of connections with a greater limit may have left faster
+        empty_at = at + self._burst * self._step  # connections with a greater limit may have dialed faster
         self._full_at = (empty_at if held else min(max(at, self._full_at), empty_at)) + self._step
         self._latest.append(at)
 
 
-class _Plan(_Rate):
-    """The slots that connections with one limit have reserved.
-
-    Attributes:
-        free: the slots that were given back, in order.
-    """
-
-    __slots__ = ("free",)
-
-    def __init__(self, limit: int) -> None:
-        super().__init__(limit)
-        self.free: list[float] = []
-
-
 class Dials:
-    """The dials of this process to one server: those that left within a minute, and the planned ones of each limit.
+    """The dials of this process to one server: those of the last minute, and the planned ones of each limit.
 
     Args:
-        lock: guards them, where connections run in several threads.
+        lock: guards the dials, where connections run in several threads.
     """
 
     __slots__ = ("__weakref__", "_left", "_plans", "lock")
@@ -91,7 +80,7 @@ class Dials:
     def __init__(self, lock: AbstractContextManager[Any] = _UNSHARED) -> None:
         self.lock: AbstractContextManager[Any] = lock
         self._left: deque[float] = deque()
-        self._plans: dict[int | None, _Plan] = {}
+        self._plans: dict[int | None, _Rate] = {}
 
     @property
     def idle_since(self) -> float:
@@ -99,18 +88,18 @@ class Dials:
         return self._left[-1] if self._left else -math.inf
 
     def left(self, limit: int) -> _Rate:
-        """Compute the pace of the dials that have left, as a connection with this limit counts them."""
+        """Compute the pace of the dials that have left, for a connection with this limit."""
         rate = _Rate(limit)
         for at in self._left:
             rate.record(at)
         return rate
 
-    def plan(self, limit: int | None) -> _Plan:
-        """Return the slots of connections with this limit."""
-        return self._plans.setdefault(limit, _Plan(limit or 1))
+    def plan(self, limit: int | None) -> _Rate:
+        """Return the plan of the connections with this limit."""
+        return self._plans.setdefault(limit, _Rate(limit or 1))
 
     def forget_old(self, now: float) -> None:
-        """Forget dials of more than a minute ago; and all dials, where another event loop has a clock that began later."""
+        """Forget the dials of more than a minute ago. Forget all dials if the clock of a new event loop began later."""
         if now < self.idle_since - RATE_LIMIT_WINDOW:
             self._left.clear()
             self._plans.clear()
@@ -118,7 +107,7 @@ class Dials:
             self._left.popleft()
 
     def record_dial(self, now: float) -> float:
-        """Record a dial that leaves now."""
+        """Record a dial that leaves now, and return its moment."""
         self._left.append(now)
         _BUSY.pop(self, None)
         _BUSY[self] = None
@@ -130,11 +119,11 @@ class Dials:
 
 
 class Pacer:
-    """The pace of a connection's dials to its server.
+    """The pacer of one connection.
 
     Args:
         limit: dials in any 60 seconds; None for no limit.
-        dials: the dials of the process to that server; a record for this connection alone by default.
+        dials: the dials of the process to the server; by default a record for this connection alone.
     """
 
     __slots__ = ("__weakref__", "_dials", "_limit")
@@ -150,24 +139,24 @@ class Pacer:
             now: seconds, in the machine's clock.
 
         Returns:
-            When to dial: now, or later.
+            The moment of the dial: now, or later.
         """
         with self._dials.lock:
             self._dials.forget_old(now)
             return self._dials.record_dial(now) if self._limit is None else self._reserve(now, self._limit)
 
     def claim(self, slot: float, now: float) -> float:
-        """Dial in a slot that was reserved before.
+        """Claim a slot that `reserve` returned.
 
         Returns:
-            When to dial: now; or later, before the slot, and where too many others have left meanwhile.
+            The moment of the dial: now, if the slot has come and the dials that have left allow it; else later.
         """
         if slot > now or self._limit is None:
             return max(slot, now)
         with self._dials.lock:
             self._dials.forget_old(now)
             left = self._dials.left(self._limit)
-            if left.bucket_at(now) > now:  # many come late at once: each reserves another slot
+            if left.bucket_at(now) > now:  # many dials come late at once, so each reserves another slot
                 return self._reserve(now, self._limit)
             at = left.window_at(now)
             return self._dials.record_dial(now) if at <= now else at
@@ -191,23 +180,24 @@ class Pacer:
 
 
 _BUSY: dict[Dials, None] = {}
-"""The dials of servers that were dialed within a minute; the newest dial is the last."""
+"""The dials to servers that a connection dialed within a minute, with the newest dial last; `_SERVERS` alone would forget them
+with the connection."""
 _SERVERS: WeakValueDictionary[str, Dials] = WeakValueDictionary()
 
 
 def pacer_for(url: str, limit: int | None, lock: AbstractContextManager[Any]) -> Pacer:
-    """Build the pacer of a connection, which counts the dials of all connections of this process to the server.
+    """Build the pacer of a connection. It counts the dials of all connections of this process to the same server.
 
     Args:
-        url: the URL that the connection dials; its host and port name the server, in any spelling.
-        limit: dials a minute that the connection allows; None for no limit.
-        lock: the lock for the threads of those connections, where this one is the first.
+        url: the URL of the dials; its host and port identify the server, in any spelling.
+        limit: dials in any 60 seconds; None for no limit.
+        lock: guards the dials of all these connections, if this one is the first.
     """
     host, _, port = host_and_port(url).rpartition(":")
     return Pacer(limit, _SERVERS.setdefault(f"{host.rstrip('.')}:{port}", Dials(lock)))
 
 
 def forget_dials() -> None:
-    """Forget all dials of this process, as a new process does; for tests, whose servers may share a port one after another."""
+    """Forget all dials of this process. Tests need this, because their servers may use the same port one after another."""
     _SERVERS.clear()
     _BUSY.clear()

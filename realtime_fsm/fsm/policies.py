@@ -1,6 +1,6 @@
 """The policies: when to dial again, when to ping, and what a failure means.
 
-Invariant: a policy is a plain value, without a clock and a random source.
+Invariant: a policy is a plain value. It reads no clock, and draws no random number.
 """
 
 from __future__ import annotations
@@ -19,41 +19,44 @@ if TYPE_CHECKING:
     from realtime_fsm.errors import LinkFailure
 
 RATE_LIMIT_WINDOW = 60.0
-"""Seconds that reach into the server's next minute, wherever its clock is (PROTOCOL: "Messages", rule 4)."""
+"""Seconds after which the next minute of the server's clock has begun in any case (PROTOCOL: "Messages", rule 4)."""
 
 MOST_PINGS = 16
-"""Pings in a minute on one connection: half of what the server takes (PROTOCOL: "Messages", rule 4)."""
+"""Pings in a minute on one link: half of the messages that the server takes (PROTOCOL: "Messages", rule 4)."""
 QUICK_PINGS, SLOW_PING = 4, 5.0
-"""How many pings of a link keep an interval that the budget cannot carry, and the interval of the others, in seconds."""
-CARRIED = RATE_LIMIT_WINDOW / MOST_PINGS  # the shortest interval that the budget carries
+"""The number of pings of a link that keep a too short interval, and the interval of the others, in seconds."""
+CARRIED = RATE_LIMIT_WINDOW / MOST_PINGS
+"""The shortest interval of pings that the budget of messages allows, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
     """When to dial again.
 
-    A link *has been up* once everything desired was acknowledged on it, or it was greeted with nothing desired. Until then, after
-    `connect()`, `authenticate()`, or a `subscribe()`, `reconnect()` or `set_presence()` without a link, ``attempts`` counts: a
-    wrong endpoint fails within seconds. For everything later ``reconnect_attempts`` counts: a client should outlast a server that
-    is away for an hour.
+    A link *has been up* once the server has acknowledged everything desired on it, or greeted it while nothing was desired.
+    ``attempts`` limits the dials until a link has been up: after `connect()`, `authenticate()`, or a `subscribe()`, `reconnect()`
+    or `set_presence()` without a link. So a wrong endpoint fails within seconds. ``reconnect_attempts`` limits all later dials,
+    because a client should outlast a server that is away for an hour.
 
-    The delay before dial n+2 of a row is ``min(cap, base * factor**n)``, half of it fixed and half of it random. The first
-    dial of all is immediate; the first after a loss waits from nothing to ``base``, so that a fleet comes back spread out.
+    While dials fail, dial n+2 waits ``min(cap, base * factor**n)`` seconds, half of them fixed and half of them random. The very
+    first dial is immediate. The first dial after a loss waits from 0 to ``base`` seconds, so that a fleet comes back
+    spread out.
 
     Attributes:
-        attempts: how many dials in a row may fail before a link has been up, the first included; None for no limit. After as
-            many refusals in a row (1008) the connection gives up after a link has been up, too.
+        attempts: how many dials in a row may fail before a link has been up, the first included; None for no limit. As many
+            refusals (1008) in a row make the connection give up after a link has been up, too.
         reconnect_attempts: how many dials in a row may fail after a link has been up; None for no limit.
         base: the first delay, in seconds.
-        factor: how much longer each next delay is.
+        factor: the ratio of each delay to the one before.
         cap: the longest delay, in seconds.
-        stable_after: how many seconds a link must live with everything acknowledged before earlier failures are forgiven.
-        dials_per_minute: how many dials to one server may leave this process in any 60 seconds, before a connection with this
-            policy dials; the dials of all its connections count, and the server takes 128 per path and IP. At most eight leave
-            at once, and the others follow evenly: one every 60/128 s. Such a wait is no failed attempt. None for no limit.
+        stable_after: for how many seconds everything must be acknowledged on a link before the connection forgives earlier
+            failures.
+        dials_per_minute: how many dials to one server may leave this process in any 60 seconds, those of its other connections
+            included; None for no limit. The server takes 128 per path and IP. At most eight leave at once, and the others
+            follow evenly, by default one every 60/128 s. Such a wait is no failed attempt.
 
     Raises:
-        BadOption: for values that make no sense.
+        BadOption: for values out of range.
     """
 
     attempts: int | None = 3
@@ -87,7 +90,7 @@ class RetryPolicy:
         """Tell whether another dial may follow.
 
         Args:
-            attempt: how many dials in a row were made.
+            attempt: the number of dials in a row so far.
             been_up: whether a link has been up.
         """
         most = self.reconnect_attempts if been_up else self.attempts
@@ -97,7 +100,7 @@ class RetryPolicy:
         """Tell how long to wait before the next dial.
 
         Args:
-            attempt: how many dials in a row were made; 0 after the loss of a link that had proven itself.
+            attempt: the number of dials in a row so far; 0 after the loss of a stable link.
             jitter: a random number from 0 to 1.
 
         Returns:
@@ -107,28 +110,29 @@ class RetryPolicy:
             return jitter * self.base
         try:
             whole = min(self.cap, self.base * float(self.factor) ** (attempt - 1))
-        except OverflowError:  # attempts=None, and a server that has been away for weeks
+        except OverflowError:  # a dial without end, to a server that has been away for weeks
             whole = self.cap
         return whole * (1 + jitter) / 2
 
 
 class PingPolicyWarning(UserWarning):
-    """A `PingPolicy` wants pings faster than the server's budget of messages carries."""
+    """A `PingPolicy` wants more pings than the server's budget of messages allows."""
 
 
 @dataclass(frozen=True, slots=True)
 class PingPolicy:
-    """When to send the application's ``ping``, which the server answers (PROTOCOL: "Messages").
+    """When to send the message ``ping``, which the server answers (PROTOCOL: "Messages").
 
     Attributes:
-        interval: seconds from ping to ping, under traffic too; the first on a link comes at a random moment of the first
-            interval, so that connections that came back together do not ping together. The budget of messages does not carry an
-            interval below 3.75 s: four pings of a link keep it, then one every 5 s follows. Warns with `PingPolicyWarning`.
-        timeout: seconds after a ping within which the server must send a frame of any kind; otherwise the link counts as dead.
-        enabled: whether pings are sent at all; ``set_ping_enabled()`` changes it later.
+        interval: seconds from ping to ping, also while events arrive. The first ping of a link leaves at a random moment of the
+            first interval, so that connections that return together do not ping together. The budget of messages does not
+            allow an interval below 3.75 s: the first four pings of a link keep it, then one follows every 5 s. Building such a
+            policy warns with `PingPolicyWarning`.
+        timeout: seconds after a ping in which the server must send a frame of any kind; otherwise the link counts as dead.
+        enabled: whether the connection sends pings; ``set_ping_enabled()`` changes this later.
 
     Raises:
-        BadOption: for values that make no sense, or a timeout above the interval.
+        BadOption: for values out of range, or a timeout above the interval.
     """
 
     interval: float = 30.0
@@ -147,8 +151,8 @@ class PingPolicy:
             raise BadOption("PingPolicy.enabled", f"{self.enabled!r} is not True or False")
         if self._is_too_fast:
             warn(
-                f"PingPolicy.interval: {self.interval!r} s is faster than the budget of messages carries; after the first "
-                f"{QUICK_PINGS} of a link there is one every {SLOW_PING:g} s. Give at least {CARRIED!r} to keep the interval.",
+                f"PingPolicy.interval: {self.interval!r} s is shorter than the budget of messages allows; after the first "
+                f"{QUICK_PINGS} pings of a link, one leaves every {SLOW_PING:g} s. Give at least {CARRIED!r} to avoid that.",
                 PingPolicyWarning,
             )
 
@@ -160,7 +164,7 @@ class PingPolicy:
         """Tell how long to wait before the next ping.
 
         Args:
-            pings: how many have left on the link.
+            pings: how many pings have left on the link.
 
         Returns:
             Seconds.
@@ -177,29 +181,28 @@ class Verdict(enum.Enum):
 
 
 POLICY = 1008
-"""The code of a refusal: of an error frame, or of a close where no error frame came."""
+"""The code of a refusal, in an error frame, or in a close without one."""
 
 
 def verdict(cause: LinkFailure, *, live: bool, may_pass: bool = False) -> Verdict:
-    """Judge why an attempt or a link ended. Nothing else judges that.
+    """Judge why an attempt or a link ended; no other function does.
 
     - A refused **certificate** is fatal: the next attempt would meet the same one, and only the user may trust it.
     - A greeting **as a guest** where a session or JWT was given is fatal: the driver asked for the credential just before.
-    - An **error frame** or, where none came, a **close code** 1008 (policy: unknown project, bad origin, no channels) is
-      fatal on the way to the first link: the server ends a link with it (PROTOCOL: "Errors and endings"), and a wrong project
-      stays wrong. It may pass where a link has been up, because a server that starts, or loses its database, sends it for a
-      while; and where the request in flight is to blame. The caller counts the refusals, and tells the result by ``may_pass``.
-    - 401 and 403 before the greeting concern the identity; another dial with the same one changes nothing: fatal. On a live
-      link they answer a request and never end the link, so they explain no end.
-    - 1013 means too many messages: the server's window is a minute, and it refuses a dial within it: throttled. Proxies send
-      429.
-    - Any **other code** (1003, 0, 500, a database's own) tells of a fault of the server: transient.
-    - An end **without an error frame**, an unanswered dial or ping, a name that does not resolve, a refused port, a TLS handshake
-      that breaks, an HTTP status instead of an upgrade (a redirect, too, which is not followed): networks, restarts and
-      proxies do all of these for a while: transient. So is a message **above the limit**: the next one may be small.
+    - **1008** in an error frame or, without one, in the close (unknown project, bad origin, no channels) is fatal before a link
+      has been up: the server ends a link with this code (PROTOCOL: "Errors and endings"), and a wrong project stays wrong.
+      It is transient where it may pass: a server that starts, or loses its database, sends it for a while, and a bad request
+      gets it, too. The caller counts the refusals, and passes the result as ``may_pass``.
+    - **401 and 403** before the greeting are fatal: they concern the identity, and another dial would have the same one. On a
+      live link they answer a request and never end the link, so they explain no end.
+    - **1013**, or 429 from a proxy, is throttled: too many messages came, and the server refuses all dials within its minute.
+    - Any **other code** (1003, 0, 500, a code of the database) is transient: the server has a fault.
+    - **Everything else** is transient: an end without an error frame, an unanswered dial or ping, a name that does not resolve, a
+      refused port, a broken TLS handshake. So is an HTTP status instead of an upgrade, redirects included. Networks, restarts
+      and proxies cause all of these for a while. A message above the limit is transient, too: the next one may be small.
 
     Args:
-        cause: why the attempt or link ended.
+        cause: why the attempt or the link ended.
         live: whether the greeting had come.
         may_pass: whether a refusal (1008) may pass.
 

@@ -1,9 +1,9 @@
-"""The presence of one connection: the one that the user wants, and the canary's messages.
+"""The presence of one connection, and the canary's messages.
 
-Invariant: one presence message is in flight at most, and a link has one presence id: the server ignores a second.
+Invariant: at most one presence message is in flight. A link has one presence id, because the server ignores a second one.
 
-Design: The user's newest call replaces one that waits. Where the server refuses it, the presence that the server stored before is
-wanted again. A canary sends the user's presence once more, or, where the user wants none, a presence for itself alone.
+Design: A new call of the user replaces one that waits. If the server refuses the new presence, the connection wants the one that
+the server stored before. A canary sends the user's presence once more. Where the user wants none, it sends a presence of its own.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from realtime_fsm.fsm.commands import CanaryOut, CanaryRefused, PresenceRefused,
 from realtime_fsm.fsm.control import PRESENCE, SUBSCRIBE, ControlRequest, batched
 
 if TYPE_CHECKING:
+    from realtime_fsm.fsm.commands import Command
     from realtime_fsm.protocol.frames import Code
     from realtime_fsm.protocol.spec import SubscriptionSpec
 
@@ -23,32 +24,22 @@ _HIDDEN = (CANARY,)  # the ids of the request for the hidden subscription
 
 
 class PresenceTracker:
-    """The presence of one connection.
-
-    Attributes:
-        message: the message that shows the user as present; None where the user wants no presence.
-        id: the id in that message.
-        pending: whether the message is to be sent.
-        on_link: the id of the presence that the server has stored for the link that is up.
-        canary: the canary, if there is one.
-    """
+    """The presence of one connection."""
 
     __slots__ = ("_asked_id", "_before", "_stored", "canary", "id", "message", "on_link", "pending")
 
-    id: str
-
     def __init__(self) -> None:
-        self.message: bytes | None = None
-        self.id = ""
-        self.pending: bool = False
-        self.on_link: str | None = None
+        self.message: bytes | None = None  # the message that shows the user as present; None where the user wants no presence
+        self.id: str = ""  # the id in that message
+        self.pending: bool = False  # whether the message waits to be sent
+        self.on_link: str | None = None  # the id of the presence that the server has stored for the link that is up
         self.canary: CanaryTracker | None = None
         self._asked_id: str | None = None  # the id in the message in flight
-        self._stored = False  # whether the server has once stored the message
-        self._before: tuple[bytes, str] | None = None  # the presence that is wanted again if the newest call fails
+        self._stored = False  # whether the server has ever stored the message
+        self._before: tuple[bytes, str] | None = None  # the presence to restore if the newest call fails
 
     def set(self, message: bytes | None, identifier: str = "") -> None:
-        """Want a presence, or none any more; a message that waits is replaced."""
+        """Want a presence, or no presence any more. It replaces a message that waits."""
         if message is None:
             self._before = None
         elif self.message is not None and self._stored:
@@ -58,12 +49,12 @@ class PresenceTracker:
         self._stored = False
 
     def drop_unstored(self) -> None:
-        """Fail a call that the server has not answered yet: no link will come."""
+        """Give up a presence that the server has not stored: its call fails, because no link follows."""
         if not self._stored:
             self._restore()
 
     def _restore(self) -> None:
-        """Want the presence again that the server stored before the newest call."""
+        """Want the presence that the server stored before the newest call."""
         message, identifier = (None, "") if self._stored or self._before is None else self._before
         self.set(message, identifier)
         self._stored = message is not None
@@ -71,7 +62,7 @@ class PresenceTracker:
 
     @property
     def needs_link(self) -> bool:
-        """Whether the server would ignore the wanted id, because this link has another one."""
+        """Whether the wanted presence needs another link, because the server has another id for this one."""
         return self.message is not None and self.taken_id not in (None, self.id)
 
     @property
@@ -82,17 +73,17 @@ class PresenceTracker:
     # --- the link -----------------------------------------------------------------------------------------------------
 
     def begin_link(self) -> None:
-        """Show the user as present on a new link."""
+        """Plan to send the wanted presence on a new link."""
         self.pending = self.message is not None
 
     def end_link(self) -> None:
-        """Forget the link: the server deletes the presence with it."""
+        """Forget the link, with which the server deletes the presence."""
         self.on_link = self._asked_id = None
         if self.canary is not None:
             self.canary.end_link()
 
     def resume_link(self, identifier: str | None, *, is_listening: bool) -> None:
-        """Go back to a link for which the server has stored a presence, and on which the canary listens, or not."""
+        """Return to a link with the presence id that the server stored for it, and with or without the hidden subscription."""
         self.on_link = identifier
         if self.canary is not None:
             self.canary.listening = is_listening
@@ -107,8 +98,8 @@ class PresenceTracker:
         """Whether a presence, or a request for the canary, is to be sent."""
         return self.pending or (self.canary is not None and self.canary.waits)
 
-    def probe(self, spec: SubscriptionSpec, presence: bytes | None, identifier: str) -> list[CanaryOut]:
-        """Plan a canary on the link that is up."""
+    def probe(self, spec: SubscriptionSpec, presence: bytes | None, identifier: str) -> list[Command]:
+        """Plan a canary on the link that is up. If the canary needs no request, its event may come at once."""
         canary = self.canary = CanaryTracker() if self.canary is None else self.canary
         return [CanaryOut()] if canary.probe(spec, presence, identifier) else []
 
@@ -140,37 +131,37 @@ class PresenceTracker:
         """Tell whether a request is a presence, or asks for the canary's hidden subscription."""
         return request.kind == PRESENCE or request.ids == _HIDDEN
 
-    def accept(self, request: ControlRequest, stored: bytes) -> list[PresenceStored | CanaryOut]:
-        """Keep that the server acknowledged the hidden subscription, or stored the presence."""
+    def accept(self, request: ControlRequest, stored: bytes) -> list[Command]:
+        """Keep that the server accepted the request: the hidden subscription, or a presence."""
         if request.ids == _HIDDEN:
             self._known_canary.listening = True
             return [] if self._known_canary.presence_due else [CanaryOut()]
         self.on_link = self.on_link or self._asked_id
         canary, alone = self._end_canary()
-        commands: list[PresenceStored | CanaryOut] = [CanaryOut()] if canary else []
-        if alone or self.pending:  # the call that waits receives the reply to the newer presence
+        commands: list[Command] = [CanaryOut()] if canary else []
+        if alone or self.pending:  # the waiting call gets the reply to the newer presence
             return commands
         self._stored = True
         return [PresenceStored(stored), *commands]
 
-    def refuse(self, request: ControlRequest, code: Code, message: str) -> list[PresenceRefused | CanaryRefused]:
+    def refuse(self, request: ControlRequest, code: Code, message: str) -> list[Command]:
         """Give up the canary, or the presence, that the server refused."""
         if request.ids == _HIDDEN:
             self._known_canary.presence_due = False
             return [CanaryRefused(code)]
         self._asked_id = None
         canary, alone = self._end_canary()
-        commands: list[PresenceRefused | CanaryRefused] = [CanaryRefused(code)] if canary else []
+        commands: list[Command] = [CanaryRefused(code)] if canary else []
         if alone or self.pending:  # a newer presence follows, and the server may accept it
             return commands
         self._restore()
         return [PresenceRefused(PresenceRejected(code, message)), *commands]
 
-    def repeat(self, request: ControlRequest, code: Code) -> tuple[list[CanaryRefused], bool]:
-        """Send the presence again, later: it met a server fault. A canary proves nothing now, and the next one comes in its time.
+    def repeat(self, request: ControlRequest, code: Code) -> tuple[list[Command], bool]:
+        """Plan to send the presence again, because it met a server fault. Give up a canary, which would prove nothing now.
 
         Returns:
-            The commands about the canary, and whether the user's presence met the fault.
+            The commands about the canary, and whether the request held the user's presence.
         """
         if request.ids == _HIDDEN:
             self._known_canary.presence_due = False
@@ -182,7 +173,7 @@ class PresenceTracker:
         return [CanaryRefused(code)] if canary else [], not alone
 
     def requeue(self, request: ControlRequest) -> None:
-        """Send the request again, in the next window: the server dropped it (1013, 429)."""
+        """Plan to send the request again, because the server dropped it (1013, 429)."""
         if request.ids == _HIDDEN:
             self._known_canary.spec_due = True
             return
@@ -197,7 +188,7 @@ class PresenceTracker:
         return self.canary
 
     def _end_canary(self) -> tuple[bool, bool]:
-        """Tell whether the presence in flight is a canary, and serves the canary alone; it is in flight no more."""
+        """Tell whether the presence in flight was a canary, and whether it served the canary alone. It is in flight no more."""
         if self.canary is None:
             return False, False
         ended = self.canary.in_flight, self.canary.alone

@@ -2,9 +2,9 @@
 
 Invariant: while the server refuses everything, no item is to blame.
 
-Design: A server answers a subscribe with 1008 and ends the link (PROTOCOL: "Messages", rule 5). The frame names no item, so the
-subscribe queue asks again in halves: on one link for each, or at the pace of `Fault.postpone` where the link stays up. Two
-disjoint groups refused, and nothing accepted in between, mean that the server refuses everything.
+Design: A server answers a subscribe with 1008 and ends the link (PROTOCOL: "Messages", rule 5). The frame names no item. So the
+subscribe queue asks again in halves: each half on a link of its own, or at the pace of `Fault.postpone` if the link stays up. The
+server refuses everything if it refuses two disjoint groups and accepts nothing in between.
 """
 
 from __future__ import annotations
@@ -16,45 +16,38 @@ if TYPE_CHECKING:
 
 
 class Refusals:
-    """The refusals of one connection since the server last accepted a subscription.
-
-    Attributes:
-        accepted: whether the link that is up has accepted a subscription.
-        everything: whether the server refuses everything, as far as the last refusal tells.
-    """
+    """The refusals of one connection since the server last accepted a subscription."""
 
     __slots__ = ("_last", "accepted", "everything")
 
-    accepted: bool
-
     def __init__(self) -> None:
-        self.everything: bool = False
-        self.accepted = False
+        self.everything: bool = False  # whether the server refuses everything, by the newest refusal
+        self.accepted: bool = False  # whether the link that is up has accepted a subscription
         self._last: tuple[str, ...] = ()  # the group that was refused last
 
     def begin_link(self) -> None:
-        """Note a new link."""
+        """Begin a new link."""
         self.accepted = False
 
     def accept(self) -> bool:
-        """Note that the server accepted a subscription on the link that is up.
+        """Keep that the server accepted a subscription on the link that is up.
 
         Returns:
-            Whether it refused everything until then.
+            Whether the server refused everything until then.
         """
         refused_everything = self.everything
         self.accepted, self._last, self.everything = True, (), False
         return refused_everything
 
     def refuse(self, group: Sequence[str], desired: Collection[str]) -> bool:
-        """Note that the server refused a group, and ends the link.
+        """Keep that the server refused a group.
 
         Args:
-            group: the ids that were asked for, and are still desired.
+            group: the ids in the request that are still desired.
             desired: all ids that the user wants.
 
         Returns:
-            Whether this very group is to blame: the same link has accepted another one.
+            Whether this very group is to blame: the server has accepted another one on the same link.
         """
         if self.accepted:
             return True

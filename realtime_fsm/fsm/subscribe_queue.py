@@ -1,10 +1,10 @@
-"""The subscribe queue: the subscriptions to ask for, and the groups in which a request asks for them.
+"""The subscribe queue: the subscriptions to ask for, and the groups in which requests ask for them.
 
 Invariant: each id is in one place: pending, in one bisection group, or in one batch. Groups and batches outlive their link.
 
-Design: An error that answers a request names no item (PROTOCOL: "Messages", rule 5). So the queue halves the request, and each
-half is asked for apart, until the rejected item is alone. A request that meets a server fault, or a refusal (1008) on a link
-that stays up, becomes batches that are repeated later.
+Design: An error that answers a request names no item (PROTOCOL: "Messages", rule 5). So the queue halves the request, and asks
+for each half apart, until the rejected item is alone. A request that meets a server fault, or a refusal (1008) on a link that
+stays up, becomes batches to repeat later.
 """
 
 from __future__ import annotations
@@ -23,22 +23,15 @@ if TYPE_CHECKING:
 
 
 class SubscribeQueue:
-    """The subscriptions of one connection that no request in flight asks for, and that are not acknowledged.
-
-    Attributes:
-        pending: those that no error has met; they go first, together.
-        groups: the bisection groups, in their order.
-        batches: the batches to repeat, in their order.
-        refusals: the refusals (1008) since the server last accepted a subscription.
-    """
+    """The subscriptions of one connection that no request in flight asks for, and that are not acknowledged."""
 
     __slots__ = ("batches", "groups", "pending", "refusals")
 
     def __init__(self) -> None:
-        self.pending: dict[str, None] = {}
-        self.groups: tuple[tuple[str, ...], ...] = ()
-        self.batches: tuple[Batch, ...] = ()
-        self.refusals: Refusals = Refusals()
+        self.pending: dict[str, None] = {}  # the ids that no error has met; they go first, together
+        self.groups: tuple[tuple[str, ...], ...] = ()  # the bisection groups, in their order
+        self.batches: tuple[Batch, ...] = ()  # the batches to repeat, in their order
+        self.refusals: Refusals = Refusals()  # the refusals (1008) since the server last accepted a subscription
 
     @property
     def has_new(self) -> bool:
@@ -46,7 +39,7 @@ class SubscribeQueue:
         return bool(self.pending or self.groups)
 
     def remove(self, identifier: str) -> None:
-        """Ask for a subscription no more."""
+        """Remove a subscription from its place."""
         self.pending.pop(identifier, None)
         self.groups = tuple(rest for group in self.groups if (rest := tuple(other for other in group if other != identifier)))
         self.batches = tuple(
@@ -56,7 +49,7 @@ class SubscribeQueue:
         )
 
     def take_new(self, desired: Mapping[str, SubscriptionSpec]) -> ControlRequest:
-        """Take the pending subscriptions, or else one bisection group, as far as a frame holds them."""
+        """Take the pending subscriptions, or else one bisection group; a frame may hold only a part."""
         if self.pending:
             request = batched(SUBSCRIBE, self.pending, _items(self.pending, desired))
             for identifier in request.ids:
@@ -69,7 +62,7 @@ class SubscribeQueue:
         return request
 
     def take_batch(self, desired: Mapping[str, SubscriptionSpec]) -> ControlRequest:
-        """Take the first batch, as far as a frame holds it; the rest of it goes behind the others."""
+        """Take the first batch. A part that the frame does not hold goes behind the other batches."""
         batch, *others = self.batches
         request = batched(SUBSCRIBE, batch.ids, _items(batch.ids, desired), batch=batch)
         later = batch.ids[len(request.ids) :]
@@ -77,7 +70,7 @@ class SubscribeQueue:
         return request
 
     def put_back(self, request: ControlRequest, desired: Container[str]) -> None:
-        """Put the desired subscriptions of a request that no answer met back to where they were taken."""
+        """Put the subscriptions of a request without an answer back to their places, as far as they are still desired."""
         batch = remaining(request, desired)
         if batch.ids and request.batch is not None:
             self.batches = (batch, *self.batches)
@@ -89,22 +82,22 @@ class SubscribeQueue:
     def divide(
         self, request: ControlRequest, code: Code, desired: Collection[str], established: Container[str], attempts: int | None
     ) -> str | None:
-        """Halve the subscriptions of a request that an error answered.
+        """Halve a request that an error answered.
 
         Args:
             request: the request.
             code: the code of the error frame.
             desired: all ids that the user wants.
-            established: the ids that the server ever acknowledged.
-            attempts: how many refusals (1008) alone reject a subscription that was never acknowledged; None for no limit.
+            established: the ids that the server has ever acknowledged.
+            attempts: how many refusals (1008) of it alone reject a subscription that is not established; None for no limit.
 
         Returns:
-            The subscription to reject instead, because the request named it alone.
+            The subscription to reject instead, because the request named it alone; else None.
         """
         batch = remaining(request, desired)
         lone = len(request.ids) == len(batch.ids) == 1
         alone = batch.alone + lone
-        # The link lived until a request for the only desired subscription: the server refuses that one, and no link.
+        # The link was up until the request for the only desired subscription. So the server refuses that one, and not the link.
         only_new = len(batch.ids) == len(desired) == 1 and batch.ids[0] not in established
         blamed = code != POLICY or only_new or self.refusals.refuse(batch.ids, desired)
         if lone and (blamed or _is_spent(batch.ids[0], alone, established, attempts)):
@@ -113,7 +106,7 @@ class SubscribeQueue:
             self.groups = (*halves(batch.ids), *self.groups)
             return None
         later = tuple(Batch(half, batch.failures, alone) for half in halves(batch.ids))
-        # Where nothing was accepted, another group comes first: if the server refuses that as well, it refuses everything.
+        # If this group is not to blame, another one comes first. If the server refuses that as well, it refuses everything.
         self.batches = (*later, *self.batches) if blamed else (*self.batches, *later)
         return None
 
@@ -126,7 +119,7 @@ class SubscribeQueue:
         *,
         whole: bool,
     ) -> str | None:
-        """Repeat the subscriptions of a request that met a server fault; undivided if a ping failed, too (`whole`).
+        """Plan to repeat a request that met a server fault; undivided if a ping failed, too (`whole`).
 
         Returns:
             As `divide`.
@@ -139,19 +132,19 @@ class SubscribeQueue:
         return None
 
     def end_link(self, desired: Iterable[str]) -> None:
-        """Let the next link ask for everything desired; groups and batches stay apart."""
+        """Make everything desired pending for the next link, apart from groups and batches."""
         apart = {identifier for group in (*self.groups, *(batch.ids for batch in self.batches)) for identifier in group}
         self.pending = {identifier: None for identifier in desired if identifier not in apart}
 
     def reunite(self, established: Container[str]) -> None:
-        """Join the batches of subscriptions that were ever acknowledged, and apart from them the others."""
+        """Join the batches into two: one of established subscriptions, and one of the others."""
         old = tuple(batch for batch in self.batches if batch.ids[0] in established)
         new = tuple(batch for batch in self.batches if batch.ids[0] not in established)
         self.batches = tuple(_join(batches) for batches in (old, new) if batches)
 
 
 def remaining(request: ControlRequest, desired: Container[str]) -> Batch:
-    """Tell which subscriptions of a request are still desired, with the failures that they have met."""
+    """Return the subscriptions of a request that are still desired, with the failures that they have met."""
     before = request.batch or Batch(request.ids)
     ids = tuple(identifier for identifier in request.ids if identifier in desired)
     return Batch(ids, before.failures, before.alone if ids == before.ids else 0)
@@ -162,7 +155,7 @@ def _items(ids: Iterable[str], desired: Mapping[str, SubscriptionSpec]) -> Itera
 
 
 def _is_spent(identifier: str, alone: int, established: Container[str], attempts: int | None) -> bool:
-    """Tell whether a subscription that was never acknowledged has had all its requests alone."""
+    """Tell whether a subscription that is not established has had all its `attempts` alone."""
     return attempts is not None and alone >= attempts and identifier not in established
 
 

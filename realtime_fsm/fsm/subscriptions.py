@@ -1,16 +1,17 @@
-"""The subscription tracker: what the user desires, what the server has acknowledged on this link, and what to ask next.
+"""The subscription tracker: the subscriptions that the user desires, the acknowledged ones, and the next request to the server.
 
-The tracker alone knows which subscription exists, and what the server has of it. The deliveries of the runtime know none of that.
+The tracker alone knows which subscriptions exist, and which the server has acknowledged. The deliveries of the runtime know
+neither.
 
-Invariant: a desired subscription stays in the tracker until the user withdraws it or the server rejects it alone. A new link
-makes every acknowledged subscription pending again.
+Invariant: a desired subscription stays in the tracker until the user withdraws it, or the server rejects that very one. Each new
+link makes all desired subscriptions pending again.
 
-Design: Replies come out of order and an error frame names no request (PROTOCOL: "Messages", rules 1 and 5). So one request is in
-flight at a time, and one request carries everything that waits. The subscribe queue keeps what to ask for in which groups;
-the presence tracker sends the presence and the canary.
+Design: Replies come out of order, and an error frame names no request (PROTOCOL: "Messages", rules 1 and 5). So one request is in
+flight at a time, and carries everything that waits. The subscribe queue keeps the groups in which requests ask for subscriptions.
+The presence tracker builds the messages of the presence and the canary.
 
-The URL asks an older server, whose greeting acknowledges (`build_url_plan`). On such a link no message asks: a withdrawn
-subscription is gone at once, and a later one waits for the next link.
+Older servers take subscriptions from the URL, and acknowledge them with the greeting (`build_url_plan`). On such a link the
+connection sends no requests. A withdrawn subscription is gone at once, and a later one waits for the next link.
 """
 
 from __future__ import annotations
@@ -44,20 +45,11 @@ if TYPE_CHECKING:
     from realtime_fsm.protocol.spec import SubscriptionSpec
 
 GREETING_ACK = "connected"
-"""The reply that acknowledges channels in the URL."""
+"""The `to` of the reply that stands for a greeting, which acknowledges the channels in the URL."""
 
 
 class SubscriptionTracker:
-    """The subscriptions of one connection.
-
-    Attributes:
-        desired: the subscriptions that the user wants, by id.
-        in_flight: the control request that awaits its answer.
-        all_acknowledged: whether everything desired was acknowledged at some moment of this link, and something still is desired.
-        all_removed: whether something was desired on this link, and nothing is any more.
-        subscribed_in_url: whether the URL of the link that is up asked for the subscriptions.
-        presence, queue: the presence and the canary, and the subscriptions to ask for.
-    """
+    """The subscriptions of one connection."""
 
     __slots__ = (
         "_acknowledged", "_dropped", "_era", "_ever_acknowledged", "_greeting_channels", "_ids_in_url", "_order",
@@ -66,32 +58,33 @@ class SubscriptionTracker:
     )  # fmt: skip
 
     def __init__(self) -> None:
-        self.desired: dict[str, SubscriptionSpec] = {}
-        self.in_flight: ControlRequest | None = None
+        self.desired: dict[str, SubscriptionSpec] = {}  # the subscriptions that the user wants, by id
+        self.in_flight: ControlRequest | None = None  # the control request that awaits its answer
+        # whether everything desired was acknowledged on this link at some moment, and something still is desired
         self.all_acknowledged: bool = False
-        self.all_removed: bool = False
-        self.subscribed_in_url: bool = False
-        self.presence: PresenceTracker = PresenceTracker()
-        self.queue: SubscribeQueue = SubscribeQueue()
-        self._acknowledged: dict[str, None] = {}  # a dict, as the others here: an empty set takes 150 bytes more
+        self.all_removed: bool = False  # whether something was desired on this link, and nothing is any more
+        self.subscribed_in_url: bool = False  # whether the URL of the link that is up asked for the subscriptions
+        self.presence: PresenceTracker = PresenceTracker()  # the presence and the canary
+        self.queue: SubscribeQueue = SubscribeQueue()  # the subscriptions to ask for
+        self._acknowledged: dict[str, None] = {}  # dicts, because an empty set takes 150 bytes more
         self._ever_acknowledged: dict[str, None] = {}
         self._removals: dict[str, None] = {}
-        self._dropped: ControlRequest | None = None  # a subscribe that a 1013 has put back, on this link
+        self._dropped: ControlRequest | None = None  # the subscribe that the last 1013 put back into the queue
         self._ids_in_url: tuple[str, ...] = ()  # the subscriptions in the URL of the newest link
         self._greeting_channels: Sequence[str] = ()  # the channels that the server named with its greeting
         self._order, self._era = KindOrder(), Era.E4
 
     @property
     def acknowledged(self) -> KeysView[str]:
-        """The subscriptions that the server has acknowledged on this link, and that are still desired."""
+        """The ids of the subscriptions that the server has acknowledged on this link, and that are still desired."""
         return self._acknowledged.keys()
 
     def serves(self, identifiers: Iterable[str]) -> bool:
-        """Tell whether each subscription is acknowledged on this link, as far as it is still desired."""
+        """Tell whether this link serves all of these subscriptions that are still desired."""
         return all(identifier in self._acknowledged or identifier not in self.desired for identifier in identifiers)
 
     def is_new(self, identifier: str) -> bool:
-        """Tell whether the server has never acknowledged it."""
+        """Tell whether the server has never acknowledged a subscription."""
         return identifier not in self._ever_acknowledged
 
     # --- the user -----------------------------------------------------------------------------------------------------
@@ -103,7 +96,7 @@ class SubscriptionTracker:
         self.all_removed = False
 
     def withdraw(self, identifier: str) -> list[SubscriptionRemoved]:
-        """Desire a subscription no more. The answer tells if it is gone from the server at once."""
+        """Desire a subscription no more. The result tells that it is gone, unless the server must hear of the removal first."""
         if self.desired.pop(identifier, None) is None:
             return []
         self.queue.remove(identifier)
@@ -120,7 +113,11 @@ class SubscriptionTracker:
         return [] if self.in_flight is not None and identifier in self.in_flight.ids else [SubscriptionRemoved(identifier)]
 
     def withdraw_never_acknowledged(self) -> tuple[str, ...]:
-        """Withdraw each subscription that was never acknowledged: the call that wanted it fails."""
+        """Withdraw each subscription that the server never acknowledged, and a presence that it never stored: their calls fail.
+
+        Returns:
+            The ids of the subscriptions.
+        """
         gone = tuple(filter(self.is_new, self.desired))
         for identifier in gone:
             self.withdraw(identifier)
@@ -130,16 +127,16 @@ class SubscriptionTracker:
     # --- the link -----------------------------------------------------------------------------------------------------
 
     def begin_link(self) -> None:
-        """Begin a link: no message has asked for anything on it."""
+        """Begin a link, on which no message has asked for anything yet."""
         self.all_acknowledged = self.all_removed = self.subscribed_in_url = False
         self.queue.refusals.begin_link()
         self.presence.begin_link()
 
     def end_link(self) -> list[SubscriptionRemoved]:
-        """End the link, and with it everything that the server knew of this connection."""
+        """End the link. The server forgets everything about this connection with it."""
         removed = [SubscriptionRemoved(identifier) for identifier in self._removals]
         if self.in_flight is not None and not self.presence.sent(self.in_flight):
-            removed += self._withdrawn_of(self.in_flight)  # the next dial carries an authentication
+            removed += self._withdrawn_of(self.in_flight)  # an authentication is not put back: the next dial carries it
             self.queue.put_back(self.in_flight, self.desired)
         self.queue.end_link(self.desired)
         self._order.reset()
@@ -151,12 +148,12 @@ class SubscriptionTracker:
         return removed
 
     def drain_link(self, state: LinkState, era: Era | None, *, been_up: bool) -> DrainingLink:
-        """Tell what the link serves, before `end_link`."""
+        """Return the link with the subscriptions that it serves; `end_link` follows."""
         served, used, presence = tuple(self._acknowledged), bool(self.desired) or self.all_removed, self.presence
         return DrainingLink(state, served, used, presence.on_link, presence.is_listening, era, been_up)
 
     def resume_link(self, old: DrainingLink) -> None:
-        """Go back to a draining link, which still serves what it served. Later subscriptions wait for a request on it."""
+        """Return to a draining link, which still serves what it served. Later subscriptions wait for a request on it."""
         self.begin_link()
         self.subscribed_in_url = old.state.subscribed_in_url
         self.presence.resume_link(old.presence_id, is_listening=old.hears_canary)
@@ -172,23 +169,23 @@ class SubscriptionTracker:
     # --- a link with channels in its URL ------------------------------------------------------------------------------
 
     def build_url_plan(self) -> UrlPlan:
-        """Plan the URL of the next link, with everything desired."""
+        """Plan the URL of the next link, which asks for everything desired."""
         self._ids_in_url = tuple(self.desired)
         canary = self.presence.canary
         hidden = () if canary is None or canary.spec is None else (canary.spec,)
         return eras.url_plan((*self.desired.values(), *hidden))
 
     def link_subscribed_in_url(self, channels: Sequence[str], era: Era) -> None:
-        """Keep that the URL of the link that is up asked for the subscriptions, and the channels of its greeting."""
+        """Keep that the URL of the link that is up asked for the subscriptions, and keep the channels of its greeting."""
         self.subscribed_in_url, self._greeting_channels, self._era = True, channels, era
 
     def acknowledge_url_subscriptions(self) -> list[Command]:
-        """Acknowledge, with the greeting, the subscriptions that the URL asked for."""
+        """Accept the greeting as the acknowledgement of the subscriptions in the URL."""
         commands: list[Command] = []
         ids, self._ids_in_url = self._ids_in_url, ()
         if (canary := self.presence.canary) is not None:
             canary.listening = canary.spec is not None
-        self.queue.groups = self.queue.batches = ()  # a server of another era refused them; a URL asks for all
+        self.queue.groups = self.queue.batches = ()  # a server of another era refused those; the URL asked for all
         for spec in [self.desired[identifier] for identifier in ids if identifier in self.desired]:
             self.queue.pending.pop(spec.id, None)
             if spec.queries and not self._era.supports("queries"):
@@ -204,7 +201,7 @@ class SubscriptionTracker:
         return commands
 
     def reject_new_in_url(self, code: Code, message: str) -> list[SubscriptionRefused]:
-        """Reject the never acknowledged subscriptions of a URL that the server refused, where others were acknowledged once."""
+        """Reject the new subscriptions in a URL that the server refused, if it has acknowledged others in that URL before."""
         asked = [identifier for identifier in self._ids_in_url if identifier in self.desired]
         new = [*filter(self.is_new, asked)]
         if len(new) == len(asked):
@@ -213,7 +210,7 @@ class SubscriptionTracker:
 
     @property
     def needs_handover(self) -> bool:
-        """Whether something is desired that only another URL can ask for."""
+        """Whether only another URL can ask for a desired subscription."""
         return self.subscribed_in_url and bool(self.queue.pending)
 
     # --- the next request ---------------------------------------------------------------------------------------------
@@ -225,7 +222,7 @@ class SubscriptionTracker:
         return free and (self.queue.has_new or any(self._others.values()))
 
     def next_request(self) -> ControlRequest | None:
-        """Take the next request into flight: what is new, then the other kinds; one that a server fault has met gives way."""
+        """Take the next request into flight: new subscriptions first, then the other kinds in their order."""
         if not self.has_pending_request:
             return None
         if self.queue.has_new:
@@ -243,7 +240,7 @@ class SubscriptionTracker:
 
     @property
     def _others(self) -> dict[str, object]:
-        """Whether a request waits behind the pending subscriptions and the bisection groups, by kind."""
+        """By kind, a true value if a request of that kind waits behind the new subscriptions."""
         return {SUBSCRIBE: self.queue.batches, UNSUBSCRIBE: self._removals, PRESENCE: self.presence.waits}
 
     def authenticate(self, session: str) -> ControlRequest:
@@ -255,14 +252,14 @@ class SubscriptionTracker:
 
     @property
     def answerable(self) -> ControlRequest | None:
-        """The request that a reply may answer: the one in flight, or else the subscribe that a 1013 has put back."""
+        """The request that a reply may answer: the one in flight, or else the subscribe that a 1013 put back."""
         return self.in_flight or self._dropped
 
     def matches_in_flight(self, to: str, acknowledged: Sequence[AcknowledgedSubscription]) -> bool:
         """Tell whether a reply answers a request (PROTOCOL: "Messages", rule 1).
 
-        A 1013 does not name the message that the server dropped. So while no request is in flight, the reply may also answer the
-        subscribe that the 1013 has put back: it proves that the server has these subscriptions.
+        A 1013 does not name the message that the server dropped. So while no request is in flight, a reply may also answer the
+        subscribe that the 1013 put back. Such a reply proves that the server has these subscriptions.
         """
         if to == GREETING_ACK:
             return self.subscribed_in_url
@@ -270,7 +267,7 @@ class SubscriptionTracker:
         return request is not None and request.kind == to and {one.subscription_id for one in acknowledged} == set(request.ids)
 
     def handle_reply(self, acknowledged: Sequence[AcknowledgedSubscription], presence: bytes = b"null") -> list[Command]:
-        """Accept the answer to the request in flight, or to the one that a 1013 has put back."""
+        """Accept the reply to the request in flight, or to the subscribe that a 1013 put back."""
         request, self.in_flight = self.in_flight, None
         if request is None and self._dropped is not None:
             request, self._dropped = self._dropped, None
@@ -280,26 +277,26 @@ class SubscriptionTracker:
             return []
         self._order.record(request.kind, failed=False)
         if self.presence.sent(request):
-            return [*self.presence.accept(request, presence)]
+            return self.presence.accept(request, presence)
         if request.kind == AUTHENTICATE and self.presence.canary is not None:
-            self.presence.canary.listening = False  # its subscription belongs to the user before
+            self.presence.canary.listening = False  # the hidden subscription belongs to the user before
         if request.kind == UNSUBSCRIBE:
             return [SubscriptionRemoved(one.subscription_id) for one in acknowledged]
         commands: list[Command] = []
         for one in acknowledged:
             if one.subscription_id in self.desired:
                 commands.append(self._acknowledge(one.subscription_id, one.channels))
-            else:  # withdrawn while it was in flight
+            else:  # the user withdrew it while the request was in flight
                 self._removals[one.subscription_id] = None
-        if commands and self.queue.refusals.accept():  # the server refused everything until now, so no group is to blame
+        if commands and self.queue.refusals.accept():  # the server had refused everything, so no group is to blame
             self.reunite()
         self._update_all_acknowledged()
         return commands
 
     def handle_error(self, code: Code, message: str, attempts: int | None = None) -> list[Command]:
-        """Reject the only item of the request in flight, or halve the request: an error answered it.
+        """Reject the only item of the request in flight, or halve the request, because an error answered it.
 
-        After so many refusals (1008) alone as `attempts` says, a subscription that was never acknowledged is rejected.
+        A subscription that the server never acknowledged is rejected after `attempts` refusals (1008) of it alone.
         """
         request, self.in_flight = self.in_flight, None
         if request is None:
@@ -307,15 +304,15 @@ class SubscriptionTracker:
         if request.kind == AUTHENTICATE:
             return [AuthenticationRefused(code, message)]
         if self.presence.sent(request):
-            return [*self.presence.refuse(request, code, message)]
-        removed = self._withdrawn_of(request)  # an unsubscribe is as good as done: late events for its items are dropped
+            return self.presence.refuse(request, code, message)
+        removed = self._withdrawn_of(request)  # an unsubscribe counts as done: the runtime drops late events for its items
         rejected = self.queue.divide(request, code, self.desired, self._ever_acknowledged, attempts)
         if rejected is None and code == POLICY:
             self._order.record(SUBSCRIBE, failed=True)
         return [*removed, *self._reject(rejected, code, message)]
 
     def repeat(self, code: Code, message: str, attempts: int | None, *, whole: bool) -> list[Command]:
-        """Repeat the request that a server fault answered, later; `whole` if a ping failed, too, so that no item is to blame."""
+        """Plan to repeat the request that met a server fault; `whole` if a ping failed, too, so that no item is to blame."""
         request, self.in_flight = self.in_flight, None
         assert request is not None
         if request.kind == AUTHENTICATE:
@@ -324,7 +321,7 @@ class SubscriptionTracker:
             refused, failed = self.presence.repeat(request, code)
             if failed:
                 self._order.record(PRESENCE, failed=True)
-            return [*refused]
+            return refused
         self._order.record(request.kind, failed=True)
         if request.kind == UNSUBSCRIBE:
             self._removals |= dict.fromkeys(request.ids)
@@ -334,11 +331,11 @@ class SubscriptionTracker:
         return [*removed, *self._reject(rejected, code, message)]
 
     def requeue_in_flight(self) -> Sequence[AuthenticationRefused | SubscriptionRemoved]:
-        """Send the request in flight again, in the next window: the server dropped it (1013, 429)."""
+        """Plan to send the request in flight again, because the server dropped it (1013, 429)."""
         request, self.in_flight = self.in_flight, None
         if request is None:
             return []
-        if request.kind == AUTHENTICATE:  # by the next window it may not be safe any more; its caller can dial anew
+        if request.kind == AUTHENTICATE:  # it may not be safe any more in the next window; its caller can dial anew
             return [AuthenticationRefused(1013, "too many messages")]
         if self.presence.sent(request):
             self.presence.requeue(request)
@@ -351,12 +348,12 @@ class SubscriptionTracker:
         return []
 
     def reunite(self) -> None:
-        """Join the divided batches: the server failed for every item, so no item is to blame."""
+        """Join the divided batches, because the server fails for every item and no item is to blame."""
         self.queue.reunite(self._ever_acknowledged)
 
     @property
     def in_repetition(self) -> bool:
-        """Whether the request in flight is one that a server fault has met before."""
+        """Whether the request in flight repeats one that met a server fault."""
         request = self.in_flight
         if request is not None and request.kind == SUBSCRIBE:
             return request.batch is not None and request.batch.failures > 0
@@ -376,5 +373,5 @@ class SubscriptionTracker:
         return [SubscriptionRefused(identifier, code, message)]
 
     def _update_all_acknowledged(self) -> None:
-        if self.desired and len(self._acknowledged) == len(self.desired):  # each acknowledged subscription is desired
+        if self.desired and len(self._acknowledged) == len(self.desired):  # only desired ones are in it
             self.all_acknowledged = True

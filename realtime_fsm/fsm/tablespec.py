@@ -1,6 +1,8 @@
-"""The form of a table: rows, notes and ignored cells, and the check that a machine can run them.
+"""The form of a table: rules, notes and ignored cells, and the check that a machine can run them.
 
-Invariant: in a checked table each cell is a row or is ignored on purpose, and the last row of a cell has no guard.
+A cell is a pair of a state and a trigger. It holds the rules for that trigger in that state.
+
+Invariant: in a checked table each cell has rules or is ignored on purpose, and the last rule of a cell has no guard.
 """
 
 from __future__ import annotations
@@ -22,7 +24,12 @@ T = TypeVar("T", bound=str)
 
 @dataclass(frozen=True, slots=True)
 class Row(Generic[S, T]):
-    """One row: in `source`, on `trigger`, if all `guards` hold, do the `effects` and go to `dest` (None: stay)."""
+    """One transition rule.
+
+    In the state `source`, on `trigger`, if all `guards` hold: run the `effects` in their order, then go to the state `dest`. A
+    rule without a `dest` keeps the state. `why` tells the reason in one sentence, which the reference, `explain()` and the
+    log print.
+    """
 
     id: str
     source: S
@@ -35,7 +42,17 @@ class Row(Generic[S, T]):
 
 @dataclass(frozen=True)
 class Table(Generic[S, T]):
-    """Rows, ignored cells and the notes of each trigger, checked as one."""
+    """A table.
+
+    Attributes:
+        states: all states.
+        triggers: all triggers.
+        initial: the state of a new connection.
+        final: the state that no rule leaves.
+        rows: the rules; within a cell in the order in which the machine asks their guards.
+        ignored: the reason for each cell without a rule.
+        notes: the notes of each trigger, in the order in which they run.
+    """
 
     states: tuple[S, ...]
     triggers: tuple[T, ...]
@@ -47,7 +64,7 @@ class Table(Generic[S, T]):
 
     @cached_property
     def cells(self) -> dict[tuple[S, T], tuple[Row[S, T], ...]]:
-        """The rows of each (state, trigger), in the order in which their guards are asked."""
+        """The rules of each cell, in the order in which the machine asks their guards."""
         cells: dict[tuple[S, T], tuple[Row[S, T], ...]] = {}
         for row in self.rows:
             key = (row.source, row.trigger)
@@ -56,10 +73,10 @@ class Table(Generic[S, T]):
 
     @cached_property
     def fingerprint(self) -> str:
-        """12 hexadecimal digits that change when the behaviour does.
+        """12 hexadecimal digits that change when the behaviour of the table does.
 
-        They cover the words under which notes, guards and effects are registered, and the order of the rows in each cell. They
-        cover no names of functions, no sentences, and not the order of the cells.
+        They cover the registered names of notes, guards and effects, and the order of the rules in each cell. They cover no names
+        of functions, no sentences, and not the order of the cells.
         """
         facts = [
             self.initial,
@@ -75,10 +92,10 @@ class Table(Generic[S, T]):
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]
 
     def check(self, notes: Collection[str], guards: Collection[str], effects: Collection[str]) -> None:
-        """Refuse a table that cannot be run with these notes, guards and effects, by the words of their registration.
+        """Refuse a table that a machine cannot run with these notes, guards and effects, which are given by their names.
 
         Raises:
-            BadTable: with every fault that was found.
+            BadTable: with every fault of the table.
         """
         faults = [
             *self._cell_faults(),
@@ -94,10 +111,10 @@ class Table(Generic[S, T]):
             for trigger in self.triggers:
                 rows = self.cells.get((state, trigger), ())
                 if bool(rows) == ((state, trigger) in self.ignored):
-                    yield f"cell {state} x {trigger} is {'both a row and' if rows else 'neither a row nor'} ignored"
+                    yield f"cell {state} x {trigger} {'has a rule and is ignored' if rows else 'has no rule and is not ignored'}"
                 if rows and rows[-1].guards:
-                    yield f"the last row of {state} x {trigger} ({rows[-1].id}) has a guard: the cell is not total"
-                yield from (f"row {row.id} has no guard, so the rows behind it are dead" for row in rows[:-1] if not row.guards)
+                    yield f"the last rule of {state} x {trigger} ({rows[-1].id}) has a guard: where that fails, no rule applies"
+                yield from (f"rule {row.id} has no guard: the rules behind it never apply" for row in rows[:-1] if not row.guards)
 
     def _name_faults(self, guards: Collection[str], effects: Collection[str]) -> Iterable[str]:
         for state, trigger in self.ignored:
@@ -106,13 +123,13 @@ class Table(Generic[S, T]):
         seen: set[str] = set()
         for row in self.rows:
             if row.id in seen:
-                yield f"row id {row.id} is used twice"
+                yield f"two rules have the id {row.id}"
             seen.add(row.id)
             if row.source not in self.states or row.dest not in (None, *self.states) or row.trigger not in self.triggers:
-                yield f"row {row.id} names a state or trigger that does not exist: {row.source}, {row.trigger}, {row.dest}"
-            yield from (f"row {row.id} names a guard that does not exist: {name}" for name in row.guards if name not in guards)
+                yield f"rule {row.id} names a state or trigger that does not exist: {row.source}, {row.trigger}, {row.dest}"
+            yield from (f"rule {row.id} names a guard that does not exist: {name}" for name in row.guards if name not in guards)
             yield from (
-                f"row {row.id} names an effect that does not exist: {name}" for name in row.effects if name not in effects
+                f"rule {row.id} names an effect that does not exist: {name}" for name in row.effects if name not in effects
             )
 
     def _note_faults(self, notes: Collection[str]) -> Iterable[str]:
@@ -127,8 +144,8 @@ class Table(Generic[S, T]):
     def _path_faults(self) -> Iterable[str]:
         reached = self._closure(self.initial, forwards=True)
         ending = self._closure(self.final, forwards=False)
-        yield from (f"state {state} cannot be reached from {self.initial}" for state in self.states if state not in reached)
-        yield from (f"state {state} is a trap: it cannot reach {self.final}" for state in self.states if state not in ending)
+        yield from (f"no rules lead from {self.initial} to state {state}" for state in self.states if state not in reached)
+        yield from (f"no rules lead from state {state} to {self.final}" for state in self.states if state not in ending)
 
     def _closure(self, start: S, *, forwards: bool) -> set[S]:
         arrows = [(row.source, row.dest) if forwards else (row.dest, row.source) for row in self.rows if row.dest is not None]

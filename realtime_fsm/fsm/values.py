@@ -1,7 +1,7 @@
-"""The base of inputs and commands: frozen values, whose secrets no repr shows.
+"""The base of inputs and commands: frozen values that hide their secrets from every repr.
 
-Design: msgspec makes such a class fifty times as fast as `dataclasses` does, and there are forty of them to import. It reads the
-annotations for the signature, so their types are imported at run time.
+Design: msgspec builds such a class fifty times as fast as `dataclasses` does, and an import builds forty of them. msgspec reads
+the annotations for the signature, so the modules import their types at run time.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class Value(Struct, frozen=True):
     """The fields that may hold a session or a payload."""
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
-        # rich shows the locals of a traceback with this method; that of Struct tells every field.
+        # rich shows the locals of a traceback with this method; the method of Struct shows every field.
         return [(name, getattr(self, name)) for name in self.__struct_fields__ if name not in self._hidden]
 
     def __repr__(self) -> str:

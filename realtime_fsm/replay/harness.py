@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from realtime_fsm.fsm import commands
 from realtime_fsm.fsm.context import ConnectionContext
-from realtime_fsm.fsm.deadlines import awaited
 from realtime_fsm.fsm.guards import GUARDS
 from realtime_fsm.fsm.inputs import Acknowledged, ErrorReceived, GreetingReceived, Pong, Recovered
 from realtime_fsm.fsm.machine import ConnectionMachine
@@ -157,7 +156,7 @@ class MachineHarness:
     def evaluate_guards(self, replay_input: ReplayInput, guards: Iterable[str]) -> dict[str, bool]:
         """Evaluate guards on an input. The call changes the context, so the caller drops the harness."""
         self._prepare(replay_input)
-        self.context.reset_step(replay_input.at, replay_input.draw)
+        self.context.begin_step(replay_input.at, replay_input.draw)
         apply_notes(self.context, replay_input.input_)
         return {name: GUARDS[name](self.context) for name in guards}
 
@@ -177,4 +176,4 @@ class MachineHarness:
     @property
     def awaited(self) -> str:
         """The name of the deadline; empty without a deadline."""
-        return awaited(self.context)
+        return self.context.deadline_name

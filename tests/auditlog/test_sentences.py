@@ -60,19 +60,19 @@ def step(row: str, cause: LinkFailure | None = None, **facts: Any) -> str:
         ("rec25", DialFailed("x"), {}, "dial 2 failed: no connection to the server came about; no dial follows: retries used up"),
         ("rec26", ServerError(1008, "x"), {}, "dial 2 failed: the server sent an error (code 1008);"
          " no dial follows: refused for good"),
-        ("rec178", DialFailed("x"), {}, "reconnecting -> connected: no WebSocket came about, and no other attempt follows:"
-         " back to the old link, which serves a part of what is desired, if anything; no connection to the server came about"),
+        ("rec178", DialFailed("x"), {}, "reconnecting -> connected: the dial failed, and no dial may follow: the"
+         " connection returns to the old link, which does not serve everything desired; no connection to the server came about"),
         ("dis2", None, {}, "disconnected -> reconnecting: the program called subscribe()"),
         ("dis2", None, {"delay": 0.45}, "disconnected -> reconnecting: the program called subscribe(); dial 3 in 0.5 s"),
         ("sub152", None, {}, "subscribed -> reconnecting: the program called authenticate()"),
         ("con40", None, {}, "connected -> subscribed: everything desired is acknowledged on this link"),
-        ("sub73", None, {}, "subscribed -> reconnecting: the link has reached its greatest age: a new one is dialed"
-         " while this one delivers"),
-        ("sub65", None, {}, "subscribed: link 3 has proven itself: earlier failures are forgiven"),
-        ("sub160", None, {}, "subscribed: canary due: it goes out as soon as no other request is in flight"),
-        ("con48", ServerError(1003, "x"), {}, "connected: the server refuses the request in flight, and the link stays;"
+        ("sub73", None, {}, "subscribed -> reconnecting: the link has reached its greatest age:"
+         " the connection dials a new one while this one delivers"),
+        ("sub65", None, {}, "subscribed: link 3 is stable: the connection forgives earlier failures"),
+        ("sub160", None, {}, "subscribed: the connection sends the canary as soon as no other request is in flight"),
+        ("con48", ServerError(1003, "x"), {}, "connected: the server refuses the request in flight, and the link stays up;"
          " the server sent an error (code 1003)"),
-        ("sub64", None, {}, "subscribed -> ping: the next heartbeat is due"),
+        ("sub64", None, {}, "subscribed -> ping: the next ping is due"),
     ],
 )  # fmt: skip
 def test_a_step_is_told(row: str, cause: LinkFailure | None, facts: dict[str, Any], told: str) -> None:

@@ -35,7 +35,7 @@ def _triggers(bench: Workbench) -> Iterator[Trigger]:
     while True:
         assert bench.context.ping_at is not None
         for trigger, now in ((Trigger.DEADLINE, bench.context.ping_at), (Trigger.PONG, bench.context.ping_at + _PONG_AFTER)):
-            bench.context.reset_step(now, 0.5)
+            bench.context.begin_step(now, 0.5)
             yield trigger
 
 
@@ -101,7 +101,7 @@ def memory(kind: str, count: int) -> dict[str, Any]:
 
 def _machine_in(state: State) -> object:
     bench = Workbench(pacer=_UNPACED).to(state)
-    bench.context.commands = []
+    bench.context.step.commands = []
     return bench.machine  # which holds the context
 
 

@@ -67,6 +67,25 @@ def reported() -> list[Any]:
     return [context["exception"] for context in loop.reported]
 
 
+async def test_a_listener_on_a_loop_of_eager_tasks_begins_after_on_returns() -> None:
+    """Python 3.11 has no eager tasks, so the loop takes the first step of the task as they do."""
+    network = Network()
+    first: list[object] = []
+
+    def eager(loop: asyncio.AbstractEventLoop, work: Any, **options: Any) -> Any:
+        if work.__name__ == "_listen":
+            first.append(work.send(None))
+        return asyncio.Task(work, loop=loop, **options)
+
+    asyncio.get_running_loop().set_task_factory(eager)
+    seen: list[int] = []
+    async with network.realtime() as realtime:
+        await realtime.on("rows", lambda event: seen.append(event.payload["n"]))
+        publish(network, 1)
+        await eventually(lambda: seen)
+    assert (first, seen) == ([None], [1]), "the first step leaves the loop before it asks for an event"
+
+
 # --- handling ---------------------------------------------------------------------------------------------------------
 
 

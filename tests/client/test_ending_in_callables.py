@@ -127,6 +127,24 @@ async def test_a_second_dispose_waits_for_the_timeout_at_most() -> None:
     assert (listener.task.cancelled(), round(network.wall() - began, 1)) == (True, 2.0)
 
 
+@pytest.mark.parametrize("ended", [False, True], ids=["of a subscription", "of an ended subscription"])
+async def test_a_second_dispose_waits_for_a_disposing_callable(ended: bool) -> None:
+    network, told = Network(), list[str]()
+    async with network.realtime() as realtime:
+
+        async def on_gap(gap: Gap) -> None:
+            if ended:
+                await subscription.unsubscribe()
+            await realtime.dispose()
+            await asyncio.sleep(3)
+            told.append("ends")
+
+        subscription = await realtime.subscribe("rows", on_gap=on_gap)
+        await lose_link(network)
+        await eventually(lambda: realtime.state is State.DISPOSING)
+    assert told == ["ends"]
+
+
 async def test_dispose_in_a_handler_cancels_the_others() -> None:
     network, told = Network(), list[str]()
     realtime = network.realtime()

@@ -14,7 +14,6 @@ from hypothesis import settings
 from realtime_fsm import GreetedAsGuest, PingPolicy, Realtime, RefusedByServer, RetriesExhausted, RetryPolicy, State, Timeouts
 from realtime_fsm.client.explanation import explanation_of
 from realtime_fsm.errors import DialFailed, Overdue, RealtimeError, UpgradeRefused
-from realtime_fsm.fsm.deadlines import awaited
 from realtime_fsm.fsm.descriptions import DEADLINES, STATES
 from realtime_fsm.fsm.pacer import BURST
 from realtime_fsm.remedies import OVERDUE, REMEDIES, UPGRADES, remedy_of
@@ -116,7 +115,7 @@ async def test_an_outage() -> None:
         await asyncio.sleep(5)
         assert told(realtime) == [
             "State: reconnecting for 5.0 s, since T: getting a link.",
-            "Why: The link ended: dial again after the retry policy's delay. (Transition rule sub58.)",
+            "Why: The link ended: the connection dials again after the delay of the retry policy. (Transition rule sub58.)",
             "Next: the next dial is due in 2.5 s; dials in a row so far: 2, without a limit.",
             "Server: server:80, project demo, era E4 (Appwrite 1.9.5 and later).",
             "Identity: a guest, who receives only what guests may read.",
@@ -137,7 +136,7 @@ async def test_the_end_of_all_attempts() -> None:
         await asyncio.sleep(3600)
         assert told(realtime) == [
             "State: error for 1:00:00 h, since T: no link, and no attempt will be made.",
-            "Why: No WebSocket came about, and the retry policy allows no further dial. (Transition rule rec25.)",
+            "Why: The dial failed, and the retry policy allows no further dial. (Transition rule rec25.)",
             "Next: nothing, without a call.",
             "Server: server:80, project demo, era not known yet.",
             "Subscriptions: 0 desired, 0 acknowledged.",
@@ -435,7 +434,7 @@ class ExplainedWalk(Walk):
         context = self.bench.context
         driver = Driver(context, Network(), connection_id="c", url="http://h/v1", credentials=Credentials(None, None, {}))
         found = explanation_of(driver, self.bench.state, "c")
-        name, text = awaited(context), str(found)
+        name, text = context.deadline_name, str(found)
         assert text.startswith(f"State: {self.bench.state}")
         assert (found.awaited, found.due is None) == (name, context.deadline is None)
         assert not name or DEADLINES[name].partition("{}")[0] in text

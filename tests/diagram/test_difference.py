@@ -10,7 +10,7 @@ import pytest
 
 from realtime_fsm import TABLE, BadOption, State, diagram
 from realtime_fsm.cli.main import main
-from realtime_fsm.diagram.difference import Change, as_lines, compare
+from realtime_fsm.diagram.difference import TableChange, as_lines, compare
 from realtime_fsm.diagram.exported import decode_table, read_table
 from support.some import some
 
@@ -21,13 +21,13 @@ def exported(**changes: Any) -> str:
     return json.dumps(PRESENT | changes)
 
 
-def changed(**changes: Any) -> list[Change]:
+def changed(**changes: Any) -> list[TableChange]:
     """The changes from an older table to the present one."""
     old = decode_table(exported(**changes), "--diff")
     return list(compare(old, decode_table(exported(), "--diff")).changes)
 
 
-def facts(change: Change) -> tuple[str, str, str, list[tuple[str, Any, Any]]]:
+def facts(change: TableChange) -> tuple[str, str, str, list[tuple[str, Any, Any]]]:
     return change.what, change.name, change.change, [(each.field, each.before, each.after) for each in change.fields]
 
 
@@ -58,7 +58,7 @@ def test_a_changed_field_of_a_rule_is_told() -> None:
             [
                 ("dest", "error", "reconnecting"),
                 ("guards", (), ("may_retry",)),
-                ("why", "Old.", "The link ended: dial again after the retry policy's delay."),
+                ("why", "Old.", "The link ended: the connection dials again after the delay of the retry policy."),
             ],
         )
     ]
@@ -177,7 +177,7 @@ def test_another_file_is_refused(text: str, sentence: str, tmp_path: Path, capsy
         ({"rows": with_rule("sub58", effects=["fly"])}, "this version does not know the effects fly"),
         ({"triggers": [*PRESENT["triggers"], {"name": "moon", "means": ""}]}, "a part of a table"),
         ({"initial": "moon"}, "the table is damaged: 'moon' is not a valid State"),
-        ({"rows": with_rule("sub58", guards=[])}, "the table is damaged: the table cannot be run: row sub58 has no guard"),
+        ({"rows": with_rule("sub58", guards=[])}, "the table is damaged: the table cannot be run: rule sub58 has no guard"),
     ],
 )
 def test_a_table_that_cannot_be_judged_by_is_refused(changes: dict[str, Any], sentence: str, tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def covered_texts(canvas: Canvas) -> Iterator[str]:
     inside = {text for box in canvas.boxes for text in box.labels}
     lines = [(border, "a frame") for frame in canvas.frames if frame.line for border in borders(frame.rect)]
     lines += [(leg, f"{edge.tail} -> {edge.head}") for edge in canvas.edges for leg in edge.route.legs()]
-    lines += [(Rect(rule.x, rule.y, rule.w, 1), "a rule") for rule in canvas.rules]
+    lines += [(Rect(line.x, line.y, line.w, 1), "a hairline") for line in canvas.hairlines]
     for text in texts(canvas):
         obstacles = lines if text in inside else [*lines, *((box.rect, box.name) for box in canvas.boxes)]
         yield from (f"{text.lines} on {name}" for rect, name in obstacles if text.rect.overlaps(rect))

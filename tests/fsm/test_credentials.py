@@ -39,7 +39,7 @@ def test_refused_credentials_that_can_be_renewed_get_one_more_dial(code: int) ->
     refuse_credentials(bench, code, renewable=True)
     refuse_credentials(bench, code, renewable=True)
     assert bench.state is E
-    assert isinstance(bench.machine.error, RefusedByServer)
+    assert isinstance(bench.context.error, RefusedByServer)
 
 
 @pytest.mark.parametrize("been_up", [False, True])

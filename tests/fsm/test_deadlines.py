@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from realtime_fsm.fsm.commands import StepResult
-from realtime_fsm.fsm.deadlines import awaited
 from realtime_fsm.fsm.descriptions import DEADLINES
 from realtime_fsm.fsm.inputs import Input
 from realtime_fsm.fsm.table import TABLE
@@ -20,7 +19,7 @@ def test_each_name_is_described_and_each_description_is_reached(monkeypatch: pyt
 
     def watched(bench: Bench, input_: Input, *, after: float = 0.0) -> StepResult:
         result = do(bench, input_, after=after)
-        name = awaited(bench.context)
+        name = bench.context.deadline_name
         assert (name != "") == (result.deadline is not None)
         seen.add(name)
         return result

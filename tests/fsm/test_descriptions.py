@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from realtime_fsm import TABLE, Realtime, State, Trigger
@@ -21,18 +23,25 @@ def test_a_state_is_explained(state: State) -> None:
     assert meaning.advice.endswith(".")
     assert meaning.resources
     assert not meaning.brief.endswith(".")
-    assert (meaning.group is StateKind.LIVE) == state.is_live
+    assert (meaning.kind is StateKind.LIVE) == state.is_live
 
 
 @pytest.mark.parametrize("trigger", Trigger)
 def test_a_trigger_is_explained_and_what_is_written_as_a_call_can_be_called(trigger: Trigger) -> None:
     meaning = TRIGGERS[trigger]
     assert meaning.description.endswith(".")
-    assert meaning.phrase.endswith(")") == (meaning.side is TriggerSource.USER)
-    if meaning.side is TriggerSource.USER and trigger is not Trigger.UNSUBSCRIBE:  # that is a subscription's
+    assert meaning.phrase.endswith(")") == (meaning.source is TriggerSource.USER)
+    if meaning.source is TriggerSource.USER and trigger is not Trigger.UNSUBSCRIBE:  # that is a subscription's
         assert callable(getattr(Realtime, meaning.phrase.partition("(")[0]))
 
 
 def test_the_words_for_guards_are_about_guards_that_the_table_asks() -> None:
     asked = {guard for row in TABLE.rows for guard in row.guards}
     assert {*GUARD_LABELS, *NEGATED_GUARD_LABELS} <= asked <= set(GUARDS)
+
+
+@pytest.mark.parametrize("why", sorted({row.why for row in TABLE.rows} | set(TABLE.ignored.values())))
+def test_the_reason_of_a_rule_is_one_short_sentence_that_needs_no_other(why: str) -> None:
+    assert re.fullmatch(r"[A-Z][^.]*(\.\d[^.]*)*\.", why), "a log record continues the sentence"
+    assert len(why.split()) <= 25
+    assert not re.match(r"(It|They|This is|There) ", why), "the reader sees no sentence before this one"

@@ -27,7 +27,7 @@ def test_a_dial_without_channels_that_is_refused_is_tried_with_them_and_that_is_
     bench.open()
     bench.err(1008)
     (dial,) = bench.requests(OpenLink)
-    assert (row(bench), dial.plan.query, bench.machine.era) == ("rec94", "channels[]=rows", None)
+    assert (row(bench), dial.plan.query, bench.context.era) == ("rec94", "channels[]=rows", None)
     bench.open()
     bench.greet()
     assert bench.state is S
@@ -57,40 +57,40 @@ def test_a_greeting_tells_the_era(numbered: bool, era: Era) -> None:
     bench.err(1008)
     bench.open()
     bench.hear(GreetingReceived(bench.generation, channels=("rows",), has_subscription_ids=numbered))
-    assert bench.machine.era is era
+    assert bench.context.era is era
     assert bench.last.transition is not None
     assert bench.last.transition.era is era
 
 
 def test_a_link_that_is_up_without_channels_in_its_url_is_the_newest_era() -> None:
     bench = Bench().to(C)
-    assert bench.machine.era is Era.E4
+    assert bench.context.era is Era.E4
 
 
 def test_a_refused_ping_is_the_pong_of_the_first_era_and_is_remembered() -> None:
     bench = Bench(**OLD).to(P)
     bench.now += 0.5
     bench.err(1003)
-    assert (bench.state, bench.machine.era) == (S, Era.E1)
+    assert (bench.state, bench.context.era) == (S, Era.E1)
     assert bench.last.transition is not None
     assert bench.last.transition.round_trip == 0.5
     bench.lose()
     bench.expire()
     bench.open()
     bench.hear(GreetingReceived(bench.generation, channels=("rows",), has_subscription_ids=False))
-    assert bench.machine.era is Era.E1
+    assert bench.context.era is Era.E1
 
 
 def test_a_refused_ping_tells_nothing_about_a_newer_era() -> None:
     bench = Bench().to(P)
     bench.err(1003)
-    assert bench.machine.era is Era.E4
+    assert bench.context.era is Era.E4
 
 
 def test_a_pong_tells_that_a_server_of_the_first_era_is_one_of_the_second_now() -> None:
     bench = Bench(era=Era.E1).to(P)
     bench.hear(Pong(bench.generation))
-    assert (bench.state, bench.machine.era) == (S, Era.E2)
+    assert (bench.state, bench.context.era) == (S, Era.E2)
 
 
 def test_a_refused_ping_that_was_settled_before_means_nothing() -> None:
@@ -112,7 +112,7 @@ def test_a_configured_era_is_taken_as_it_is() -> None:
     assert bench.state is E
     old = Bench(era=Era.E1)
     old.subscribe()
-    assert (old.requests(OpenLink)[0].plan is not None, old.machine.era) == (True, Era.E1)
+    assert (old.requests(OpenLink)[0].plan is not None, old.context.era) == (True, Era.E1)
 
 
 # --- another server in its place --------------------------------------------------------------------------------------
@@ -124,7 +124,7 @@ def test_a_server_that_takes_messages_is_not_asked_by_url_because_of_one_refusal
     bench.expire()
     bench.open()
     bench.err(1008)
-    assert (row(bench), bench.machine.era) == ("rec27", Era.E4)
+    assert (row(bench), bench.context.era) == ("rec27", Era.E4)
     bench.expire()
     assert [request.plan for request in bench.requests(OpenLink)] == [None]
 
@@ -136,7 +136,7 @@ def test_what_greets_like_an_e3_in_the_place_of_an_e4_is_asked_once_more(how: st
     assert [request.plan for request in bench.requests(OpenLink)] == [None]
     bench.open()
     bench.greet()
-    assert bench.machine.era is Era.E4
+    assert bench.context.era is Era.E4
 
 
 def test_in_a_handover_the_url_keeps_its_channels() -> None:
@@ -158,7 +158,7 @@ def test_what_is_an_e3_is_asked_no_more_after_that() -> None:
             assert row(bench) == "rec94"
             bench.open()
         bench.greet()
-        assert (bench.state, bench.machine.era) == (S, Era.E3)
+        assert (bench.state, bench.context.era) == (S, Era.E3)
 
 
 def test_a_guess_is_not_kept_for_the_next_dial() -> None:
@@ -177,8 +177,8 @@ def test_after_a_refusal_for_good_the_era_is_found_out_anew() -> None:
     bench.expire()
     bench.open()
     bench.err(1008)
-    assert (bench.state, bench.machine.era) == (E, Era.E4)
+    assert (bench.state, bench.context.era) == (E, Era.E4)
     bench.do(Reconnect())
     bench.open()
     bench.err(1008)
-    assert (row(bench), bench.machine.era) == ("rec94", None)
+    assert (row(bench), bench.context.era) == ("rec94", None)

@@ -31,7 +31,7 @@ def test_each_row_is_taken(row: AnyRow) -> None:
     assert transition is not None
     assert (transition.row.id, transition.dest) == (row.id, row.dest or row.source)
     assert bench.state is transition.dest
-    assert (bench.machine.error is not None) == (bench.state is E)
+    assert (bench.context.error is not None) == (bench.state is E)
 
 
 def test_every_rule_has_a_scene() -> None:

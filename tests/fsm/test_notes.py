@@ -64,11 +64,11 @@ class Case:
 
 
 def error_of(context: ConnectionContext) -> type[RealtimeError] | None:
-    return None if context.failure is None else type(context.failure)
+    return None if context.step.failure is None else type(context.step.failure)
 
 
 def commands_of(kind: type) -> Callable[[ConnectionContext], int]:
-    return lambda context: sum(type(command) is kind for command in context.commands)
+    return lambda context: sum(type(command) is kind for command in context.step.commands)
 
 
 def at_fault(context: ConnectionContext) -> bool:
@@ -126,11 +126,11 @@ CASES = [
          lambda c: list(c.subscriptions.acknowledged), ["s1"], ["s1", "s2"], scene=ask_for_more),
     Case(T.ACKNOWLEDGED, Note.UPDATE_TIMERS, C, reply,
          lambda c: c.require_link.stable_since is None, True, False, scene=ask_for_more),
-    Case(T.PONG, Note.RECORD_PONG, P, lambda b: Pong(b.generation), lambda c: c.round_trip, None, 0.0),
+    Case(T.PONG, Note.RECORD_PONG, P, lambda b: Pong(b.generation), lambda c: c.step.round_trip, None, 0.0),
     Case(T.SERVER_ERROR, Note.SKIP_REPEATED_ERROR, S, error(1008),
-         lambda c: c.finished, False, True, scene=lambda b: b.err(1008)),
+         lambda c: c.step.finished, False, True, scene=lambda b: b.err(1008)),
     Case(T.SERVER_ERROR, Note.RECORD_ERROR, S, error(1003), error_of, None, ServerError),
-    Case(T.SERVER_ERROR, Note.ACCEPT_ERROR_AS_PONG, P, error(1003), lambda c: c.round_trip, None, 0.0),
+    Case(T.SERVER_ERROR, Note.ACCEPT_ERROR_AS_PONG, P, error(1003), lambda c: c.step.round_trip, None, 0.0),
     Case(T.SERVER_ERROR, Note.REJECT_NEW_IN_URL, R, error(1003), commands_of(SubscriptionRefused), 0, 1, scene=drain,
          options={"era": Era.E2}),
     Case(T.SERVER_ERROR, Note.ANSWER_REQUEST, S, error(1003),
@@ -142,7 +142,7 @@ CASES = [
          lambda c: (c.draining_generation, commands_of(CloseLink)(c)), (2, 0), (None, 1), scene=drain, options={"era": Era.E2}),
     Case(T.LOST, Note.RECORD_END, S, lambda b: LinkClosed(b.generation), error_of, None, StreamEnded),
     Case(T.DIAL_FAILED, Note.RECORD_END, R, lambda b: any_input(T.DIAL_FAILED, b.generation),
-         lambda c: c.failure is None, True, False),
+         lambda c: c.step.failure is None, True, False),
     Case(T.CLOSED, Note.FORGET_CLOSED, R, lambda b: Closed(b.generation),
          lambda c: c.awaited, (1,), (), scene=lambda b: b.do(LogOut())),
     Case(T.DEAF, Note.RECORD_DEAFNESS, S, lambda b: Deaf(b.generation),
@@ -158,7 +158,7 @@ def prepare(case: Case) -> tuple[Bench, Input]:
     bench = Bench(**case.options).to(case.state)
     case.scene(bench)
     assert bench.state is case.state
-    bench.context.reset_step(bench.now, 0.5)
+    bench.context.begin_step(bench.now, 0.5)
     return bench, case.input_of(bench)
 
 
@@ -252,9 +252,9 @@ def test_a_canary_without_a_link_leaves_nothing(state: State) -> None:
 def test_an_unexpected_guest_is_a_failure_and_no_user() -> None:
     bench = Bench().to(R)
     bench.open()
-    bench.context.reset_step(bench.now, 0.5)
+    bench.context.begin_step(bench.now, 0.5)
     apply_notes(bench.context, GreetingReceived(bench.generation, unexpected_guest=True))
-    assert (error_of(bench.context), bench.context.commands) == (GreetedAsGuest, [])
+    assert (error_of(bench.context), bench.context.step.commands) == (GreetedAsGuest, [])
 
 
 @pytest.mark.parametrize("heard", [False, True])

@@ -32,8 +32,8 @@ from support.some import some
 def test_the_way_to_the_first_link_is_given_up_after_attempts() -> None:
     bench = Bench().to(R)
     assert fail_dials(bench, 10) == 3
-    assert isinstance(bench.machine.error, RetriesExhausted)
-    assert (bench.machine.error.attempts, bench.machine.error.option) == (3, "attempts")
+    assert isinstance(bench.context.error, RetriesExhausted)
+    assert (bench.context.error.attempts, bench.context.error.option) == (3, "attempts")
 
 
 @pytest.mark.parametrize("state", [State.CONNECTED, State.SUBSCRIBED, State.UNSUBSCRIBED])
@@ -49,8 +49,8 @@ def test_reconnect_attempts_limits_what_comes_after_a_link_has_been_up() -> None
     bench.expire_until("sub65")  # the dial of the link that was lost is forgiven
     bench.lose()
     assert fail_dials(bench, 10) == 4
-    assert isinstance(bench.machine.error, RetriesExhausted)
-    assert bench.machine.error.option == "reconnect_attempts"
+    assert isinstance(bench.context.error, RetriesExhausted)
+    assert bench.context.error.option == "reconnect_attempts"
 
 
 def test_a_link_that_never_had_everything_acknowledged_has_not_been_up() -> None:
@@ -60,8 +60,8 @@ def test_a_link_that_never_had_everything_acknowledged_has_not_been_up() -> None
     bench.greet()
     bench.lose()
     assert fail_dials(bench, 10) == 2
-    assert isinstance(bench.machine.error, RetriesExhausted)
-    assert (bench.machine.error.attempts, bench.machine.error.option) == (3, "attempts")
+    assert isinstance(bench.context.error, RetriesExhausted)
+    assert (bench.context.error.attempts, bench.context.error.option) == (3, "attempts")
 
 
 ANEW: dict[str, Callable[[Bench], object]] = {
@@ -77,8 +77,8 @@ def test_a_new_beginning_counts_by_attempts_again(how: str) -> None:
     bench = Bench().to(S)
     ANEW[how](bench)
     assert (bench.context.attempt, fail_dials(bench, 10)) == (1, 3)
-    assert isinstance(bench.machine.error, RetriesExhausted)
-    assert bench.machine.error.option == "attempts"
+    assert isinstance(bench.context.error, RetriesExhausted)
+    assert bench.context.error.option == "attempts"
 
 
 def test_a_new_identity_counts_by_attempts_and_the_one_before_by_reconnect_attempts() -> None:
@@ -86,8 +86,8 @@ def test_a_new_identity_counts_by_attempts_and_the_one_before_by_reconnect_attem
     bench.lose()
     bench.do(Authenticate(None))
     assert (bench.context.attempt, fail_dials(bench, 20)) == (1, 3 + 5)
-    assert isinstance(bench.machine.error, RetriesExhausted)
-    assert (bench.machine.error.attempts, bench.machine.error.option) == (5, "reconnect_attempts")
+    assert isinstance(bench.context.error, RetriesExhausted)
+    assert (bench.context.error.attempts, bench.context.error.option) == (5, "reconnect_attempts")
 
 
 @pytest.mark.parametrize("wants", [Reconnect(), Authenticate(None)])
@@ -151,7 +151,7 @@ def test_a_server_that_refuses_everything_costs_no_subscription(count: int, atte
     least = 1 if len(desired) == 1 else 3  # two disjoint groups, after all together
     assert len(moments) == max(attempts, least)
     assert (set(bench.context.subscriptions.desired), bench.requests(FailWaiters)[0].withdrawn) == (desired, ())
-    assert isinstance(bench.machine.error, RefusedByServer)
+    assert isinstance(bench.context.error, RefusedByServer)
     pauses = [after - before for before, after in itertools.pairwise(moments)]
     assert pauses == sorted(pauses), "they grow"
     bench.do(Reconnect())
@@ -254,7 +254,7 @@ def test_a_refused_redial_passes_until_it_comes_attempts_times_in_a_row(said: st
         bench.open()
         _ = bench.err(1008) if said == "frame" else bench.lose(1008)
     assert bench.state is E
-    assert isinstance(bench.machine.error, RefusedByServer)
+    assert isinstance(bench.context.error, RefusedByServer)
     assert set(bench.context.subscriptions.desired) == {"s1"}
 
 

@@ -84,7 +84,7 @@ def era_settled(bench: Bench) -> None:
     bench.do(Acknowledged(bench.generation, GREETING_ACK, ()))
     bench.lose()
     bench.expire()
-    assert (bench.machine.era, [link.plan is None for link in bench.requests(OpenLink)]) == (Era.E2, [False])
+    assert (bench.context.era, [link.plan is None for link in bench.requests(OpenLink)]) == (Era.E2, [False])
     bench.open()
     bench.greet()
 

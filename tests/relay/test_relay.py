@@ -236,6 +236,42 @@ async def test_a_cancelled_relay_unsubscribes_and_the_connection_stays() -> None
         await asyncio.wait([again])
 
 
+@pytest.mark.virtual(reports=None)
+async def test_a_gap_that_cannot_be_stored_leaves_its_caller_uncancelled() -> None:
+    sink = MemorySink()
+    left: list[int] = []
+
+    async def call(relay: Relay) -> None:
+        with pytest.raises(StreamFull):
+            await relay.run()
+        task = asyncio.current_task()
+        left.append(-1 if task is None else task.cancelling())
+
+    async with relaying(sink) as (server, relay, task):
+        task.cancel()
+        await asyncio.wait([task])
+        await server.wait_for_subscriptions(0)
+        caller = asyncio.create_task(call(relay))
+        await server.wait_for_subscriptions(1)
+        sink.failure = StreamFull("APPWRITE", "maximum bytes exceeded")
+        server.drop()
+        await caller
+    assert left == [0]
+
+
+@pytest.mark.virtual(reports=None)
+async def test_the_cancellation_of_a_caller_wins_over_a_failure() -> None:
+    class Full(MemorySink):
+        async def publish(self, messages: Sequence[Message]) -> int:
+            task.cancel()
+            raise StreamFull("APPWRITE", "maximum bytes exceeded")
+
+    async with relaying(Full()) as (server, _, task):
+        server.drop()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
 async def test_a_disposal_ends_the_relay() -> None:
     sink = MemorySink()
     server = InMemoryServer()

@@ -161,7 +161,7 @@ def misplaced(live: Callable[[Bench], object], model: str, **fields: Any) -> lis
         (lambda: misplaced(lambda bench: bench.to(State.ERROR), "sub58"), "no step: the machine has no link"),
         (lambda: misplaced(lambda bench: bench.to(State.ERROR), "sub64"), "no step: the machine has no deadline"),
         (lambda: misplaced(lambda bench: bench.to(State.CONNECTED), "pin42", row="end80", trigger="closed"), "no socket"),
-        (lambda: misplaced(lambda bench: bench.to(State.CONNECTED), "pin42"), "no step: A late answer"),
+        (lambda: misplaced(lambda bench: bench.to(State.CONNECTED), "pin42"), "no step: The pong is late"),
         (lambda: misplaced(lambda bench: bench.to(State.DISPOSING), "uns14"), "no step: Nothing follows the end."),
     ],
 )  # fmt: skip

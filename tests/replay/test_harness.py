@@ -34,9 +34,9 @@ def test_a_guard_is_evaluated_without_the_facts_of_the_step_before(before_ping: 
     context = before_ping.context
     before_ping.feed(ReplayInput(context.now, Subscribe(SubscriptionSpec("s2", ("rows",)))))
     before_ping.feed(ReplayInput(context.now, ErrorReceived(1, 1003, "no")))
-    assert (context.failure is None, bool(context.commands)) == (False, True)
+    assert (context.step.failure is None, bool(context.step.commands)) == (False, True)
     before_ping.evaluate_guards(ReplayInput(context.now, Connect()), [])
-    assert (context.failure, context.commands, context.drawn) == (None, [], None)
+    assert (context.step.failure, context.step.commands, context.step.drawn) == (None, [], None)
 
 
 def test_a_guard_is_evaluated_with_the_facts_of_the_input(before_ping: MachineHarness) -> None:

@@ -305,7 +305,7 @@ _MUTATIONS: dict[str, Mutation] = {
     "the retry policy is not asked": _with_guard(Guard.MAY_RETRY, lambda context: True),
     "new subscriptions are never rejected": _with_guard(Guard.NEW_SUBSCRIPTIONS_REJECTED, lambda context: False),
     "a guess is made, whatever was said": _with_guard(
-        Guard.SERVER_NEEDS_URL_CHANNELS, lambda context: context.failure_verdict is Verdict.FATAL
+        Guard.SERVER_NEEDS_URL_CHANNELS, lambda context: context.step.verdict is Verdict.FATAL
     ),
     "another identity closes the link that delivers": _instead(Effect.ABORT_LINK, Effect.CLOSE_LINK, 91),
     # the book

@@ -68,7 +68,7 @@ def downgraded() -> Bench:
     assert row(bench) == "rec94"
     bench.open()
     bench.greet()
-    assert (bench.state, bench.machine.era) == (S, Era.E3)
+    assert (bench.state, bench.context.era) == (S, Era.E3)
     return bench
 
 
