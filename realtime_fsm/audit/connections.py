@@ -61,11 +61,9 @@ class Connections:
 
     def take(self, record: FlatRecord, secrets: tuple[str, ...] = ()) -> None:
         """Take a record, which is judged in its turn; `secrets` names its fields that look like secrets."""
-        tracked = self.live.get(record.connection_id)
+        tracked = self.live.get(record.connection_id) or self._find(record)
         if tracked is None:
-            tracked = self._find(record)
-            if tracked is None:
-                return
+            return
         if record.seq == tracked.seq + 1 and not tracked.early:
             self._judge.judge(tracked, record, secrets)
         else:

@@ -52,7 +52,7 @@ class Judge:
         on_outage: Callable[[FlatRecord], None] | None,
     ) -> None:
         self._reporter, self._report, self._window, self._books = reporter, reporter.report, window, books
-        self._judges_all = window.is_all
+        self._is_narrow = at is not None or not window.is_all  # a user asks about a span of time, or an instant
         self._rows, self._dwells = builder.rows, builder.dwells
         self._detail, self._at, self._on_outage = detail, at, on_outage
 
@@ -62,9 +62,9 @@ class Judge:
         # A consumer may empty its stream after the end, and only then are its dropped events counted.
         if facts.closed_by_record and record.event != "realtime.dropped":
             self._report(tracked, RuleBreach("end", "the connection object was closed before"))
-        if not self._judges_all and not self._window.includes(tracked, record):
-            return
-        if self._at is not None:
+        if self._is_narrow:
+            if not self._window.includes(tracked, record):
+                return
             self.look(tracked, record.timestamp)
         tracked.seq, tracked.last = record.seq, record.timestamp
         if record.machine != tracked.machine:
@@ -73,12 +73,11 @@ class Judge:
             self._step(tracked, facts, record)
         else:
             self._note(tracked, facts, record)
-        here = self._reporter.here
         if tracked.watch is not None:
-            tracked.watch.after(record, here[0])
+            tracked.watch.after(record, self._reporter.here[0])
         if secrets:
             self._reporter.report_secrets(tracked, secrets)
-        tracked.recent.append(here)
+        tracked.recent.append(self._reporter.here)
 
     def look(self, tracked: TrackedConnection, moment: datetime, *, is_hole: bool = False) -> None:
         """Look how a connection stands at the instant, if a record of some moment, or a hole before it, comes after."""
@@ -147,7 +146,7 @@ class Judge:
                     believed = True
                     t = facts.entered + max(0.0, line.dwell)
                 break
-        if self._judges_all or self._window.reports(tracked):
+        if not self._is_narrow or self._window.reports(tracked):
             self._rows[step.id] += 1
         if self._detail:
             self._dwells.setdefault(step.id, Histogram()).add(line.dwell)

@@ -79,7 +79,7 @@ class TrackedConnection:
         if facts.state is None:
             return
         since = max(stats.since, facts.entered)
-        spent = max(0.0, t - since)
+        spent = t - since if t > since else 0.0
         stats.states[facts.state] += spent
         if facts.outages.unwanted and facts.state == DISCONNECTED:
             stats.unwanted += spent

