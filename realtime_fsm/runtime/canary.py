@@ -10,6 +10,7 @@ Design: the prober owns one timer. It asks the machine to send a canary (`Probe`
 from __future__ import annotations
 
 import asyncio
+import math
 import uuid
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -61,11 +62,11 @@ class Prober:
         self._link = 0  # the number of the link that is probed; 0 for none
         self._timer: asyncio.TimerHandle | None = None
         self._probing = False  # whether a canary was asked for, and its echo is still awaited
-        self._began = 0.0  # when that canary was asked for
-        self._proven = 0.0  # the last proof, or the moment at which the link could first give one
+        self._began: float  # when the newest canary was asked for
+        self._proven: float  # the last proof, or the moment at which the link could first give one
         self._proof: Any = None  # the server's time of the last echo, as it came
         self._deaf: _Deafness | None = None
-        self._refused_until = 0.0  # when the next canary is due, after the server ended a link because of one
+        self._refused_until = -math.inf  # when the next canary is due, after the server ended a link because of one
         self._write_callback = None if canary.write is None else Callback("canary", canary.write)
         self._writing: asyncio.Task[None] | None = None  # the task of a call of that callable
         self._writing_since: float | None = None  # when the call began, until its slowness is reported
