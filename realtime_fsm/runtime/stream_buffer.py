@@ -196,11 +196,11 @@ class StreamBuffer(Generic[T]):
     def take_nowait(self, most: int | None = None) -> list[T]:
         """Take the held items, at most so many, without a wait."""
         items = self._items
-        if most is None or most >= len(items):
+        if most is None:
             taken = list(items)
             items.clear()
         else:
-            taken = [items.popleft() for _ in range(most)]
+            taken = [items.popleft() for _ in range(min(most, len(items)))]
         if self._notice_due:
             self._took(taken)
         return taken
