@@ -75,6 +75,13 @@ async def test_a_larger_event_is_kept_alone(overflow: Overflow) -> None:
     assert inbox.dropped == 0
 
 
+@pytest.mark.parametrize(("size", "pauses"), [(LIMIT, False), (LIMIT + 2, True)])
+async def test_one_event_that_is_larger_than_all_the_room_pauses(size: int, pauses: bool) -> None:
+    inbox = await buffer("pause")
+    inbox.put(event(1, size))
+    assert inbox.gate.is_blocked is pauses  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize("overflow", OVERFLOWS)
 async def test_the_producer_is_told_from_half_of_the_bytes_on(overflow: Overflow) -> None:
     inbox = await buffer(overflow)
