@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
+
+from realtime_fsm.errors import UpgradeRefused
 from realtime_fsm.fsm.commands import (
     EndFault,
     ResumeLink,
     SendFrame,
 )
 from realtime_fsm.fsm.inputs import (
+    DialFailure,
     Pong,
     Reconnect,
     Unsubscribe,
@@ -108,6 +112,27 @@ def test_an_idle_link_that_is_resumed_is_kept_as_long_as_any_other() -> None:
     bench.now += 10.0
     given_up(bench)
     assert (bench.state, bench.context.idle_at) == (U, bench.now + 50.0)
+
+
+@pytest.mark.parametrize("anew", [False, True])
+def test_after_a_refusal_with_a_wait_the_next_dial_waits_unless_the_user_begins_anew(anew: bool) -> None:
+    bench = Bench(retry=RetryPolicy(attempts=1)).to(S)
+    bench.do(Reconnect())
+    bench.do(DialFailure(bench.generation, UpgradeRefused(503, retry_after=100.0)))
+    allowed = bench.now + 100.0
+    assert (bench.state, bench.context.link is None) == (S, False)
+    if anew:
+        bench.do(Reconnect())
+        bench.open()
+        bench.greet()
+        bench.acknowledge()
+        bench.drain()
+    bench.now += 10.0
+    bench.lose()
+    context = bench.context
+    assert (bench.state, context.throttled) == (R, not anew)
+    late = allowed + context.retry.base / 2
+    assert context.attempt_at == (pytest.approx(bench.now, abs=10.0) if anew else pytest.approx(late))
 
 
 def test_a_refusal_on_a_resumed_link_is_about_the_subscription_and_not_about_us() -> None:
