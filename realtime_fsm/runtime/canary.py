@@ -113,7 +113,7 @@ class Prober:
             self._await_echo()
         else:
             self._writing_since = self._owner.loop.time()
-            self._writing = self._owner.loop.create_task(self._write(self._link), name="realtime_fsm canary")
+            self._writing = self._owner.loop.create_task(self._write(), name="realtime_fsm canary")
             self._set_timer(self._canary.every, self._probe)
 
     def refused(self, code: Code) -> None:
@@ -163,15 +163,15 @@ class Prober:
         message = presence_message(CANARY_STATUS, None, None, self._presence_id)
         return Probe(SubscriptionSpec(CANARY, ("presences",), (mine,)), message, self._presence_id)
 
-    async def _write(self, link: int) -> None:
+    async def _write(self) -> None:
         assert self._write_callback is not None
         try:
             _, failure = await self._write_callback.call()
         finally:
             self._writing = None
         if failure is not None:
-            self._note(self._write_callback, failure, link)
-        elif link == self._link and self._probing:
+            self._note(self._write_callback, failure)
+        elif self._probing:
             self._await_echo()
 
     def _note_hanging(self) -> None:
@@ -181,14 +181,17 @@ class Prober:
             self._writing_since = None
             assert self._write_callback is not None
             hangs = TimeoutError(f"Canary.write has not returned for {every:g} s; until it does, no canary goes out")
-            self._note(self._write_callback, hangs, self._link)
+            self._note(self._write_callback, hangs)
 
-    def _note(self, write: Callback, failure: BaseException, link: int) -> None:
-        """Tell that the callable raised, or hangs. This does not prove that the link is deaf."""
+    def _note(self, write: Callback, failure: BaseException) -> None:
+        """Tell that the callable raised, or hangs. This does not prove that the link is deaf.
+
+        A canary under way is that of the call: while a call goes on, the prober asks for no other canary, on any link.
+        """
         if self._owner.context.state != State.DISPOSING:  # the log may be closed
             self._audit.canary("failed")
         write.report(failure, self._owner.report, self._owner.loop)
-        if link == self._link and self._probing:
+        if self._probing:
             self._end_probe(self._owner.loop.time())
 
     def _end_probe(self, now: float) -> None:
