@@ -46,6 +46,9 @@ def test_a_handover_that_is_given_up_leads_back_to_the_old_link() -> None:
     assert (bench.state, bench.generation, row_of(bench)) == (S, old, "rec176")
     (resumed,) = bench.requests(ResumeLink)
     assert (resumed.generation, resumed.withdrawn) == (old, ("s2",)), "only another address could have asked for that"
+    bench.subscribe("s3")
+    assert (bench.requests(SendFrame), bench.context.subscriptions.needs_handover) == ([], True), "no message may ask on it"
+    bench.do(Unsubscribe("s3"))
     bench.expire_until("sub64")
     assert bench.requests(SendFrame)[0].generation == old
 
