@@ -18,7 +18,6 @@ from support.network import Network
 from support.some import some
 from support.virtual import eventually
 
-count = EventBuffer._count
 LIMIT = 10_000
 SIZE = 1_000
 
@@ -90,8 +89,13 @@ async def test_the_producer_is_told_from_half_of_the_bytes_on(overflow: Overflow
 
 
 async def test_the_bytes_are_counted_anew_once_while_nothing_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    counts: list[int] = []
-    monkeypatch.setattr(EventBuffer, "_count", lambda inbox, more: counts.append(more) or count(inbox, more))
+    counts, count = list[int](), EventBuffer._count
+
+    def counting(inbox: EventBuffer, more: int) -> None:
+        counts.append(more)
+        count(inbox, more)
+
+    monkeypatch.setattr(EventBuffer, "_count", counting)
     inbox = await buffer("drop_oldest")
     for number in range(100):
         inbox.put(event(number))
