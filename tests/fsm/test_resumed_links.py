@@ -66,11 +66,14 @@ def test_by_message_the_old_link_is_asked_for_what_is_new() -> None:
 
 def test_a_server_fault_of_the_old_link_ends_when_the_link_is_resumed() -> None:
     bench = Bench(retry=ONCE).to(P)
+    proven = bench.context.require_link.proven_at
+    assert proven is not None
+    assert proven < bench.now
     bench.err(500)
     bench.do(Reconnect(), after=5)
     bench.fail_dial()
     (ended,) = bench.requests(EndFault)
-    assert (bench.state, ended.lost) == (S, False)
+    assert (bench.state, ended.lost, ended.seconds) == (S, False, bench.now - proven)
     assert bench.context.require_link.fault is None
 
 
