@@ -8,6 +8,7 @@ clock: each step brings its `now`. The context computes each deadline from facts
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from realtime_fsm.fsm.canary import CANARY, CanaryTracker
@@ -85,7 +86,7 @@ class ConnectionContext:
         self.state: str = TABLE.initial.value
         self.state_entered_at: float | None = None  # None before the first step
         self.error: RealtimeError | None = None  # why there is no link and no attempt
-        self.now: float = 0.0  # the moment of the step
+        self.now: float = -math.inf  # the moment of the step
         self.step: StepFacts = _NO_STEP
         self.subscriptions: SubscriptionTracker = SubscriptionTracker()
         if canary is not None:
@@ -112,9 +113,9 @@ class ConnectionContext:
         self.attempt_at: float | None = None  # when the next dial is due
         self.dial_slot: float | None = None  # the slot that the pacer reserved for the next dial
         self.throttled: bool = False  # whether the next dial waits because the server, or a proxy, asked for it
-        self.not_before: float = 0.0  # when the server, or a proxy, allows a dial after a handover that it has refused
+        self.not_before: float = -math.inf  # when the server, or a proxy, allows a dial after a handover that it has refused
         self.awaited: tuple[int, ...] = ()  # the links that must be closed before the next dial
-        self.close_by: float = 0.0  # when the next dial waits for them no longer
+        self.close_by: float  # when the next dial waits for them no longer
         # the identity
         self.trial: bool = False  # whether the next dials carry an identity that the server has not confirmed yet
         self.session: str | None = None  # the session to authenticate with, in the step under way

@@ -7,6 +7,7 @@ Design: The effects of a rule run before the state changes. The generated refere
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from realtime_fsm.errors import (
@@ -52,7 +53,7 @@ def reset_attempts(context: ConnectionContext) -> None:
     context.attempt = context.refusals = 0
     context.error = context.renewal = None
     context.renewed = False
-    context.not_before = 0.0
+    context.not_before = -math.inf
 
 
 def find_era(context: ConnectionContext) -> None:

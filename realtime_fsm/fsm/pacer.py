@@ -43,7 +43,7 @@ class _Rate:
         self._limit = limit
         self._burst = min(BURST, limit) - 1  # in addition to the next dial
         self._step = RATE_LIMIT_WINDOW / limit
-        self._full_at = 0.0  # when a whole burst may leave again
+        self._full_at = -math.inf  # when a whole burst may leave again
         self._latest: deque[float] = deque(maxlen=limit)
         self.free: list[float] = []  # the planned slots that connections have given back, in order
 

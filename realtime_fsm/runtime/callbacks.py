@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import math
 import types
 from contextvars import Context, ContextVar, copy_context
 from functools import partial
@@ -74,7 +75,7 @@ class Callback:
         self._kind = kind
         self._function = function
         self.context: Context = copy_context() if context is None else context.copy()
-        self._free_at = 0.0
+        self._free_at = -math.inf
         self._unreported = 0
         self._latest: BaseException | None = None
 

@@ -10,6 +10,7 @@ Design: the prober owns one timer. It asks the machine to send a canary (`Probe`
 from __future__ import annotations
 
 import asyncio
+import math
 import uuid
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -61,11 +62,11 @@ class Prober:
         self._link = 0  # the number of the link that is probed; 0 for none
         self._timer: asyncio.TimerHandle | None = None
         self._probing = False  # whether a canary was asked for, and its echo is still awaited
-        self._began = 0.0  # when that canary was asked for
-        self._proven = 0.0  # the last proof, or the moment at which the link could first give one
+        self._began: float  # when the newest canary was asked for
+        self._proven: float  # the last proof, or the moment at which the link could first give one
         self._proof: Any = None  # the server's time of the last echo, as it came
         self._deaf: _Deafness | None = None
-        self._refused_until = 0.0  # when the next canary is due, after the server ended a link because of one
+        self._refused_until = -math.inf  # when the next canary is due, after the server ended a link because of one
         self._write_callback = None if canary.write is None else Callback("canary", canary.write)
         self._writing: asyncio.Task[None] | None = None  # the task of a call of that callable
         self._writing_since: float | None = None  # when the call began, until its slowness is reported
@@ -112,7 +113,7 @@ class Prober:
             self._await_echo()
         else:
             self._writing_since = self._owner.loop.time()
-            self._writing = self._owner.loop.create_task(self._write(self._link), name="realtime_fsm canary")
+            self._writing = self._owner.loop.create_task(self._write(), name="realtime_fsm canary")
             self._set_timer(self._canary.every, self._probe)
 
     def refused(self, code: Code) -> None:
@@ -162,15 +163,15 @@ class Prober:
         message = presence_message(CANARY_STATUS, None, None, self._presence_id)
         return Probe(SubscriptionSpec(CANARY, ("presences",), (mine,)), message, self._presence_id)
 
-    async def _write(self, link: int) -> None:
+    async def _write(self) -> None:
         assert self._write_callback is not None
         try:
             _, failure = await self._write_callback.call()
         finally:
             self._writing = None
         if failure is not None:
-            self._note(self._write_callback, failure, link)
-        elif link == self._link and self._probing:
+            self._note(self._write_callback, failure)
+        elif self._probing:
             self._await_echo()
 
     def _note_hanging(self) -> None:
@@ -180,14 +181,17 @@ class Prober:
             self._writing_since = None
             assert self._write_callback is not None
             hangs = TimeoutError(f"Canary.write has not returned for {every:g} s; until it does, no canary goes out")
-            self._note(self._write_callback, hangs, self._link)
+            self._note(self._write_callback, hangs)
 
-    def _note(self, write: Callback, failure: BaseException, link: int) -> None:
-        """Tell that the callable raised, or hangs. This does not prove that the link is deaf."""
+    def _note(self, write: Callback, failure: BaseException) -> None:
+        """Tell that the callable raised, or hangs. This does not prove that the link is deaf.
+
+        A canary under way is that of the call: while a call goes on, the prober asks for no other canary, on any link.
+        """
         if self._owner.context.state != State.DISPOSING:  # the log may be closed
             self._audit.canary("failed")
         write.report(failure, self._owner.report, self._owner.loop)
-        if link == self._link and self._probing:
+        if self._probing:
             self._end_probe(self._owner.loop.time())
 
     def _end_probe(self, now: float) -> None:

@@ -37,7 +37,7 @@ class HandoverDeduplicator:
     def __init__(self) -> None:
         self._leads: dict[tuple[int, Hashable], int] = {}  # by how many frames the newer link is ahead; below zero, the older one
         self._newer: int | None = None  # the generation of the newer link; None while there is one link
-        self._new_in_a_row = 0  # on the remaining link
+        self._new_in_a_row: int  # on the remaining link
 
     @property
     def is_behind(self) -> bool:
@@ -63,7 +63,7 @@ class HandoverDeduplicator:
             after = before + step
             if before * step >= 0:
                 new.append(recipient)
-            if after > 0 or (after < 0 and not alone):
+            if after > 0 or (after and not alone):
                 self._leads[key] = after
                 if len(self._leads) > MOST_LEADS:
                     del self._leads[next(iter(self._leads))]

@@ -88,6 +88,6 @@ class EventBuffer(StreamBuffer[Event]):
 
     def _flush_notices(self) -> None:
         super()._flush_notices()
-        self._exact = self._exact and self._spare < 0
+        self._exact = self._spare < 0
         if self._exact:
             self._defer_notice()

@@ -23,7 +23,7 @@ class Failures:
 
     Attributes:
         last: the newest failure; None before the first.
-        noted_at: the moment of the newest failure, in seconds of the machine's clock.
+        noted_at: the moment of that failure, in seconds of the machine's clock; not set before the first.
         on_failure: called with each failed attempt; it must not raise.
     """
 
@@ -32,7 +32,7 @@ class Failures:
     def __init__(self, context: ConnectionContext) -> None:
         self._context = context
         self.last: Failure | None = None
-        self.noted_at: float = 0.0
+        self.noted_at: float
         self.on_failure: Callable[[Failure], object] | None = None
 
     def note(self, transition: TransitionTaken, at: datetime, now: float) -> None:

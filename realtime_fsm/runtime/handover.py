@@ -114,7 +114,7 @@ class Handover:
         self.disordered: set[SubscriptionDelivery] = set()
         self._owner = owner
         self._on_drained = on_drained
-        self._assume_complete = False
+        self._assume_complete: bool  # in the second stage: whether no ping asks for an answer
         self.ended: asyncio.Event = asyncio.Event()
         self._frames_before = old.state.frames_received
         self._asked_at = self.began if old.pings_in_flight else None  # when the ping in flight was sent, at the latest

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 from realtime_fsm.containment import contain
@@ -144,10 +145,8 @@ class LinkIO:
     async def _write(self) -> None:
         assert self._socket is not None
         while self._send_queue:
-            try:
+            with suppress(LinkFailure):  # the reader tells of the end, and of its cause
                 await self._socket.send(self._send_queue.pop(0))
-            except LinkFailure:
-                self._send_queue.clear()  # the reader tells of the end, and of its cause
         self._writer = None  # 0.4 KB that an idle link does not need
 
     async def _close(self, seconds: float) -> None:

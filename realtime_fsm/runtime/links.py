@@ -111,7 +111,6 @@ class LinkSet:
         link, self.current = self.current_of(generation), None
         if self.handover is not None:
             self.handover.newer = None
-        self._update_overlap()
         self._close(link, self._owner.context.timeouts.close if graceful else 0)
 
     def close_draining(self, *, with_current: bool = False) -> None:

@@ -52,10 +52,12 @@ class OutageTracker:
 
     def __init__(self, audit: AuditWriter) -> None:
         self._audit = audit
-        self._cause, self._planned = "", True  # of the step under way
-        self._now = 0.0  # of the step under way, so that the records of a step tell one moment
-        self._dialed = 0  # dials of the step under way, if no outage has begun before
-        self._lost = False  # whether a link was lost in the step under way
+        # of the step under way
+        self._cause: str
+        self._planned: bool
+        self._now: float  # so that the records of a step tell one moment
+        self._dialed: int  # dials, if no outage has begun before
+        self._lost: bool  # whether a link was lost
         self.faulty_since: float | None = None
         self.current: Outage | None = None
 

@@ -107,7 +107,7 @@ class DeliveryRegistry:
         identifiers, timestamp = event._subscriptions, event._timestamp  # noqa: SLF001  (as they came: most are never asked for)
         if not identifiers:
             identifiers = event._subscriptions = self._listening_on(event)  # noqa: SLF001
-        elif len(set(identifiers)) < len(identifiers):
+        elif len(set(identifiers)) != len(identifiers):
             identifiers = list(dict.fromkeys(identifiers))
         for identifier in identifiers:
             if (delivery := delivery_of(identifier)) is not None:
@@ -354,7 +354,7 @@ class DeliveryRegistry:
 
     def end(self) -> None:
         """End every subscription, because the connection ends."""
-        for identifier in (*self.deliveries, *self._handles):
+        for identifier in tuple(self._handles):
             delivery = self._remove_id(identifier, Disposed())
             if delivery is not None:
                 reject(delivery.granted, Disposed())

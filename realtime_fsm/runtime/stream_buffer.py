@@ -108,12 +108,11 @@ class StreamBuffer(Generic[T]):
         self._notice_due, self._ready = True, _NOTHING
 
     def merge_from(self, other: StreamBuffer[T], wanted: Callable[[T], bool]) -> None:
-        """Move the wanted items of another buffer here, with its count of dropped items."""
+        """Move the wanted items of another buffer here, with its count of dropped items. The caller drops that buffer."""
         self.put_all(item for item in other.take_nowait() if wanted(item))
         if other.dropped:
             self._drop(other.dropped)
         self._unreported_drops += other._unreported_drops
-        other.dropped = other._drops_since_take = other._unreported_drops = 0
 
     def put_all(self, items: Iterable[T]) -> None:
         """Add any number of items, which are in memory already."""
@@ -196,11 +195,11 @@ class StreamBuffer(Generic[T]):
     def take_nowait(self, most: int | None = None) -> list[T]:
         """Take the held items, at most so many, without a wait."""
         items = self._items
-        if most is None or most >= len(items):
+        if most is None:
             taken = list(items)
             items.clear()
         else:
-            taken = [items.popleft() for _ in range(most)]
+            taken = [items.popleft() for _ in range(min(most, len(items)))]
         if self._notice_due:
             self._took(taken)
         return taken

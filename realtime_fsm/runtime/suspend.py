@@ -36,7 +36,7 @@ class SuspendDetector:
         self._wall = wall
         self._listeners: WeakSet[ResumeListener] = WeakSet()
         self._timer: asyncio.TimerHandle | None = None
-        self._seen = (0.0, 0.0)
+        self._seen: tuple[float, float]  # both clocks at the newest check
 
     def add(self, listener: ResumeListener) -> None:
         """Report to a listener from now on."""

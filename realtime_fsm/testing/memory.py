@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -34,7 +35,7 @@ LATENCY = 0.01
 
 _NORMAL, _LOST = 1000, 1006
 _PATIENCE = 600.0
-_hosts = map("in-memory-{}".format, itertools.count(1))  # by the name, the rate limit tells servers apart
+_hosts = map("in-memory-{}".format, itertools.count())  # by the name, the rate limit tells servers apart
 
 
 class MemorySocket(ABC):
@@ -49,7 +50,7 @@ class MemorySocket(ABC):
         self.latency = latency
         self.closed: float | None = None
         self._inbound: asyncio.Queue[bytes | int] = asyncio.Queue()
-        self._latest = 0.0
+        self._latest = -math.inf
         self._was_reset = False
 
     @abstractmethod

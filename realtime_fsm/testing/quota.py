@@ -15,7 +15,7 @@ class MinuteQuota:
     def __init__(self, limit: int | None) -> None:
         """Start with nothing used; without a limit, every use is allowed."""
         self._limit = limit
-        self._window = 0.0
+        self._window: float | None = None
         self._used: Counter[object] = Counter()
 
     def spend(self, now: float, text: str = "Too many messages.", key: object = None) -> None:

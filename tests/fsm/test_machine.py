@@ -12,7 +12,8 @@ import pytest
 from realtime_fsm.errors import BadTable
 from realtime_fsm.fsm import machine as machine_module
 from realtime_fsm.fsm.guards import GUARDS
-from realtime_fsm.fsm.inputs import Closed, Deadline, GreetingReceived, Pong
+from realtime_fsm.fsm.inputs import Closed, Connect, Deadline, GreetingReceived, Pong
+from realtime_fsm.fsm.policies import PingPolicy
 from realtime_fsm.fsm.table import LIVE, TABLE, State, Trigger
 from realtime_fsm.fsm.tablespec import Table
 from support.bench import Bench, any_input
@@ -130,6 +131,21 @@ def test_a_deadline_that_was_missed_is_told(late: float) -> None:
     bench.do(Deadline())
     assert bench.last.transition is not None
     assert (bench.last.transition.row.id, bench.last.transition.lag) == ("sub64", late)
+    begun = Bench().do(Connect()).transition
+    assert begun is not None
+    assert begun.lag == 0.0, "nothing was due before"
+
+
+@pytest.mark.parametrize(("late", "expected"), [(0.0, 30.0), (20.0, 30.0), (29.9, 30.0), (30.0, 60.0), (100.0, 130.0)])
+def test_a_ping_that_leaves_late_does_not_delay_the_next_one(late: float, expected: float) -> None:
+    bench = Bench(ping=PingPolicy(interval=30.0, timeout=5.0)).to(S)
+    bench.expire_until("sub65")
+    due = bench.context.ping_at
+    assert due is not None
+    bench.now = due + late
+    bench.do(Deadline())
+    bench.hear(Pong(bench.generation))
+    assert bench.context.ping_at == pytest.approx(due + expected)
 
 
 def test_silence_means_nothing_while_nothing_is_read() -> None:

@@ -249,6 +249,29 @@ def test_a_canary_without_a_link_leaves_nothing(state: State) -> None:
     assert bench.context.subscriptions.presence.canary is None
 
 
+def test_a_greeting_confirms_the_identity_on_trial() -> None:
+    bench = Bench().to(R)
+    bench.do(Authenticate("secret"))
+    assert bench.context.trial
+    bench.open()
+    bench.greet()
+    assert not bench.context.trial
+
+
+def test_a_greeting_by_url_shows_that_not_all_is_refused() -> None:
+    bench = Bench(era=Era.E2).to(S)
+    bench.lose()
+    bench.expire()
+    bench.open()
+    bench.err(1008)
+    assert (bench.state, bench.context.refusals) == (R, 1)
+    bench.expire()
+    bench.subscribe("s2")  # the URL of this dial does not ask for it
+    bench.open()
+    bench.greet()
+    assert (bench.state, bench.context.refusals) == (C, 0)
+
+
 def test_an_unexpected_guest_is_a_failure_and_no_user() -> None:
     bench = Bench().to(R)
     bench.open()

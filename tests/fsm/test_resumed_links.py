@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
+
+from realtime_fsm.errors import UpgradeRefused
 from realtime_fsm.fsm.commands import (
     EndFault,
     ResumeLink,
     SendFrame,
 )
 from realtime_fsm.fsm.inputs import (
+    DialFailure,
     Pong,
     Reconnect,
     Unsubscribe,
@@ -42,6 +46,9 @@ def test_a_handover_that_is_given_up_leads_back_to_the_old_link() -> None:
     assert (bench.state, bench.generation, row_of(bench)) == (S, old, "rec176")
     (resumed,) = bench.requests(ResumeLink)
     assert (resumed.generation, resumed.withdrawn) == (old, ("s2",)), "only another address could have asked for that"
+    bench.subscribe("s3")
+    assert (bench.requests(SendFrame), bench.context.subscriptions.needs_handover) == ([], True), "no message may ask on it"
+    bench.do(Unsubscribe("s3"))
     bench.expire_until("sub64")
     assert bench.requests(SendFrame)[0].generation == old
 
@@ -59,11 +66,14 @@ def test_by_message_the_old_link_is_asked_for_what_is_new() -> None:
 
 def test_a_server_fault_of_the_old_link_ends_when_the_link_is_resumed() -> None:
     bench = Bench(retry=ONCE).to(P)
+    proven = bench.context.require_link.proven_at
+    assert proven is not None
+    assert proven < bench.now
     bench.err(500)
     bench.do(Reconnect(), after=5)
     bench.fail_dial()
     (ended,) = bench.requests(EndFault)
-    assert (bench.state, ended.lost) == (S, False)
+    assert (bench.state, ended.lost, ended.seconds) == (S, False, bench.now - proven)
     assert bench.context.require_link.fault is None
 
 
@@ -108,6 +118,27 @@ def test_an_idle_link_that_is_resumed_is_kept_as_long_as_any_other() -> None:
     bench.now += 10.0
     given_up(bench)
     assert (bench.state, bench.context.idle_at) == (U, bench.now + 50.0)
+
+
+@pytest.mark.parametrize("anew", [False, True])
+def test_after_a_refusal_with_a_wait_the_next_dial_waits_unless_the_user_begins_anew(anew: bool) -> None:
+    bench = Bench(retry=RetryPolicy(attempts=1)).to(S)
+    bench.do(Reconnect())
+    bench.do(DialFailure(bench.generation, UpgradeRefused(503, retry_after=100.0)))
+    allowed = bench.now + 100.0
+    assert (bench.state, bench.context.link is None) == (S, False)
+    if anew:
+        bench.do(Reconnect())
+        bench.open()
+        bench.greet()
+        bench.acknowledge()
+        bench.drain()
+    bench.now += 10.0
+    bench.lose()
+    context = bench.context
+    assert (bench.state, context.throttled) == (R, not anew)
+    late = allowed + context.retry.base / 2
+    assert context.attempt_at == (pytest.approx(bench.now, abs=10.0) if anew else pytest.approx(late))
 
 
 def test_a_refusal_on_a_resumed_link_is_about_the_subscription_and_not_about_us() -> None:

@@ -10,9 +10,14 @@ EQUIVALENTS: dict[str, str] = {
     "realtime_fsm/audit/sources.py: _BLOCK = 1 << 16: 16  ->  (17)": (
         "A reader gives whole lines, whatever the size of the pieces in which the file comes."
     ),
-    "realtime_fsm/fsm/context.py: self.now = 0.0: self.now = 0.0  ->  pass": (
-        "Each step sets it before a note, guard or effect reads it, and nothing else does."
+    "realtime_fsm/fsm/machine.py: link.frames_received += 1: 1  ->  (2)": (
+        "Two counts of one link are compared as equal or not, and no record tells the number."
     ),
+    "realtime_fsm/fsm/presence.py: self._stored = False  # whether the server has ever stored the message: False  ->  (True)": (
+        "Before the first `set` there is no message to restore, whether it counts as stored or not."
+    ),
+    "realtime_fsm/runtime/deduplication.py: self._leads = {key: ahead * side for key, ahead in self._leads.items() "
+    "if ahead * side > 0}: ahead * side > 0  ->  (ahead * side >= 0)": "A lead of 0 is dropped where it arises.",
     "realtime_fsm/diagram/mermaid.py: _ROOM = 165: 165  ->  (166)": (
         "No label of the table is that wide, so each picture stays the same."
     ),

@@ -11,6 +11,7 @@ from realtime_fsm.events import Event
 from realtime_fsm.protocol.frames import EventFrame, decode
 from realtime_fsm.runtime import deduplication
 from realtime_fsm.runtime.deduplication import HandoverDeduplicator
+from support.some import some
 
 OLDER, NEWER = 3, 4
 
@@ -39,7 +40,8 @@ def test_what_one_link_has_brought_the_other_need_not_bring_again() -> None:
 def test_events_that_look_the_same_are_counted() -> None:
     overlap = dialed()
     assert [overlap.filter_new(event(1), ["s1"], OLDER) for _ in range(2)] == [["s1"], ["s1"]]
-    assert [overlap.filter_new(event(1), ["s1"], NEWER) for _ in range(3)] == [[], [], ["s1"]]
+    for expected, is_behind in some([([], True), ([], False), (["s1"], True)]):
+        assert (overlap.filter_new(event(1), ["s1"], NEWER), overlap.is_behind) == (expected, is_behind)
 
 
 def test_what_a_newer_link_has_brought_counts_after_it_for_the_older_one() -> None:
@@ -53,6 +55,15 @@ def test_what_a_newer_link_has_brought_counts_after_it_for_the_older_one() -> No
     assert overlap.is_behind
     assert [overlap.filter_new(event(2), ["s1"], OLDER) for _ in range(2)] == [[], ["s1"]]
     assert not overlap.is_behind
+
+
+@pytest.mark.parametrize("ahead", [OLDER, NEWER])
+def test_the_link_that_is_left_lacks_what_the_closed_one_has_brought_once_each(ahead: int) -> None:
+    overlap = dialed()
+    assert overlap.filter_new(event(1), ["s1"], ahead) == ["s1"]
+    behind = NEWER if ahead == OLDER else OLDER
+    (overlap.older_closed if ahead == OLDER else overlap.newer_closed)()
+    assert [overlap.filter_new(event(1), ["s1"], behind) for _ in range(3)] == [[], ["s1"], ["s1"]]
 
 
 def test_the_link_that_is_left_may_be_behind_when_it_becomes_the_older_one_of_another_pair() -> None:

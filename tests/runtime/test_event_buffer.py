@@ -15,6 +15,7 @@ from realtime_fsm.protocol.payloads import payload_decoder
 from realtime_fsm.runtime.event_buffer import EventBuffer
 from realtime_fsm.runtime.overflow import OVERFLOWS, Overflow, ReadGate, make_buffer
 from support.network import Network
+from support.some import some
 from support.virtual import eventually
 
 LIMIT = 10_000
@@ -73,6 +74,52 @@ async def test_a_larger_event_is_kept_alone(overflow: Overflow) -> None:
     assert inbox.dropped == 0
 
 
+@pytest.mark.parametrize(("size", "pauses"), [(LIMIT, False), (LIMIT + 2, True)])
+async def test_one_event_that_is_larger_than_all_the_room_pauses(size: int, pauses: bool) -> None:
+    inbox = await buffer("pause")
+    inbox.put(event(1, size))
+    assert inbox.gate.is_blocked is pauses  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("overflow", OVERFLOWS)
+async def test_the_producer_is_told_from_half_of_the_bytes_on(overflow: Overflow) -> None:
+    inbox = await buffer(overflow)
+    assert [inbox.put(event(number)) for number in range(8)] == [False] * 5 + [True] * 3
+    assert (len(inbox.take_nowait(100)), len(inbox), inbox.put(event(8))) == (8, 0, False)
+
+
+async def test_the_bytes_are_counted_anew_once_while_nothing_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts, count = list[int](), EventBuffer._count
+
+    def counting(inbox: EventBuffer, more: int) -> None:
+        counts.append(more)
+        count(inbox, more)
+
+    monkeypatch.setattr(EventBuffer, "_count", counting)
+    inbox = await buffer("drop_oldest")
+    for number in range(100):
+        inbox.put(event(number))
+    assert (counts, held(inbox)) == ([SIZE], LIMIT)
+    inbox = await buffer("drop_oldest", capacity=6)
+    for number in range(5):
+        inbox.put(event(number))
+    assert counts == [SIZE], "half of the bytes are never too many"
+
+
+async def test_drops_behind_the_last_item_are_told_with_the_error() -> None:
+    told: list[int] = []
+    inbox = await buffer("error", capacity=1, told=told)
+    for number in range(3):
+        inbox.put(event(number))
+    assert ((await anext(inbox)).payload["n"], told) == (0, [2])
+    inbox.put(event(3))
+    with pytest.raises(ConsumerTooSlow):
+        await anext(inbox)
+    assert told == [2, 1]
+    inbox.put(event(4))
+    assert ((await anext(inbox)).payload["n"], told) == (4, [2, 1])
+
+
 async def test_a_larger_event_takes_the_place_of_all_older_ones() -> None:
     inbox = await buffer("drop_oldest")
     for number in range(5):
@@ -109,6 +156,20 @@ async def test_a_consumer_that_stays_behind_by_more_than_half_loses_nothing(over
     assert (inbox.dropped, held(inbox)) == (0, 8 * SIZE)
 
 
+@pytest.mark.parametrize("overflow", ["drop_oldest", "drop_newest", "latest"])
+async def test_a_consumer_that_has_caught_up_after_drops_loses_nothing_more(overflow: Overflow) -> None:
+    inbox = await buffer(overflow)
+    for number in range(15):
+        inbox.put(event(number))
+    assert (len(inbox.take_nowait()), inbox.dropped) == (10, 5)
+    inbox.put(event(15))
+    for number in range(16, 60):
+        inbox.put(event(number))
+        assert (await anext(inbox)).payload["n"] == number - 1
+    assert (held(inbox), inbox.dropped) == (SIZE, 5)
+    assert not inbox._notice_due, "the consumer takes the quick way again"
+
+
 async def test_of_one_thing_the_newest_takes_the_bytes_of_the_older() -> None:
     inbox = await buffer("latest")
     for number in range(100):
@@ -119,6 +180,11 @@ async def test_of_one_thing_the_newest_takes_the_bytes_of_the_older() -> None:
     inbox.put(event(109, 3 * SIZE, "same"))
     assert held(inbox) <= LIMIT
     assert inbox.dropped == 101, "the oldest place goes, and it is the same one's"
+    inbox = await buffer("latest")
+    for name in some("ab"):
+        inbox.put(event(1, name=name))
+    inbox.put(event(2, 5 * LIMIT, "b"))
+    assert (numbers(inbox.take_nowait()), inbox.dropped) == ([2], 2), "alone, though it is larger than all the room"
 
 
 async def test_what_catching_up_brings_is_counted() -> None:
@@ -169,6 +235,15 @@ async def test_a_pause_begins_with_the_bytes_and_ends_with_half_of_them() -> Non
         assert gate.is_blocked
     await anext(inbox)
     assert not gate.is_blocked, "5 of 10 KB are left"
+    assert not inbox._notice_due, "the consumer takes the quick way again"
+
+
+async def test_the_only_place_of_a_pausing_buffer_goes_to_a_consumer_that_waits() -> None:
+    inbox = await buffer("pause", capacity=1)
+    waiting = asyncio.ensure_future(anext(inbox))
+    await asyncio.sleep(0)
+    inbox.put(event(1))
+    assert (await waiting).payload["n"] == 1
 
 
 async def test_a_subscription_keeps_so_many_bytes_and_the_log_tells(records: list[MutableMapping[str, Any]]) -> None:

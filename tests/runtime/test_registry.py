@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 import pytest
 
+from realtime_fsm import Gap
 from realtime_fsm.auditlog.writer import AuditWriter
-from realtime_fsm.errors import SubscriptionRejected
+from realtime_fsm.errors import Disposed, SubscriptionRejected
 from realtime_fsm.events import Event
 from realtime_fsm.protocol.spec import SubscriptionSpec
 from realtime_fsm.runtime.delivery import DeliveryOptions, SubscriptionDelivery
@@ -16,6 +19,7 @@ from realtime_fsm.runtime.outages import OutageTracker
 from realtime_fsm.runtime.registry import DeliveryRegistry
 from support.brokenlogs import collected
 from support.network import Network, take_numbers
+from support.some import some
 from support.virtual import eventually
 
 
@@ -38,14 +42,14 @@ async def test_only_ids_that_no_subscription_has_are_counted_as_unknown(handing_
 class Registered:
     """A registry with one delivery, `s1`, which the server has acknowledged."""
 
-    def __init__(self) -> None:
+    def __init__(self, **options: Any) -> None:
         audit = AuditWriter("c", lambda failure: pytest.fail(repr(failure)))
         audit.subscription("s1", "desired")
         self.registry = DeliveryRegistry(lambda failure, heading: pytest.fail(heading), audit, OutageTracker(audit))
         self.strays: list[int] = []
         self.registry.on_strays = self.strays.append
         spec = SubscriptionSpec("s1", ("rows",))
-        self.delivery = self.registry.register(spec, DeliveryOptions(), asyncio.get_running_loop())
+        self.delivery = self.registry.register(spec, DeliveryOptions(**options), asyncio.get_running_loop())
         assert not self.delivery.established
         assert self.acknowledge("s1") is self.delivery
 
@@ -81,6 +85,57 @@ async def test_an_id_is_given_up_once_and_delivered_until_it_is_removed() -> Non
         assert not one.registry.give_up("s1")
     assert [record["change"] for record in records] == ["desired", "acknowledged", "removed"]
     assert (one.delivery.removed.done(), one.delivered("s1"), one.strays) == (True, 0, [1])
+
+
+async def test_the_task_of_a_callable_is_known_and_spared_after_the_end_of_its_subscription_too() -> None:
+    called = asyncio.Event()
+
+    async def on_gap(_: Gap) -> None:
+        called.set()
+        await asyncio.Event().wait()
+
+    with collected():
+        one = Registered(on_gap=on_gap)
+        one.delivery.record_gap(datetime.now(UTC), 1.0, 1, None)
+        await called.wait()
+        (task,) = one.delivery.tasks
+        assert [one.registry.spare(each) for each in (task, asyncio.current_task(), None)] == [True, False, False]
+        one.registry.remove("s1")
+        assert [one.registry.spare(each) for each in (task, asyncio.current_task(), None)] == [True, False, False]
+        await one.registry.wait_cancelled(task)
+        assert not task.done()
+        await one.registry.wait_cancelled(None)
+        assert task.cancelled()
+
+
+async def test_each_id_of_an_event_counts_once_and_the_counts_outlive_a_subscription() -> None:
+    with collected():
+        one = Registered(buffer=2)
+        for ids in some([["s1", "s1"], ["s1"], ["s1", "nobody", "nobody"]]):
+            one.registry.route(Event(msgspec.Raw(b"{}"), (), ("rows",), None, ids))
+        assert (one.registry.counts, one.strays) == ((3, 1), [1])
+        one.registry.remove("s1")
+        other = one.registry.register(SubscriptionSpec("s2", ("rows",)), DeliveryOptions(), asyncio.get_running_loop())
+        one.registry.route(Event(msgspec.Raw(b"{}"), (), ("rows",), None, ["s2"]))
+        assert one.registry.counts == (4, 1)
+        one.registry.end()
+        assert one.registry.counts == (4, 1)
+        assert one.registry.deliveries == {}
+        with pytest.raises(Disposed):
+            await other.granted
+
+
+async def test_the_end_fails_the_call_of_an_update_as_well() -> None:
+    with collected():
+        one = Registered()
+        granted = one.registry.begin_update(one.delivery, SubscriptionSpec("s2", ("rows",)), asyncio.get_running_loop())
+        assert one.registry.pending_update_of(one.delivery) == "s2"
+        one.registry.end()
+        with pytest.raises(Disposed):
+            await granted
+        assert one.registry.pending_update_of(one.delivery) is None
+        with pytest.raises(StopAsyncIteration):
+            await anext(one.delivery.buffer)
 
 
 async def test_an_update_revives_a_subscription_whose_present_id_was_refused_meanwhile() -> None:

@@ -186,6 +186,33 @@ def test_a_second_consumer_does_not_snatch_the_item_of_the_first() -> None:
     on_buffer(scene)
 
 
+def test_each_episode_of_drops_is_told_when_the_consumer_takes_an_item() -> None:
+    told: list[int] = []
+
+    async def scene() -> None:
+        inbox: StreamBuffer[int] = StreamBuffer("this stream", asyncio.get_running_loop(), 2, told.append)
+        fill(inbox, 1, 2, 3, 4, 5)
+        assert told == []
+        assert [await anext(inbox), told, await anext(inbox), told] == [4, [3], 5, [3]]
+        fill(inbox, 6, 7, 8)
+        assert (inbox.take_nowait(1), told, inbox.dropped) == ([7], [3, 1], 4)
+
+    asyncio.run(scene())
+
+
+@pytest.mark.loopback
+async def test_after_a_release_another_event_loop_may_take_what_is_held() -> None:
+    loop = asyncio.new_event_loop()
+    inbox: StreamBuffer[int] = StreamBuffer("this stream", loop, 10)
+    loop.close()
+    with pytest.raises(WrongLoop, match="this stream"):
+        await anext(inbox)
+    fill(inbox, 1, 2)
+    inbox.close()
+    inbox.release()
+    assert [item async for item in inbox] == [1, 2]
+
+
 @pytest.mark.parametrize("held", [False, True])
 @pytest.mark.loopback
 async def test_another_event_loop_is_refused(held: bool) -> None:

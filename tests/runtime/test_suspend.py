@@ -35,7 +35,7 @@ class Sleeper:
 async def test_a_jump_of_either_clock_is_noticed(clock: str) -> None:
     loop = asyncio.get_running_loop()
     assert isinstance(loop, VirtualLoop)
-    wall = [0.0]
+    wall = [1_800_000_000.0]
     watch = SuspendDetector(loop, lambda: wall[0])
     one, two = Sleeper(), Sleeper()
     watch.add(one)
@@ -56,10 +56,10 @@ async def test_a_jump_of_either_clock_is_noticed(clock: str) -> None:
 @NO_SERVER
 @pytest.mark.parametrize(("jump", "woken"), [(CLOCK_JUMP, 0), (CLOCK_JUMP + 0.001, 1)])
 async def test_a_clock_must_jump_by_more_than_ten_seconds(jump: float, woken: int) -> None:
-    wall = [0.0]
+    wall = [1_800_000_000.0]
     watch, sleeper = SuspendDetector(asyncio.get_running_loop(), lambda: wall[0]), Sleeper()
     watch.add(sleeper)
-    wall[0] = POLL_INTERVAL + jump
+    wall[0] += POLL_INTERVAL + jump
     await asyncio.sleep(POLL_INTERVAL)
     assert sleeper.woken == woken
     watch.discard(sleeper)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -10,10 +11,12 @@ from typing import Any
 import pytest
 
 from realtime_fsm import PingPolicy, Realtime, State, Timeouts
-from realtime_fsm.errors import DialFailed, RetriesExhausted, UpgradeRefused, WrongLoop
-from realtime_fsm.testing import InMemoryServer, VirtualClock, in_memory
+from realtime_fsm.errors import DialFailed, RetriesExhausted, StreamEnded, UpgradeRefused, WrongLoop
+from realtime_fsm.testing import InMemoryServer, RealtimeServer, VirtualClock, in_memory
 from realtime_fsm.testing.eras import EraName
+from realtime_fsm.testing.memory import LATENCY, MemorySocket
 from support.eras import ON_EVERY_ERA, only
+from support.some import some
 
 pytestmark = ON_EVERY_ERA
 
@@ -78,6 +81,44 @@ async def test_it_is_away_for_an_hour_and_comes_back(server: InMemoryServer) -> 
         assert 3600 <= gap.outage_seconds < 3700
         with pytest.raises(RuntimeError, match="already started"):
             await server.start()
+
+
+@only("E4", because="no server is dialed")
+async def test_a_wait_gives_up_in_its_time(server: InMemoryServer) -> None:
+    clock = asyncio.get_running_loop().time
+    for waiting, seconds in some([(server, 600.0), (RealtimeServer(), 5.0)]):
+        for wait in some([waiting.wait_for_connections, waiting.wait_for_subscriptions]):
+            began = clock()
+            with pytest.raises(TimeoutError):
+                await wait(1)
+            assert clock() - began == pytest.approx(seconds)
+
+
+async def test_a_dial_and_a_close_take_their_time_and_a_stopped_server_refuses(server: InMemoryServer) -> None:
+    assert re.fullmatch(r"http://in-memory-\d+:80/v1", server.endpoint)
+    clock, url = asyncio.get_running_loop().time, f"{server.endpoint}/realtime?project=demo&channels[]=rows"
+    began = clock()
+
+    async def dial() -> MemorySocket:
+        return await server._memory.dial(url, {})
+
+    with pytest.raises(DialFailed, match="the in-memory server is stopped"):
+        await dial()
+    assert clock() - began == pytest.approx(LATENCY)
+    await server.start()
+    for timeout, seconds in some([(1.0, LATENCY), (LATENCY / 2, LATENCY / 2), (0.0, 0.0)]):
+        socket = await dial()
+        began = clock()
+        await socket.close(timeout)
+        assert clock() - began == pytest.approx(seconds)
+        assert socket.closed == timeout
+        with pytest.raises(StreamEnded):
+            await socket.send(b"late")
+        assert await socket.pump(lambda _: None) == 1000
+    socket = await dial()
+    await server.stop()
+    assert server.connections == 0
+    assert await socket.pump(lambda _: None) == 1006
 
 
 async def test_a_drop_ends_every_stream(server: InMemoryServer) -> None:

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from realtime_fsm.testing import RealtimeServer, backend
+from realtime_fsm.testing import InMemoryServer, RealtimeServer, backend
 from support.loopback import DEMO, GREETING, PING, PONG, connected
 from support.server_core import dial, error, single_frame
 
@@ -79,6 +79,27 @@ async def test_a_dial_is_greeted_late_and_a_stop_ends_the_fault(short_delay: flo
         client.send(PING)
         assert [await client.text(), await client.text()] == [GREETING, PONG]
     await server.stop()
+
+
+async def test_a_later_fault_takes_the_place_of_an_earlier_one() -> None:
+    async with InMemoryServer() as server:
+
+        def is_faulty() -> bool:
+            return server._core.backend.faulty
+
+        server.fault(10)
+        await asyncio.sleep(5)
+        server.fault(20)
+        await asyncio.sleep(19.9)
+        assert is_faulty(), "the end of the earlier one, 15 s ago, ends nothing"
+        await asyncio.sleep(0.2)
+        assert not is_faulty()
+        server.fault(10)
+        server.fault(0)
+        assert not is_faulty()
+        server.fault(20)
+        await asyncio.sleep(15)
+        assert is_faulty()
 
 
 @pytest.mark.parametrize("seconds", [-1, float("nan"), float("inf")])

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 
 import pytest
 
+from realtime_fsm.testing.accounts import usual_document
 from realtime_fsm.testing.backend import Backend
 from realtime_fsm.testing.connection import ServerConnection
 from realtime_fsm.testing.request import HttpRequest
+from support.recording import load
 from support.server_core import SECRET, check_error, dial, error, reaches, send, send_text, single_frame, subscribe, try_dial
 
 
@@ -131,6 +134,17 @@ def test_attributes_become_part_of_the_user_document() -> None:
     _, reply = try_dial(backend, X_Appwrite_Session=session)
     user = single_frame(reply)["data"]["user"]
     assert (user["name"], user["email"], user["prefs"], user["labels"]) == ("Alice", "alice@example.com", {"a": {}}, [])
+
+
+def test_the_usual_document_is_that_of_a_real_server() -> None:
+    user = next(step.frame["data"]["user"] for step in load("06-authentication") if '"to":"authentication"' in step.data)
+    own = {"$id": "alice", "name": "alice", "email": "alice@example.com"}
+    real = {name: own.get(name, value) for name, value in user.items()}
+
+    def undated(document: dict[str, object]) -> str:
+        return re.sub(r"\d{4}-\d\d-\d\dT[\d:.]{12}\+00:00", "MOMENT", json.dumps(document))
+
+    assert undated(usual_document("alice")) == undated(real)
 
 
 def test_no_repr_shows_a_secret() -> None:
