@@ -63,7 +63,7 @@ class HandoverDeduplicator:
             after = before + step
             if before * step >= 0:
                 new.append(recipient)
-            if after > 0 or (after and not alone):
+            if after > 0 or (after < 0 and not alone):
                 self._leads[key] = after
                 if len(self._leads) > MOST_LEADS:
                     del self._leads[next(iter(self._leads))]
