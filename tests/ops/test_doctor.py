@@ -193,9 +193,11 @@ async def test_name_without_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_tcp() -> None:
-    found = only(await report_of("http://127.0.0.1:1/v1"))
+    report = await report_of("http://127.0.0.1:1/v1", echo=True, idle=1)
+    found = only(report)
     assert (found.name, found.status) == ("tcp", FAILED)
     assert found.text == "port 1 cannot be reached: 127.0.0.1: Connection refused"
+    assert report.not_checked == (*ALL[2:-1], "echo", "idle", "budget")
 
 
 async def test_tcp_of_a_proxy_that_is_away() -> None:
@@ -734,6 +736,8 @@ async def test_budget_of_dials() -> None:
         ({"channel": "console.tail.demo"}, "channels"),
         ({"pings": 0}, "pings"),
         ({"pings": 13}, "pings"),
+        ({"pings": True}, "pings"),
+        ({"pings": 1.5}, "pings"),
         ({"idle": 0}, "idle"),
         ({"session": "geheim\n"}, "session"),
         ({"proxy": "socks5://host:1"}, "proxy"),
