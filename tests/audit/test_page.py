@@ -174,6 +174,20 @@ def test_the_heat_map_counts_the_seconds_without_a_link() -> None:
     assert cells[1] == ["0"] * 6 + ["95 % (95 % error)"] + ["1e+02 % (1e+02 % error)"] * 5
 
 
+def test_a_group_is_named_by_its_ranks_and_tells_its_mean_and_its_violations() -> None:
+    report = fleet(3, hours=2.0)
+    shares: list[tuple[float | None, str]] = [(100.0, "conformant"), (None, "violated"), (50.0, "violated")]
+    each = [
+        msgspec.structs.replace(connection, verdict=verdict, life=msgspec.structs.replace(connection.life, availability=share))
+        for connection, (share, verdict) in zip(report.connections, shares, strict=True)
+    ]
+    group = page_heat.Group(1_000, each)
+    assert (group.last, group.name, group.figures) == (1_002, "1,000 to 1,002", "mean 75.000 % available, 2 violated")
+    alone, without = page_heat.Group(7, each[:1]), page_heat.Group(8, each[1:2])
+    assert (alone.name, alone.figures) == ("7", "mean 100 % available")
+    assert without.figures == "no link was wanted, 1 violated"
+
+
 def drawn_cells(row: Element) -> list[tuple[str, int]]:
     """Return the state of each column of the map, and the total height of its strips."""
     width = Axis.over(0.0, 120.0).width // page_heat.COLUMNS

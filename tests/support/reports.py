@@ -35,6 +35,7 @@ from realtime_fsm.cli.words import by_kind
 from realtime_fsm.diagram.drawing import Diagram
 from realtime_fsm.fsm.commands import SendFrame, TransitionTaken
 from realtime_fsm.fsm.table import TABLE, State
+from realtime_fsm.ops.inspector.page import diagram, words
 from realtime_fsm.replay.log_reader import ConnectionLog, IncompleteLog
 from realtime_fsm.replay.replayer import Replayer
 from realtime_fsm.replay.scenario import Outcome, scenario_of
@@ -137,6 +138,16 @@ def _argument(action: Action) -> Iterator[str]:
         yield f"of {'|'.join(action.choices)}"
 
 
+def _inspector() -> Iterator[str]:
+    """Write the diagram of the inspector, and its words."""
+    yield from diagram().replace("><", ">\n<").splitlines()
+    shown = json.loads(words())
+    assert shown.pop("why") == {row.id: row.why for row in TABLE.rows}
+    for name, part in shown.items():
+        yield f"=== {name}"
+        yield from (f"{key}: {json.dumps(value)}" for key, value in part.items())
+
+
 def _short(value: Any) -> Any:
     """Round to 12 digits: the last digits of a logarithm are the platform's."""
     if isinstance(value, dict):
@@ -229,6 +240,7 @@ REPORTS: dict[str, Callable[[], Iterable[str]]] = {
     "page.html": _page,
     "fleet.html": _fleet,
     "drawings.txt": _drawings,
+    "inspector.txt": _inspector,
     "explained.txt": _explained,
     "arguments.txt": _arguments,
     "broken.txt": _broken,
