@@ -47,6 +47,7 @@ from support.fleetreport import fleet
 from support.lives import ALL
 from support.replaying import log_of
 from support.scenes import play
+from support.wholelog import PONG, edited
 
 DRAWN = ("healed", "given_up", "at_fault", "handed_over", "rejected")
 FROZEN = Path(__file__).resolve().parents[1] / "data" / "reports"
@@ -56,6 +57,14 @@ def _lives() -> Iterator[str]:
     for name, records in ALL.items():
         yield f"=== {name}"
         yield from as_text(audited(lines_of(records)))
+
+
+def _violated() -> Iterator[str]:
+    """Write a report with a violation in each format for people and for CI."""
+    report = audited(edited(PONG, row="sub41"))
+    for form in (as_text, as_markdown, as_junit):
+        yield f"=== {form.__name__}"
+        yield from form(report)
 
 
 def _answers() -> Iterator[str]:
@@ -78,7 +87,7 @@ def _page() -> Iterator[str]:
 def _fleet() -> Iterator[str]:
     """Write the part of a page about time: the map of a fleet, its worst connections, and the others, which the page packs."""
     with patch.object(page_time, "LISTED", 2):
-        page = "\n".join(page_time.time_section(fleet(4, hours=3.0)))
+        page = "\n".join(page_time.time_section(fleet(4, hours=9.0)))
     packed = re.compile(r'(?<=data-count="2">)[^<]+')
     return _elements(packed.sub(lambda found: gzip.decompress(base64.b64decode(found[0])).decode(), page))
 
@@ -232,6 +241,7 @@ def _together() -> Report:
 
 REPORTS: dict[str, Callable[[], Iterable[str]]] = {
     "lives.txt": _lives,
+    "violated.txt": _violated,
     "answers.txt": _answers,
     "together.txt": lambda: as_text(_together(), coverage=True),
     "together.md": lambda: as_markdown(_together(), coverage=True),
