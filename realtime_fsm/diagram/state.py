@@ -25,7 +25,7 @@ def state_view(table: StateTable, state: State, current: State | None) -> Canvas
     arrows = [arrow for arrow in plain_arrows(table) if state in (arrow.tail, arrow.head)]
     columns = _columns(table)
     width = 2 * _MARGIN + sum(columns)
-    canvas = Canvas(f"The state {state}", (width, 0), table.fingerprint)
+    canvas = Canvas(f"The state {state}", (width, _MARGIN), table.fingerprint)  # the height grows with the content
     canvas.add_title()
     top = _add_description(canvas, state, _MARGIN, 54, width - 2 * _MARGIN) + 12
     lower = max(_add_neighbours(canvas, arrows, state, top, current, inward=inward) for inward in (True, False))

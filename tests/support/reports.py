@@ -32,6 +32,7 @@ from realtime_fsm.audit.report import Report
 from realtime_fsm.cli.main import _parser, main
 from realtime_fsm.cli.replay_view import Palette, StepFormatter
 from realtime_fsm.cli.words import by_kind
+from realtime_fsm.diagram import style, timeline
 from realtime_fsm.diagram.drawing import Diagram
 from realtime_fsm.fsm.commands import SendFrame, TransitionTaken
 from realtime_fsm.fsm.table import TABLE, State
@@ -101,6 +102,8 @@ def _drawings() -> Iterator[str]:
     for name in (State.ERROR, State.DISPOSING):
         yield f"=== state:{name}"
         yield from _drawn(f"state:{name}", None)
+    yield "=== styles"
+    yield from "".join((style.css(), style.variables(), timeline.css())).replace("}", "}\n").splitlines()
     for view, current in (("overview", State.DISPOSING), ("full", State.PING), ("state:error", State.ERROR)):
         plain = set(_drawn(view, None))
         yield f"=== {view}, in {current}"
