@@ -7,6 +7,7 @@ import contextlib
 import io
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -90,6 +91,22 @@ async def test_the_screen_ends_with_the_error_of_the_connection() -> None:
             shown = drawn(screen)
     assert "the dial failed: no route; the next dial is in" in shown
     assert "error  no link, and no attempt will be made" in shown
+
+
+async def test_a_state_has_its_colour_and_each_list_its_newest_lines() -> None:
+    async with Network().realtime() as realtime:
+        screen = Screen(realtime, ["rows"])
+        console = Console(file=io.StringIO(), width=120, height=25, force_terminal=True, color_system="standard")
+        console.print(screen)
+        assert re.search(r"\x1b\[1(;39)?mdisconnected\x1b\[0m  no link", console.file.getvalue())  # type: ignore[attr-defined]
+        await realtime.connect()
+        for events in (screen._events, screen._changes, screen._failures):
+            events.extend(f"{number}." for number in range(12))
+        console.print(screen)
+        assert "\x1b[1;32mconnected\x1b[0m  the link is up" in console.file.getvalue()  # type: ignore[attr-defined]
+        lines = [line.strip("│ ") for line in drawn(screen, 25).splitlines()]
+    assert lines[-15:] == [line for title in lines[-15::5] for line in (title, "9.", "10.", "11.", lines[-1])]
+    assert [title.split()[1] for title in lines[-15::5]] == ["Events", "Changes", "Failed"]
 
 
 WORDS = ["listen", "http://127.0.0.1:1/v1", "--project", "demo", "rows", "--tui"]

@@ -132,13 +132,14 @@ async def test_a_healthy_link_echoes_and_survives_idleness() -> None:
     assert report.checks[-1].text == "26 of 32 messages and 127 of 128 dials a minute are left"
 
 
-async def test_pings_are_a_second_apart() -> None:
+async def test_pings_are_a_second_apart_and_each_is_awaited_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link, "PATIENCE", 0.9)
     async with serving() as (server, session):
         began = asyncio.get_running_loop().time()
-        report = await report_of(server.endpoint, session=session, pings=2)
+        report = await report_of(server.endpoint, session=session, pings=3)
         took = asyncio.get_running_loop().time() - began
-    assert len(next(check.text for check in report.checks if check.name == "ping").split(", ")) == 2
-    assert took >= 1.0
+    assert len(next(check.text for check in report.checks if check.name == "ping").split(", ")) == 3
+    assert took >= 2.0
 
 
 async def test_tls_and_a_proxy_with_a_login_have_no_finding() -> None:
@@ -664,6 +665,26 @@ async def test_echo_where_it_is_not_possible(era: EraName) -> None:
     (found,) = (check for check in report.checks if check.name == "echo")
     assert (found.status, found.text.partition(":")[0]) == (WARNING, "not possible")
     assert "echo:" not in report.cause  # it explains nothing
+
+
+async def test_echo_on_a_link_that_cannot_be_replaced() -> None:
+    async with serving() as (server, session):
+
+        def ends() -> None:
+            server.refuse_dials()
+            server.drop()
+
+        found = only(await report_of(server.endpoint, session=session, echo=True, on_check=when("subscribe", ends)))
+    assert (found.name, found.status, found.remedy) == ("echo", FAILED, remedy("echo"))
+    assert "no event within" not in found.text
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_echo_beyond_the_budget() -> None:
+    async with serving(rate_limit=3, clock=lambda: 30.0) as (server, session):
+        found = only(await report_of(server.endpoint, session=session, echo=True))
+    assert (found.name, found.status, found.remedy) == ("budget", FAILED, remedy("budget"))
+    assert "refuses message 4 of this link" in found.text
 
 
 class IdleBox(FaultProxy):

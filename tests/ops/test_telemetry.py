@@ -19,6 +19,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from realtime_fsm import PingPolicy, Realtime, RetriesExhausted, RetryPolicy, State, SubscriptionRejected, hooks
 from realtime_fsm.auditlog.schema import KINDS
 from realtime_fsm.errors import DialFailed, UpgradeRefused
+from realtime_fsm.ops.telemetry_counts import Counts
 from realtime_fsm.ops.telemetry_names import METRICS, SEVERITIES, attribute, attributes_of, event_name
 from realtime_fsm.testing import RealtimeServer
 from realtime_fsm.testing.assertions import recorded
@@ -223,6 +224,15 @@ async def test_a_dial_names_the_answer_of_the_server() -> None:
     ]  # fmt: skip
 
 
+def test_counts_that_no_instrumentation_uses_tell_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    telemetry = Telemetry()
+    counts = Counts(telemetry.meters.get_meter("realtime_fsm"))
+    assert (telemetry.values(CONSUMED), states(telemetry)) == ({}, {})
+    with counts.counting():
+        assert len(telemetry.values("realtime_fsm.connection.count")) == len(State)
+    assert (telemetry.values(CONSUMED), caplog.records) == ({}, [])
+
+
 def test_a_count_never_falls_where_a_connection_reads_lower_for_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
     class One:
         state, link_number, events_received, events_dropped = State.SUBSCRIBED, 1, 5, 2
@@ -340,6 +350,7 @@ async def test_each_call_of_a_handler_has_a_span_and_a_duration(handler: Callabl
     assert {(span.kind, span.parent, span.events, span.status.description) for span in spans} == {
         (SpanKind.CONSUMER, None, (), None)
     }, "no text of an exception"
+    assert all(0 <= point.sum < 60 for point in telemetry.points(PROCESS).values() if isinstance(point, HistogramDataPoint))
     assert telemetry.values(PROCESS) == {(name, "process", "appwrite"): 2, (name, "LookupError", "process", "appwrite"): 1}
 
 
