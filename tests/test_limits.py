@@ -35,7 +35,7 @@ LIMITS: dict[str, dict[str, Any]] = {
     "diagram.graphviz": {"_HEADER": 33, "_DPI": 144},
     "diagram.json_": {"FORMAT": 1},
     "diagram.overview": {"WIDTH": 900, "HEIGHT": 774, "LABEL_SIZE": 11.0},
-    "diagram.timeline": {"HEIGHT": 24},
+    "diagram.timeline": {"HEIGHT": 24, "_TICKS": 1_000_000, "_MARK": 3},
     "errors": {"RETRY_AFTER_LIMIT": 3600.0},
     "fsm.budget": {"MESSAGES_PER_MINUTE": 32},
     "fsm.context": {"HANDOVER_DEBOUNCE": 0.05},

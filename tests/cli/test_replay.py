@@ -288,6 +288,10 @@ def test_an_interrupt_and_a_reader_that_has_gone_end_the_replay(tmp_path: Path, 
 
     monkeypatch.setattr(replaying, "read_connection_log", raises(KeyboardInterrupt))
     assert main(["replay", log]) == 130
+    discarded: list[bool] = []
+    monkeypatch.setattr(replaying, "discard_stdout", lambda: discarded.append(True))
+    monkeypatch.setattr(replaying, "read_connection_log", raises(BrokenPipeError))
+    assert (main(["replay", log]), discarded) == (0, [True])
     longest: tuple[Record, ...] = max(logs_of(20), key=len)
     many = write_log(tmp_path / "many", longest)
     with subprocess.Popen([*COMMAND, many], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:

@@ -77,6 +77,26 @@ async def test_the_newest_failure_is_on_a_screen_of_any_height(height: int) -> N
     assert sum("reason" in line for line in lines) == {24: 3, 50: 10}[height]
 
 
+async def test_a_low_terminal_shows_the_newest_line_of_each_list() -> None:
+    async with Network().realtime() as realtime:
+        screen = Screen(realtime, ["rows"])
+        screen._events.extend(["older", "newest"])
+        shown = drawn(screen, 10)
+        assert ("older" in shown, "newest" in shown) == (False, True)
+
+
+async def test_the_screen_leaves_the_terminal_as_it_was() -> None:
+    async with Network().realtime() as realtime:
+        terminal = io.StringIO()
+        task = asyncio.ensure_future(Screen(realtime, ["rows"]).run(Console(file=terminal, force_terminal=True)))
+        await eventually(lambda: "realtime-fsm listen" in terminal.getvalue())
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+    assert terminal.getvalue().startswith("\x1b[?1049h"), "the other screen"
+    assert "\x1b[?1049l" in terminal.getvalue()
+
+
 async def test_the_screen_ends_with_the_error_of_the_connection() -> None:
     network = Network()
 

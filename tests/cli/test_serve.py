@@ -62,7 +62,7 @@ class Silent:
     endpoint = "http://127.0.0.1:8090/v1"
 
     def __init__(self, **options: Any) -> None:
-        self.options = options
+        assert options == {"projects": ("shop",), "port": 8090, "era": "E3"}
 
     async def __aenter__(self) -> Self:
         return self
@@ -81,7 +81,8 @@ async def published(monkeypatch: pytest.MonkeyPatch, every: str) -> list[tuple[f
 
     monkeypatch.setattr(serve, "RealtimeServer", Silent)
     monkeypatch.setattr(serve, "publish_row", note)
-    serving_task = asyncio.ensure_future(serve._serve(_parser().parse_args(["serve", "--every", every])))
+    options = _parser().parse_args(["serve", "--every", every, "--project", "shop", "--era", "E3"])
+    serving_task = asyncio.ensure_future(serve._serve(options))
     await asyncio.sleep(10)
     serving_task.cancel()
     await asyncio.wait([serving_task])

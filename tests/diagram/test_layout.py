@@ -146,6 +146,15 @@ def test_an_arrow_that_no_row_took_is_faint() -> None:
     assert 'opacity=".35"' in canvas.to_svg()
 
 
+def test_a_label_on_the_right_stays_within_the_frame_around_its_arrow() -> None:
+    canvas = overview(TABLE, None, lambda _: Caption(("xx",) * 30, ""))
+    frames = [frame.rect for frame in canvas.frames[:2]]
+    labels = [edge.label for edge in canvas.edges if edge.label is not None and edge.label.align == "left"]
+    for label in some(labels):
+        around = [frame.right for frame in frames if frame.overlaps(Rect(label.x, label.y, 1, 1))]
+        assert label.rect.right <= min(around, default=900 - 20)
+
+
 HIGH, LOW = Rect(0, 0, 100, 40), Rect(300, 200, 100, 40)
 LOWER_LEFT = Rect(0, 200, 100, 40)
 
