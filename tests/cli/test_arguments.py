@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from realtime_fsm.cli.main import _parser
+from support.some import some
 
 NEEDED = {
     "listen": ["http://127.0.0.1/v1", "--project", "demo", "rows"],
@@ -75,7 +76,7 @@ def test_a_value_within_the_bounds_is_taken(command: str, option: str, word: str
 def test_another_value_is_refused_with_the_rule(
     command: str, option: str, words: list[str], rule: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for word in words:
+    for word in some(words):
         with pytest.raises(SystemExit) as ended:
             parsed(command, option, word)
         assert (ended.value.code, f"{word!r} is not {rule}" in capsys.readouterr().err) == (2, True), word

@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 
 from realtime_fsm.cli.loop import signals_interrupt, start_server
+from support.some import some
 
 PORT = "choose another port, or 0 for one that is free"
 ADDRESS = "give an address of this machine"
@@ -53,7 +54,7 @@ async def test_the_error_of_a_server_keeps_its_number() -> None:
 def test_signals_interrupt_a_block_and_nothing_after_it() -> None:
     before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        for number in before:
+        for number in some(before):
             with pytest.raises(KeyboardInterrupt), signals_interrupt():
                 signal.raise_signal(number)
             assert signal.getsignal(number) is signal.SIG_IGN

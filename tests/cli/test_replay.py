@@ -240,7 +240,7 @@ class Keys(io.StringIO):
         super().__init__(text)
         self.screen, self.shown = screen, list[str]()
 
-    def readline(self, *_: Any) -> str:
+    def readline(self, *_: Any) -> str:  # type: ignore[override]  # typeshed lists the bytes of another base first
         self.shown.append(self.screen.getvalue())
         return super().readline()
 

@@ -33,7 +33,7 @@ from realtime_fsm.cli.main import _parser, main
 from realtime_fsm.cli.replay_view import Palette, StepFormatter
 from realtime_fsm.cli.words import by_kind
 from realtime_fsm.diagram import style, timeline
-from realtime_fsm.diagram.drawing import Diagram
+from realtime_fsm.diagram.drawing import Diagram, Text
 from realtime_fsm.fsm.commands import SendFrame, TransitionTaken
 from realtime_fsm.fsm.table import TABLE, State
 from realtime_fsm.ops.inspector.page import diagram, words
@@ -51,6 +51,7 @@ from support.scenes import play
 from support.wholelog import PONG, edited
 
 DRAWN = ("healed", "given_up", "at_fault", "handed_over", "rejected")
+_KINDS: tuple[Text, ...] = ("mermaid", "dot", "plantuml", "markdown")
 FROZEN = Path(__file__).resolve().parents[1] / "data" / "reports"
 
 
@@ -114,9 +115,8 @@ def _drawn(view: str, current: State | None) -> list[str]:
     """Draw a view in each format, without the style sheet."""
     drawn = Diagram(view, current=current)
     picture = re.sub(r"drawing \w+|<(style|defs)>.*?</\1>", "", drawn.picture("svg").decode())
-    return [
-        line for text in (picture, *map(drawn.text, ("mermaid", "dot", "plantuml", "markdown"))) for line in text.splitlines()
-    ]
+    texts = [drawn.text(kind) for kind in _KINDS]
+    return [line for text in (picture, *texts) for line in text.splitlines()]
 
 
 def _explained() -> Iterator[str]:

@@ -114,7 +114,7 @@ def test_plain_http_is_harmless_on_this_machine_alone(address: str, proxy: str |
 
 
 async def resolved(proxy: str | None, *addresses: str) -> tuple[list[str], str]:
-    """Return the addresses of a name, and the text of its check."""
+    """Return what the check of a name gives, and its text."""
     found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 443)) for address in addresses]
     checks = Checks(None)
     with pytest.MonkeyPatch.context() as patch:
