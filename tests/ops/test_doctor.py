@@ -675,16 +675,8 @@ async def test_echo_on_a_link_that_cannot_be_replaced() -> None:
             server.drop()
 
         found = only(await report_of(server.endpoint, session=session, echo=True, on_check=when("subscribe", ends)))
-    assert (found.name, found.status, found.remedy) == ("echo", FAILED, remedy("echo"))
+    assert (found.name, found.status) == ("echo", FAILED)
     assert "no event within" not in found.text
-
-
-@pytest.mark.usefixtures("impatient")
-async def test_echo_beyond_the_budget() -> None:
-    async with serving(rate_limit=3, clock=lambda: 30.0) as (server, session):
-        found = only(await report_of(server.endpoint, session=session, echo=True))
-    assert (found.name, found.status, found.remedy) == ("budget", FAILED, remedy("budget"))
-    assert "refuses message 4 of this link" in found.text
 
 
 class IdleBox(FaultProxy):
