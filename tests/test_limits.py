@@ -25,12 +25,18 @@ LIMITS: dict[str, dict[str, Any]] = {
     "audit.tail": {"PAUSE": 0.25},
     "audit.tracking": {"CONTEXT": 5},
     "auditlog.records": {"SCHEMA": 1},
+    "cli.audit_follow": {"_PATIENCE": 8},
+    "cli.demo": {"_PATIENCE": 30.0},
     "cli.main": {"OK": 0, "FAILED": 1, "USAGE": 2},
-    "cli.output": {"STDOUT": 1},
+    "cli.output": {"STDOUT": 1, "WIDTH": 100, "_GRACE": 1.0},
+    "cli.replay": {"_INTERRUPTED": 130, "_CONTEXT": 5},
+    "cli.screen": {"_SHOWN": 10, "_BORDERS": 13, "_PERIOD": 0.25},
+    "cli.words": {"_NEAR": 5},
     "diagram.canvas": {"LEADING": 1.28},
+    "diagram.graphviz": {"_HEADER": 33, "_DPI": 144},
     "diagram.json_": {"FORMAT": 1},
     "diagram.overview": {"WIDTH": 900, "HEIGHT": 774, "LABEL_SIZE": 11.0},
-    "diagram.timeline": {"HEIGHT": 24},
+    "diagram.timeline": {"HEIGHT": 24, "_TICKS": 1_000_000, "_MARK": 3},
     "errors": {"RETRY_AFTER_LIMIT": 3600.0},
     "fsm.budget": {"MESSAGES_PER_MINUTE": 32},
     "fsm.context": {"HANDOVER_DEBOUNCE": 0.05},
@@ -38,6 +44,20 @@ LIMITS: dict[str, dict[str, Any]] = {
     "fsm.link": {"DRAIN_SECONDS": 1.0},
     "fsm.pacer": {"BURST": 8},
     "fsm.policies": {"RATE_LIMIT_WINDOW": 60.0, "MOST_PINGS": 16, "QUICK_PINGS": 4, "SLOW_PING": 5.0, "POLICY": 1008},
+    "ops.doctor.examination": {"_QUICK": 1.0, "_PATIENT": 2.5},
+    "ops.doctor.link": {"_SLOW": 1.0, "_SUBSCRIBED_WITHIN": 5.0, "_ECHO_WITHIN": 10.0, "_DIALS": 128},
+    "ops.doctor.observed": {"PATIENCE": 5.0, "MOST_PINGS": 12},
+    "ops.doctor.path": {"PATIENCE": 3.0, "_MOST_ADDRESSES": 8, "_SOON": 1_209_600.0, "_CLOCK_SKEW": 30.0},
+    "ops.inspector.board": {"MOST": 24, "_KNOWN": 10_000, "_PACE": 0.1, "_HEARTBEAT": 10.0},
+    "ops.inspector.live": {"_LOOK": 0.5},
+    "ops.inspector.logs": {"_LINES": 200},
+    "ops.inspector.server": {"BROWSERS": 8},
+    "ops.inspector.views": {"STAYS": 240, "STEPS": 24, "CAUSES": 8, "MARKS": 60, "SUBSCRIPTIONS": 50, "KINDS": 8},
+    "ops.telemetry_names": {
+        "_SHORT": (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10),
+        "_LONG": (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600),
+    },
+    "ops.web": {"_CLOSE": 1.0},
     "protocol.eras": {"UNFILTERED_SLOT": 0},
     "protocol.frames": {"MAX_CLIENT_FRAME": 65_536},
     "replay.harness": {"DEFAULT_DRAW": 0.5},
@@ -55,7 +75,8 @@ LIMITS: dict[str, dict[str, Any]] = {
     "testing.users": {"EXPIRES": 4_102_444_800.0},
     "testing.virtual": {"LIMIT": 86_400.0},
 }
-"""The constants with a public name, by their module: counts, bytes, seconds and codes, as their docstrings say."""
+"""The constants, by their module: counts, bytes, seconds and codes, as their docstrings say. Those of a room's own stand here
+where a test makes them small, or where only their value matters to an operator."""
 
 
 @pytest.mark.parametrize("module", LIMITS)

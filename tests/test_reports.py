@@ -1,4 +1,4 @@
-"""Whole reports and replays of known logs: each word and each figure changes on purpose or not at all."""
+"""Whole reports, replays and drawings: each word and each figure changes on purpose or not at all."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from realtime_fsm.auditlog.schema import FIELDS
@@ -15,13 +16,11 @@ N = TypeVar("N", int, float)
 
 def number(word: str, kind: type[N], least: float, most: float, rule: str) -> N:
     """Read a number within bounds; ``rule`` describes it in the error."""
-    try:
+    with suppress(ValueError):
         value = kind(word)
-    except ValueError:
-        value = kind(-1)  # out of all bounds here
-    if not least <= value <= most:
-        raise argparse.ArgumentTypeError(f"{word!r} is not {rule}")
-    return value
+        if least <= value <= most:
+            return value
+    raise argparse.ArgumentTypeError(f"{word!r} is not {rule}")
 
 
 def seconds(least: float, most: float) -> Callable[[str], float]:

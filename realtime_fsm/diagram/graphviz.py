@@ -98,7 +98,7 @@ def _arrow(graph: Graph, arrow: Arrow) -> str:
     return f'{tail} -> {head} [label="{label}", color="{color}", fontcolor="{color}"{more}];'
 
 
-def draw(text: str, stamp: str, timeout: float = 60.0) -> bytes:
+def draw(text: str, stamp: str, timeout: float) -> bytes:
     """Draw a PNG.
 
     Args:

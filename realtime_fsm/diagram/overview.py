@@ -131,9 +131,10 @@ def label_lines(caption: Caption, room: float) -> tuple[str, ...]:
 
 def _add_start(canvas: Canvas, place: Rect, initial: State) -> None:
     dot = Rect(place.x + 16, place.bottom + 30, 10, 10)
+    top = (dot.cx, dot.y)
     canvas.boxes.append(Box("start", dot, "", "end"))
     canvas.labels.append(Label(("start",), dot.right + 6, dot.cy, "left", color="soft", size=10))
-    canvas.edges.append(Edge("start", initial, Route(((dot.cx, dot.y), (dot.cx, place.bottom)), (dot.cx, dot.y), "right")))
+    canvas.edges.append(Edge("start", initial, Route((top, (dot.cx, place.bottom)), top, "right")))
 
 
 def _add_titles(canvas: Canvas, labels: Mapping[str, str]) -> None:

@@ -116,12 +116,11 @@ def _corner(tail: Rect, head: Rect, obstacles: Sequence[Rect], *, paired: bool) 
     upper, lower = sorted((tail, head), key=lambda box: box.cy)
     lane = 0 if not paired else _LANE if tail == upper else -_LANE
     ways = []
-    for upright, flat in ((upper, lower), (lower, upper)):
-        rightward, downward = (1 if upright.cx < flat.cx else -1), (1 if upright.cy < flat.cy else -1)
-        x, y = upright.cx + rightward * (upright.w * 0.3 + lane), flat.cy - downward * lane
-        edge = upright.bottom if downward > 0 else upright.y
-        points = ((x, edge), (x, y), (flat.x if rightward > 0 else flat.right, y))
-        side: Side = "below" if lane * downward < 0 else "above"
+    for upright, flat, edge, up in ((upper, lower, upper.bottom, lane), (lower, upper, lower.y, -lane)):
+        rightward, shift, y = upright.cx < flat.cx, upright.w * 0.3 + lane, flat.cy - up
+        x = upright.cx + (shift if rightward else -shift)
+        points = ((x, edge), (x, y), (flat.x if rightward else flat.right, y))
+        side: Side = "below" if up < 0 else "above"
         label = ((x + points[2][0]) / 2, y)
         ways.append(Route(points if upright == tail else points[::-1], label, side))
     return next((way for way in ways if _free(way.points, obstacles)), ways[0])

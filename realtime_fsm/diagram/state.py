@@ -24,10 +24,11 @@ def state_view(table: StateTable, state: State, current: State | None) -> Canvas
     """Draw one state: the states before and after it, and its rules; mark the state `current`."""
     arrows = [arrow for arrow in plain_arrows(table) if state in (arrow.tail, arrow.head)]
     columns = _columns(table)
-    width = 2 * _MARGIN + sum(columns)
-    canvas = Canvas(f"The state {state}", (width, 0), table.fingerprint)
+    room = sum(columns)
+    width = 2 * _MARGIN + room
+    canvas = Canvas(f"The state {state}", (width, _MARGIN), table.fingerprint)  # the height grows with the content
     canvas.add_title()
-    top = _add_description(canvas, state, _MARGIN, 54, width - 2 * _MARGIN) + 12
+    top = _add_description(canvas, state, _MARGIN, 54, room) + 12
     lower = max(_add_neighbours(canvas, arrows, state, top, current, inward=inward) for inward in (True, False))
     middle = Rect((width - _MIDDLE) / 2, top, _MIDDLE, max(lower - top, 70))
     canvas.boxes.append(state_box(state, middle, current=current))

@@ -37,11 +37,7 @@ T = TypeVar("T")
 _NAMES = COMMON | ATTRIBUTES["realtime.transition"]
 """The attribute of each field of a transition."""
 _GREETS = {row.id for row in TABLE.rows if row.source is State.RECONNECTING and Effect.START_LIVE_LINK in row.effects}
-_GIVES_UP = {
-    row.id
-    for row in TABLE.rows
-    if row.source is State.RECONNECTING and not {Effect.ABORT_LINK, Effect.CLOSE_LINK}.isdisjoint(row.effects)
-}
+_GIVES_UP = {row.id for row in TABLE.rows if not {Effect.ABORT_LINK, Effect.CLOSE_LINK}.isdisjoint(row.effects)}
 
 
 def histogram(meter: Meter, metric: Metric) -> Histogram:

@@ -116,6 +116,7 @@ def test_a_span_of_time_is_judged_alone(tmp_path: Path) -> None:
     assert main([bad, "--since", RECORDS[DIAL]["timestamp"]]) == 0
     assert main([bad, "--until", RECORDS[PONG - 1]["timestamp"]]) == 0
     assert main([bad, "--until", moment]) == 1
+    assert main([bad, "--since", moment, "--until", moment]) != 2, "a span of one instant"
     assert main([bad, "--since", "2030-01-01T00:00:00+00:00"]) == 2
     with pytest.raises(SystemExit):
         main([bad, "--since", "tomorrow"])

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from realtime_fsm.audit import tail
-from support.brokenlogs import Record, lines_of
+from realtime_fsm.audit.decoding import FlatRecord
+from realtime_fsm.cli.audit_follow import _tell_outage
+from support.brokenlogs import BEGIN, Record, lines_of
 from support.commands import audit as main
 from support.corpus import WALKS, begun, later
 
@@ -73,6 +76,30 @@ def test_a_span_of_a_growing_log_counts_from_now(
     old = later(WALKS["healed"], -20 * 365 * 86400.0)
     assert follow(tmp_path / "log", [old], monkeypatch, "--since", "1s") == 2
     assert "no record of the connections or the time that are asked for is in it" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"change": "closed", "dials": 0, "seconds": 0.5}, "is up again after 500 ms, 0 attempts"),
+        ({"change": "closed", "dials": -1, "seconds": -2.0}, "is up again after 0 ms, 0 attempts"),
+        ({"change": "closed", "dials": 1, "seconds": 2.0, "planned": True}, "is up again after 2 s, 1 attempt, planned"),
+    ],
+)
+def test_an_outage_without_an_attempt_or_with_a_clock_set_back_is_told(
+    fields: dict[str, Any], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = FlatRecord(machine="", connection_id="c", seq=1, timestamp=BEGIN, link=1, event="realtime.outage", **fields)
+    _tell_outage(record)
+    assert capsys.readouterr().err.partition(": connection c ")[2] == f"{said}\n"
+
+
+def test_giving_up_without_an_attempt_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    common: dict[str, Any] = {"machine": "", "connection_id": "c", "seq": 1, "timestamp": BEGIN, "link": 1}
+    _tell_outage(FlatRecord(**common, event="realtime.transition", attempt=0, cause="dial_failed"))
+    assert "connection c gave up after 0 attempts: " in capsys.readouterr().err
+    _tell_outage(FlatRecord(**common, event="realtime.ping"))
+    assert capsys.readouterr().err == ""
 
 
 def test_a_directory_is_not_followed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,7 @@ import gzip
 import hashlib
 import re
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import msgspec
 import pytest
 
 from realtime_fsm.audit import collector
-from realtime_fsm.audit.formats import page_heat
+from realtime_fsm.audit.formats import page_heat, page_time
 from realtime_fsm.audit.formats.html import as_html, style_sheet
 from realtime_fsm.audit.formats.page_time import LISTED
 from realtime_fsm.audit.report import Report
@@ -88,6 +88,21 @@ def test_the_axis_is_as_fine_as_a_million_ticks_allow() -> None:
     assert (day.at(-5.0), day.at(43_200.0), day.at(1e9)) == (0, 432_000, 864_000)
     assert day.span(43_200.0, 0.001) == (432_000, 1), "a stay is never without a width"
     assert Axis.over(7.0, 7.0).width == 1
+
+
+def test_the_axis_spans_the_records_and_the_stays() -> None:
+    report = fleet(1, hours=1.0)
+    moments = {"first": datetime.fromtimestamp(10, UTC), "last": datetime.fromtimestamp(20, UTC)}
+
+    def axis(**changes: Any) -> tuple[float, int]:
+        told = msgspec.structs.replace(report.connections[0], **{"first": None, "last": None, "timeline": []} | changes)
+        found = page_time.axis_of(msgspec.structs.replace(report, connections=[told]))
+        return found.begin, found.width
+
+    assert axis(**moments) == (10.0, 10_000)
+    assert axis(**moments, timeline=[Stay(5.0, 20.0, "error")]) == (5.0, 20_000)
+    assert axis(**moments, timeline=[Stay(15.0, 1.0, "error")]) == (10.0, 10_000)
+    assert axis() == (0.0, 1)
 
 
 def test_each_state_is_drawn_at_its_time_in_its_shape() -> None:
@@ -174,6 +189,20 @@ def test_the_heat_map_counts_the_seconds_without_a_link() -> None:
     assert cells[1] == ["0"] * 6 + ["95 % (95 % error)"] + ["1e+02 % (1e+02 % error)"] * 5
 
 
+def test_a_group_is_named_by_its_ranks_and_tells_its_mean_and_its_violations() -> None:
+    report = fleet(3, hours=2.0)
+    shares: list[tuple[float | None, str]] = [(100.0, "conformant"), (None, "violated"), (50.0, "violated")]
+    each = [
+        msgspec.structs.replace(connection, verdict=verdict, life=msgspec.structs.replace(connection.life, availability=share))
+        for connection, (share, verdict) in zip(report.connections, shares, strict=True)
+    ]
+    group = page_heat.Group(1_000, each)
+    assert (group.last, group.name, group.figures) == (1_002, "1,000 to 1,002", "mean 75.000 % available, 2 violated")
+    alone, without = page_heat.Group(7, each[:1]), page_heat.Group(8, each[1:2])
+    assert (alone.name, alone.figures) == ("7", "mean 100 % available")
+    assert without.figures == "no link was wanted, 1 violated"
+
+
 def drawn_cells(row: Element) -> list[tuple[str, int]]:
     """Return the state of each column of the map, and the total height of its strips."""
     width = Axis.over(0.0, 120.0).width // page_heat.COLUMNS
@@ -203,6 +232,14 @@ def test_the_heat_map_draws_each_column_as_high_as_its_trouble() -> None:
     assert drawn_cells(rows[0]) == [fine] * 60 + [("reconnecting", 21)] * 30 + [fine] * 30
     assert drawn_cells(rows[1]) == [fine] * 60 + [("error", 8)] + [("error", 12)] * 59  # strips of 2, with as much between them
     assert drawn_cells(rows[2]) == [("reconnecting", 21)] + [fine] * 119
+
+
+def test_as_much_error_as_reconnecting_counts_together_and_is_drawn_as_reconnecting() -> None:
+    (one,) = fleet(1, hours=2.0).connections
+    timeline = [Stay(0.0, 0.5, "reconnecting"), Stay(0.5, 0.5, "error"), Stay(1.0, 119.0, "subscribed")]
+    drawn = parsed("".join(page_heat.heat_map([msgspec.structs.replace(one, timeline=timeline)], Axis.over(0.0, 120.0))))
+    assert drawn_cells(drawn.one("div", **{"class": "row"}))[0] == ("reconnecting", 21)
+    assert [cell.text for cell in drawn.one("tbody").all("td")][1:3] == ["10 % (5 % error)", "0"]
 
 
 def test_a_large_fleet_makes_a_small_page() -> None:

@@ -13,8 +13,17 @@ def test_the_demo_shows_the_main_job(tmp_path: Path) -> None:
     log.write_text("an earlier log\n")
     result = result_of("demo", "--log", str(log))
     assert (result.returncode, result.stderr) == (0, "")
-    assert result.stdout.count("  event  ") == 4
-    assert "without a close frame" in result.stdout
+    said = re.findall(r"^ +\d\.\d\d s  (server|event|client) +(.*)$", result.stdout, re.MULTILINE)
+    rows = "databases.main.tables.orders.rows"
+    assert said[0][0] == "server"
+    assert re.fullmatch(r"listens at http://127\.0\.0\.1:\d+/v1", said[0][1])
+    assert said[1:] == [
+        *(("event", f'{rows}.row{n}.create  {{"$id":"row{n}","title":"order {n}"}}') for n in (1, 2, 3)),
+        ("server", "ends the stream without a close frame, as real servers do"),
+        ("event", f'{rows}.row1.update  {{"$id":"row1","title":"order 1, after the outage"}}'),
+        ("client", "is disposed of, and leaves no task or socket behind"),
+    ]
+    assert "  state   subscribed -> reconnecting: getting a link, because the stream ended (close code 1006)\n" in result.stdout
     path = re.search(r"The path: +(.*)", result.stdout)
     assert path is not None
     assert path[1].split(" -> ") == [

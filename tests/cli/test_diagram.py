@@ -9,6 +9,10 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pytest
+
+from realtime_fsm.cli.main import main
+from realtime_fsm.diagram import diagram
 from support.commands import COMMAND, PATIENCE, result_of
 
 
@@ -26,6 +30,11 @@ def test_a_png_is_not_written_onto_a_terminal(tmp_path: Path) -> None:
         target = tmp_path / "table.png"
         assert result_of("diagram", "--format", "png", "-o", str(target)).returncode == 0
         assert target.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_drawing_ends_with_0(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["diagram", "--format", "plantuml"]) == 0
+    assert capfd.readouterr().out == diagram("plantuml")
 
 
 def test_the_table_is_drawn(tmp_path: Path) -> None:

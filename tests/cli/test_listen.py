@@ -14,17 +14,29 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
 
-from realtime_fsm.cli.listen import _print_changes
+from realtime_fsm.cli.listen import _as_record, _print_changes
 from realtime_fsm.fsm.change import Change
 from realtime_fsm.fsm.table import State, Trigger
 from realtime_fsm.testing import RealtimeServer
 from support.commands import COMMAND, PATIENCE, line, result_of, running, serving
 from support.virtual import eventually
+
+
+@pytest.mark.parametrize(
+    ("moment", "told"), [(datetime(2026, 11, 27, 12, 0, 0, 1500, UTC), "2026-11-27T12:00:00.001+00:00"), (None, None)]
+)
+def test_an_event_is_a_record_with_its_moment_if_it_has_one(moment: datetime | None, told: str | None) -> None:
+    event: Any = SimpleNamespace(timestamp=moment, events=("rows.1.create",), channels=("rows",), payload={"$id": "1"})
+    assert _as_record(event) == {
+        "timestamp": told, "events": ("rows.1.create",), "channels": ("rows",), "payload": {"$id": "1"},
+    }  # fmt: skip
 
 
 async def test_each_change_is_printed_at_once() -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import errno
+import signal
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
-from realtime_fsm.cli.loop import start_server
+from realtime_fsm.cli.loop import signals_interrupt, start_server
+from support.some import some
 
 PORT = "choose another port, or 0 for one that is free"
 ADDRESS = "give an address of this machine"
@@ -35,6 +37,30 @@ async def test_a_server_that_cannot_listen_names_the_remedy(failure: OSError, pr
         with pytest.raises(OSError, match="; ") as raised:
             await start_server(server(), stack, "--health host:80")
     assert (raised.value.filename, raised.value.strerror) == ("--health host:80", problem)
+
+
+async def test_the_error_of_a_server_keeps_its_number() -> None:
+    @asynccontextmanager
+    async def server() -> AsyncIterator[None]:
+        raise OSError(errno.EACCES, "no")
+        yield
+
+    async with AsyncExitStack() as stack:
+        with pytest.raises(PermissionError) as raised:
+            await start_server(server(), stack, "port 80")
+    assert raised.value.errno == errno.EACCES
+
+
+def test_signals_interrupt_a_block_and_nothing_after_it() -> None:
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        for number in some(before):
+            with pytest.raises(KeyboardInterrupt), signals_interrupt():
+                signal.raise_signal(number)
+            assert signal.getsignal(number) is signal.SIG_IGN
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 async def test_a_server_ends_with_its_stack() -> None:

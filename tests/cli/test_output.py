@@ -9,11 +9,13 @@ import re
 import signal
 import subprocess
 import sys
+import warnings
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
+from realtime_fsm.cli.output import fold, warnings_printed
 from realtime_fsm.testing import RealtimeServer
 
 COMMAND = [sys.executable, "-m", "realtime_fsm"]
@@ -124,6 +126,20 @@ def test_standard_streams_may_be_closed(command: str, closed: str, tmp_path: Pat
 def test_a_full_device_is_named(command: str, code: int, tmp_path: Path) -> None:
     done = shell(f"{command} > /dev/full", tmp_path)
     assert (done.returncode, done.stderr.split(": ", 1)[1]) == (code, "standard output: No space left on device\n")
+
+
+def test_a_warning_is_a_problem_in_a_block_and_a_warning_after_it(capsys: pytest.CaptureFixture[str]) -> None:
+    with warnings_printed():
+        warnings.simplefilter("always")
+        warnings.warn("the window is short", RuntimeWarning, stacklevel=1)
+    assert capsys.readouterr().err == "realtime-fsm: warning: the window is short\n"
+    with pytest.warns(RuntimeWarning, match="again"):
+        warnings.warn("again", RuntimeWarning, stacklevel=1)
+
+
+def test_a_text_is_folded_at_its_spaces_alone() -> None:
+    text = "a well-known \x1b[2J word-that-is-longer-than-a-line ends"
+    assert fold(text, 20, "- ", "  ") == ["- a well-known", r"  \x1b[2J", "  word-that-is-longer-than-a-line", "  ends"]
 
 
 @pytest.mark.parametrize("words", [["listen", "nonsense", "--project", "demo", "rows"], ["audit", "/missing"]])

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from realtime_fsm.cli import replay as replaying
-from realtime_fsm.cli.main import main
+from realtime_fsm.cli.main import _parser, main
 from realtime_fsm.fsm.table import TABLE
 from support.brokenlogs import Record, lines_of
 from support.replay_cases import edited
@@ -233,6 +233,39 @@ def test_steps_wait_for_enter(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert run_replay(capsys, log, "--step") == (2, "", "realtime-fsm replay: --step needs a terminal\n")
 
 
+class Keys(io.StringIO):
+    """A keyboard that notes what is shown when it is read."""
+
+    def __init__(self, text: str, screen: io.StringIO) -> None:
+        super().__init__(text)
+        self.screen, self.shown = screen, list[str]()
+
+    def readline(self, *_: Any) -> str:  # type: ignore[override]  # typeshed lists the bytes of another base first
+        self.shown.append(self.screen.getvalue())
+        return super().readline()
+
+
+def test_after_the_end_of_the_input_no_step_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = io.StringIO()
+    keys = Keys("\n", screen)
+    monkeypatch.setattr(sys, "stdout", screen)
+    monkeypatch.setattr(sys, "stdin", keys)
+    show = replaying._Pace(_parser().parse_args(["replay", "log", "--step"]))
+    for number, step in enumerate(("one", "two", "three", "four")):
+        show(step, float(number))
+    assert keys.shown == ["one", "onetwo"]
+    assert screen.getvalue() == "onetwo\nthree\nfour\n"
+
+
+def test_the_pace_is_that_of_the_log_divided_by_the_factor(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr("time.sleep", slept.append)
+    show = replaying._Pace(_parser().parse_args(["replay", "log", "--speed", "4"]))
+    for at in (10.0, 12.0, 18.0):
+        show("step", at)
+    assert slept == [0.5, 1.5]
+
+
 def test_speed_scales_the_time_between_steps(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -255,6 +288,10 @@ def test_an_interrupt_and_a_reader_that_has_gone_end_the_replay(tmp_path: Path, 
 
     monkeypatch.setattr(replaying, "read_connection_log", raises(KeyboardInterrupt))
     assert main(["replay", log]) == 130
+    discarded: list[bool] = []
+    monkeypatch.setattr(replaying, "discard_stdout", lambda: discarded.append(True))
+    monkeypatch.setattr(replaying, "read_connection_log", raises(BrokenPipeError))
+    assert (main(["replay", log]), discarded) == (0, [True])
     longest: tuple[Record, ...] = max(logs_of(20), key=len)
     many = write_log(tmp_path / "many", longest)
     with subprocess.Popen([*COMMAND, many], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:

@@ -17,6 +17,7 @@ from realtime_fsm.fsm.commands import (
     PresenceStored,
     RetireLink,
     SendFrame,
+    SubscriptionAcknowledged,
     SubscriptionUnsupported,
 )
 from realtime_fsm.fsm.inputs import Disconnect, Dispose, LinkClosed, PingEnabledChanged, ResumedFromSuspend, Unsubscribe
@@ -112,6 +113,12 @@ def test_the_words_of_rarer_commands() -> None:
     ]
     assert _describe_commands(of_presence) == "retire 2; presence stored; reject the presence; reject s1"
     assert _describe_commands(requests) == "send authentication; reject the identity; tell Disconnected; withdraw s1 s2"
+
+
+@pytest.mark.parametrize(("count", "told"), [(4, "s0 s1 s2 s3"), (5, "s0 s1 s2 s3 and 1 more"), (7, "s0 s1 s2 s3 and 3 more")])
+def test_four_subscriptions_are_named(count: int, told: str) -> None:
+    acknowledged: list[Command] = [SubscriptionAcknowledged(f"s{number}", ()) for number in range(count)]
+    assert _describe_commands(acknowledged) == f"grant {told}"
 
 
 def test_colours_are_those_of_the_diagrams() -> None:

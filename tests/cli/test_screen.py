@@ -7,6 +7,7 @@ import contextlib
 import io
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -76,6 +77,26 @@ async def test_the_newest_failure_is_on_a_screen_of_any_height(height: int) -> N
     assert sum("reason" in line for line in lines) == {24: 3, 50: 10}[height]
 
 
+async def test_a_low_terminal_shows_the_newest_line_of_each_list() -> None:
+    async with Network().realtime() as realtime:
+        screen = Screen(realtime, ["rows"])
+        screen._events.extend(["older", "newest"])
+        shown = drawn(screen, 10)
+        assert ("older" in shown, "newest" in shown) == (False, True)
+
+
+async def test_the_screen_leaves_the_terminal_as_it_was() -> None:
+    async with Network().realtime() as realtime:
+        terminal = io.StringIO()
+        task = asyncio.ensure_future(Screen(realtime, ["rows"]).run(Console(file=terminal, force_terminal=True)))
+        await eventually(lambda: "realtime-fsm listen" in terminal.getvalue())
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+    assert terminal.getvalue().startswith("\x1b[?1049h"), "the other screen"
+    assert "\x1b[?1049l" in terminal.getvalue()
+
+
 async def test_the_screen_ends_with_the_error_of_the_connection() -> None:
     network = Network()
 
@@ -90,6 +111,22 @@ async def test_the_screen_ends_with_the_error_of_the_connection() -> None:
             shown = drawn(screen)
     assert "the dial failed: no route; the next dial is in" in shown
     assert "error  no link, and no attempt will be made" in shown
+
+
+async def test_a_state_has_its_colour_and_each_list_its_newest_lines() -> None:
+    async with Network().realtime() as realtime:
+        screen = Screen(realtime, ["rows"])
+        console = Console(file=io.StringIO(), width=120, height=25, force_terminal=True, color_system="standard")
+        console.print(screen)
+        assert re.search(r"\x1b\[1(;39)?mdisconnected\x1b\[0m  no link", console.file.getvalue())  # type: ignore[attr-defined]
+        await realtime.connect()
+        for events in (screen._events, screen._changes, screen._failures):
+            events.extend(f"{number}." for number in range(12))
+        console.print(screen)
+        assert "\x1b[1;32mconnected\x1b[0m  the link is up" in console.file.getvalue()  # type: ignore[attr-defined]
+        lines = [line.strip("│ ") for line in drawn(screen, 25).splitlines()]
+    assert lines[-15:] == [line for title in lines[-15::5] for line in (title, "9.", "10.", "11.", lines[-1])]
+    assert [title.split()[1] for title in lines[-15::5]] == ["Events", "Changes", "Failed"]
 
 
 WORDS = ["listen", "http://127.0.0.1:1/v1", "--project", "demo", "rows", "--tui"]

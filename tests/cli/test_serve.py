@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+from types import SimpleNamespace
+from typing import Any, Self
 from urllib.parse import urlsplit
 
+import pytest
+
+from realtime_fsm.cli import serve
+from realtime_fsm.cli.main import _parser
 from support.commands import line, result_of, running, serving
 from support.raw_client import RawClient, upgrade
 
@@ -48,3 +54,74 @@ def test_an_event_comes_under_each_name_of_its_table() -> None:
                 event = json.loads(line(listener))
             assert any(name.startswith(f"{channel}.row") for name in event["events"])
             assert {channel, "rows"} <= set(event["channels"])
+
+
+class Silent:
+    """A server in name only."""
+
+    endpoint = "http://127.0.0.1:8090/v1"
+
+    def __init__(self, **options: Any) -> None:
+        assert options == {"projects": ("shop",), "port": 8090, "era": "E3"}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+
+async def published(monkeypatch: pytest.MonkeyPatch, every: str) -> list[tuple[float, str, str, str]]:
+    """The events that `serve` publishes within ten seconds, each with its time."""
+    loop, events = asyncio.get_running_loop(), []
+    begun = loop.time()
+
+    def note(_: object, row: str, action: str, fields: dict[str, Any]) -> None:
+        events.append((round(loop.time() - begun, 3), row, action, fields["title"]))
+
+    monkeypatch.setattr(serve, "RealtimeServer", Silent)
+    monkeypatch.setattr(serve, "publish_row", note)
+    options = _parser().parse_args(["serve", "--every", every, "--project", "shop", "--era", "E3"])
+    serving_task = asyncio.ensure_future(serve._serve(options))
+    await asyncio.sleep(10)
+    serving_task.cancel()
+    await asyncio.wait([serving_task])
+    return events
+
+
+async def test_each_row_is_created_updated_twice_and_deleted_at_its_pace(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert await published(monkeypatch, "1.8") == [
+        (1.8, "row1", "create", "sample 1"),
+        (3.6, "row1", "update", "sample 2"),
+        (5.4, "row1", "update", "sample 3"),
+        (7.2, "row1", "delete", "sample 4"),
+        (9.0, "row2", "create", "sample 5"),
+    ]
+
+
+async def test_a_pace_of_0_publishes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert await published(monkeypatch, "0") == []
+
+
+def test_an_event_of_a_row_has_the_names_and_channels_of_both_families() -> None:
+    given: list[tuple[Any, ...]] = []
+    server: Any = SimpleNamespace(publish=lambda *each: given.append(each))
+    serve.publish_row(server, "row7", "update", {"title": "t"})
+    assert given == [
+        (
+            [
+                "databases.main.tables.orders.rows.row7.update",
+                "tablesdb.main.tables.orders.rows.row7.update",
+                "databases.*.tables.*.rows.*.update",
+            ],
+            [
+                "rows",
+                "rows.update",
+                "databases.main.tables.orders.rows",
+                "databases.main.tables.orders.rows.row7",
+                "tablesdb.main.tables.orders.rows",
+                "tablesdb.main.tables.orders.rows.row7",
+            ],
+            {"$id": "row7", "title": "t"},
+        )
+    ]

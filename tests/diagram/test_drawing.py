@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import json
 import re
@@ -21,6 +22,7 @@ from support.some import some
 
 VIEWS = ("overview", "full", *(f"state:{state}" for state in State))
 TEXTS = ("mermaid", "dot", "plantuml", "markdown", "json")
+package = importlib.import_module("realtime_fsm.diagram")
 ROWS = {row.id: row for row in TABLE.rows}
 
 
@@ -206,6 +208,21 @@ def test_another_table_is_drawn_as_well() -> None:
     for kind, view in some(itertools.product((*TEXTS, "svg"), ("overview", "full", "state:ping"))):
         assert other.fingerprint in text_of(kind, view, table=other)
     assert '"means": ""' in text_of("json", "full", table=other)
+
+
+def test_a_group_without_an_arrow_is_not_drawn() -> None:
+    """Where one state alone cannot be disposed of, no arrow begins at the group of all states."""
+    rows = tuple(row for row in TABLE.rows if (row.source, row.dest) != (State.ERROR, State.DISPOSING))
+    other = replace(TABLE, rows=rows)
+    for kind in ("mermaid", "dot", "plantuml", "svg"):
+        assert "any state" in text_of(kind, "overview")
+        assert "any state" not in text_of(kind, "overview", table=other)
+
+
+def test_the_room_lists_its_names() -> None:
+    assert set(package.__all__) < set(dir(package))
+    with pytest.raises(AttributeError, match=r"module 'realtime_fsm\.diagram' has no attribute 'picture'"):
+        _ = package.picture
 
 
 # --- misuse -----------------------------------------------------------------------------------------------------------

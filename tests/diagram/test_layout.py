@@ -14,7 +14,7 @@ from realtime_fsm.audit.formats.svg import diagram
 from realtime_fsm.audit.report import RowLine
 from realtime_fsm.diagram.canvas import Canvas, Label
 from realtime_fsm.diagram.overview import Caption, overview
-from realtime_fsm.diagram.route import Rect, route
+from realtime_fsm.diagram.route import Rect, Route, route
 from realtime_fsm.diagram.state import full_view, state_view
 from realtime_fsm.diagram.style import DARK, LIGHT, STATE_COLORS, Palette, css, text_width, wrapped
 from support.contrast import contrast, luminance
@@ -146,6 +146,15 @@ def test_an_arrow_that_no_row_took_is_faint() -> None:
     assert 'opacity=".35"' in canvas.to_svg()
 
 
+def test_a_label_on_the_right_stays_within_the_frame_around_its_arrow() -> None:
+    canvas = overview(TABLE, None, lambda _: Caption(("xx",) * 30, ""))
+    frames = [frame.rect for frame in canvas.frames[:2]]
+    labels = [edge.label for edge in canvas.edges if edge.label is not None and edge.label.align == "left"]
+    for label in some(labels):
+        around = [frame.right for frame in frames if frame.overlaps(Rect(label.x, label.y, 1, 1))]
+        assert label.rect.right <= min(around, default=900 - 20)
+
+
 HIGH, LOW = Rect(0, 0, 100, 40), Rect(300, 200, 100, 40)
 LOWER_LEFT = Rect(0, 200, 100, 40)
 
@@ -171,6 +180,26 @@ def test_a_route_is_straight_or_goes_around(
     tail: Rect, head: Rect, others: list[Rect], paired: bool, corners: list[tuple[float, float]]
 ) -> None:
     assert list(route(tail, head, others, paired=paired).points) == corners
+
+
+@pytest.mark.parametrize(
+    ("tail", "head", "paired", "place"),
+    [
+        (HIGH, LOW, False, ((190, 220), "above")),
+        (HIGH, LOW, True, ((194.5, 211), "above")),
+        (LOW, HIGH, True, ((185.5, 229), "below")),
+    ],
+)
+def test_the_label_of_a_corner_is_on_its_level_part(
+    tail: Rect, head: Rect, paired: bool, place: tuple[tuple[float, float], str]
+) -> None:
+    found = route(tail, head, [], paired=paired)
+    assert (found.label, found.side) == place
+
+
+def test_a_leg_of_a_route_is_two_points_thick() -> None:
+    legs = Route(((10, 20), (50, 20), (50, 0)), (0, 0), "above").legs()
+    assert legs == (Rect(9, 19, 42, 2), Rect(49, -1, 2, 22))
 
 
 UPPER, FAR_BELOW = Rect(0, 0, 100, 40), Rect(0, 400, 100, 40)
@@ -211,6 +240,18 @@ def test_a_text_counts_as_wide_as_dejavu_sets_it() -> None:
     for text, (regular, bold) in some(DEJAVU.items()):
         assert regular - 0.001 <= text_width(text, 1) < regular * 1.06, text
         assert bold - 0.001 <= text_width(text, 1, bold=True) < bold * 1.08, text
+
+
+@pytest.mark.parametrize(
+    ("letters", "width"),
+    [
+        ("'ijlIJ ,.·\u00a0", 0.318), ("/:;\\|f-", 0.361), ("()[]t!r", 0.411), ('"*_`s', 0.521), ("z?cLFkvxyPTY", 0.611),
+        ("$0123456789{}abdeghnopqu", 0.636), ("ESKAVXZBRC", 0.698), ("UNHDGOQ&", 0.787), ("w#+<=>~→", 0.838), ("Mm%W…ß", 1.0),
+        ("⟶", 1.434),
+    ],
+)  # fmt: skip
+def test_each_letter_has_its_width_and_an_unknown_one_an_em(letters: str, width: float) -> None:
+    assert {letter: text_width(letter, 10) for letter in letters} == dict.fromkeys(letters, width * 10)
 
 
 def test_texts_are_wrapped_at_joints_and_only_then_at_blanks() -> None:

@@ -132,13 +132,14 @@ async def test_a_healthy_link_echoes_and_survives_idleness() -> None:
     assert report.checks[-1].text == "26 of 32 messages and 127 of 128 dials a minute are left"
 
 
-async def test_pings_are_a_second_apart() -> None:
+async def test_pings_are_a_second_apart_and_each_is_awaited_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link, "PATIENCE", 0.9)
     async with serving() as (server, session):
         began = asyncio.get_running_loop().time()
-        report = await report_of(server.endpoint, session=session, pings=2)
+        report = await report_of(server.endpoint, session=session, pings=3)
         took = asyncio.get_running_loop().time() - began
-    assert len(next(check.text for check in report.checks if check.name == "ping").split(", ")) == 2
-    assert took >= 1.0
+    assert len(next(check.text for check in report.checks if check.name == "ping").split(", ")) == 3
+    assert took >= 2.0
 
 
 async def test_tls_and_a_proxy_with_a_login_have_no_finding() -> None:
@@ -193,9 +194,11 @@ async def test_name_without_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_tcp() -> None:
-    found = only(await report_of("http://127.0.0.1:1/v1"))
+    report = await report_of("http://127.0.0.1:1/v1", echo=True, idle=1)
+    found = only(report)
     assert (found.name, found.status) == ("tcp", FAILED)
     assert found.text == "port 1 cannot be reached: 127.0.0.1: Connection refused"
+    assert report.not_checked == (*ALL[2:-1], "echo", "idle", "budget")
 
 
 async def test_tcp_of_a_proxy_that_is_away() -> None:
@@ -664,6 +667,18 @@ async def test_echo_where_it_is_not_possible(era: EraName) -> None:
     assert "echo:" not in report.cause  # it explains nothing
 
 
+async def test_echo_on_a_link_that_cannot_be_replaced() -> None:
+    async with serving() as (server, session):
+
+        def ends() -> None:
+            server.refuse_dials()
+            server.drop()
+
+        found = only(await report_of(server.endpoint, session=session, echo=True, on_check=when("subscribe", ends)))
+    assert (found.name, found.status) == ("echo", FAILED)
+    assert "no event within" not in found.text
+
+
 class IdleBox(FaultProxy):
     """Cuts each link that carries nothing for a while."""
 
@@ -734,6 +749,8 @@ async def test_budget_of_dials() -> None:
         ({"channel": "console.tail.demo"}, "channels"),
         ({"pings": 0}, "pings"),
         ({"pings": 13}, "pings"),
+        ({"pings": True}, "pings"),
+        ({"pings": 1.5}, "pings"),
         ({"idle": 0}, "idle"),
         ({"session": "geheim\n"}, "session"),
         ({"proxy": "socks5://host:1"}, "proxy"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from contextvars import Context
 from typing import Any
@@ -17,11 +18,12 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from realtime_fsm import PingPolicy, Realtime, RetriesExhausted, RetryPolicy, State, SubscriptionRejected, hooks
 from realtime_fsm.auditlog.schema import KINDS
-from realtime_fsm.errors import DialFailed
+from realtime_fsm.errors import DialFailed, UpgradeRefused
+from realtime_fsm.ops.telemetry_counts import Counts
 from realtime_fsm.ops.telemetry_names import METRICS, SEVERITIES, attribute, attributes_of, event_name
 from realtime_fsm.testing import RealtimeServer
 from realtime_fsm.testing.assertions import recorded
-from support.network import HANG, Network
+from support.network import HANG, MUTE, Network
 from support.opentelemetry import Telemetry
 from support.served import Served, connected
 from support.some import some
@@ -167,6 +169,84 @@ async def test_pings_faults_refusals_and_unusable_messages_count() -> None:
             assert telemetry.values("realtime_fsm.malformed.messages") == {("not_json",): 1}
 
 
+async def test_transitions_and_the_time_in_states_add_up_to_those_of_the_records() -> None:
+    network, telemetry = Network(), Telemetry()
+    taken: Counter[tuple[str]] = Counter()
+    times: dict[tuple[str], float] = defaultdict(float)
+    with recorded() as records, telemetry.instrument():
+        async with network.realtime(ping=PingPolicy(interval=30)) as realtime:
+            await realtime.subscribe("rows")
+            await asyncio.sleep(60)
+            await lose(network, realtime)
+    for record in some(records):
+        if record["event"] == "realtime.transition":
+            taken[record["row"],] += 1
+            if record["source"] != record["dest"]:
+                times[record["source"],] += record["dwell"]
+    assert telemetry.values("realtime_fsm.transitions") == taken
+    assert telemetry.values("realtime_fsm.state.time") == pytest.approx(times)
+    assert max(times.values()) > 10
+
+
+async def test_each_count_without_attributes_begins_with_0() -> None:
+    telemetry = Telemetry()
+    with telemetry.instrument():
+        counters = [metric for metric in METRICS if metric.instrument == "Counter" and metric.name != CONSUMED]
+        assert {metric.name: telemetry.values(metric.name) for metric in counters} == {
+            "realtime_fsm.transitions": {},
+            "realtime_fsm.state.time": {},
+            "realtime_fsm.link.failures": {},
+            OUTAGES: {(False,): 0, (True,): 0},
+            "realtime_fsm.faults": {(): 0},
+            DROPPED: {(): 0},
+            "realtime_fsm.subscription.rejections": {(): 0},
+            "realtime_fsm.malformed.messages": {},
+            "realtime_fsm.relayed.messages": {(): 0},
+        }
+
+
+async def test_a_dial_names_the_answer_of_the_server() -> None:
+    network, telemetry = Network(), Telemetry()
+    network.script.extend([UpgradeRefused(503), MUTE, MUTE])
+    frame = b'{"type":"error","data":{"code":500,"message":"no"}}'
+    with telemetry.instrument():
+        async with network.realtime(retry=RetryPolicy(attempts=None, base=0.1, cap=0.1)) as realtime:
+            connecting = asyncio.ensure_future(realtime.connect())
+            await eventually(lambda: network.sockets)
+            network.socket.cut(4001)
+            await eventually(lambda: len(network.sockets) == 2)
+            network.socket.push(frame)
+            await connecting
+    told = ("http.response.status_code", "realtime_fsm.websocket.close_code", "realtime_fsm.error_frame.code")
+    facts = [span.attributes or {} for span in telemetry.spans("dial")]
+    assert [[each.get(name) for name in told] for each in facts] == [
+        [503, None, None], [None, 4001, None], [None, None, "500"], [None, None, None],
+    ]  # fmt: skip
+
+
+def test_counts_that_no_instrumentation_uses_tell_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    telemetry = Telemetry()
+    counts = Counts(telemetry.meters.get_meter("realtime_fsm"))
+    assert (telemetry.values(CONSUMED), states(telemetry)) == ({}, {})
+    with counts.counting():
+        assert len(telemetry.values("realtime_fsm.connection.count")) == len(State)
+    assert (telemetry.values(CONSUMED), caplog.records) == ({}, [])
+
+
+def test_a_count_never_falls_where_a_connection_reads_lower_for_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    class One:
+        state, link_number, events_received, events_dropped = State.SUBSCRIBED, 1, 5, 2
+
+    one, telemetry = One(), Telemetry()
+    monkeypatch.setattr(hooks, "all_connections", lambda: [one])
+    with telemetry.instrument():
+        assert (telemetry.total(CONSUMED), telemetry.total(DROPPED)) == (0, 0)
+        seen = []
+        for one.events_received, one.events_dropped in ((7, 3), (6, 1), (8, 4)):
+            seen.append((telemetry.total(CONSUMED), telemetry.total(DROPPED)))
+        assert seen == [(2, 1), (2, 1), (3, 2)]
+
+
 # --- events -----------------------------------------------------------------------------------------------------------
 
 
@@ -270,6 +350,7 @@ async def test_each_call_of_a_handler_has_a_span_and_a_duration(handler: Callabl
     assert {(span.kind, span.parent, span.events, span.status.description) for span in spans} == {
         (SpanKind.CONSUMER, None, (), None)
     }, "no text of an exception"
+    assert all(0 <= point.sum < 60 for point in telemetry.points(PROCESS).values() if isinstance(point, HistogramDataPoint))
     assert telemetry.values(PROCESS) == {(name, "process", "appwrite"): 2, (name, "LookupError", "process", "appwrite"): 1}
 
 

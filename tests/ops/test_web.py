@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+import signal
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import contextmanager, nullcontext
 
 import aiohttp
 import pytest
@@ -96,6 +98,29 @@ async def test_a_taken_port_raises_and_leaves_no_server() -> None:
         port = int(first.url.rpartition(":")[2])
         with pytest.raises(OSError, match="address already in use"):
             await WebServer({"/": page}, host="127.0.0.1", port=port).__aenter__()
+
+
+async def test_a_context_beside_lasts_as_long_as_the_server_which_leaves_signals_alone() -> None:
+    steps: list[str] = []
+
+    @contextmanager
+    def beside() -> Iterator[None]:
+        steps.append("begins")
+        yield
+        steps.append("ends")
+
+    async with WebServer({}, host="127.0.0.1", port=0, beside=beside):
+        assert steps == ["begins"]
+        assert not asyncio.get_running_loop().remove_signal_handler(signal.SIGTERM)
+    assert steps == ["begins", "ends"]
+
+
+async def test_a_context_beside_that_fails_leaves_no_server() -> None:
+    server = WebServer({}, host="127.0.0.1", port=0, beside=lambda: nullcontext(1 // 0))
+    with pytest.raises(ZeroDivisionError):
+        await server.__aenter__()
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection("127.0.0.1", int(server.url.rpartition(":")[2]))
 
 
 def test_the_repr_of_a_request_hides_its_token() -> None:

@@ -1,30 +1,42 @@
-"""Write whole reports about known logs, the answer of each situation, the findings of each broken log, and whole replays.
+"""Write whole reports about known logs, the answer of each situation, whole replays, drawings, and the words of the command line.
 
 ``python -m support.reports``, in the folder tests/, freezes them again in data/reports/.
 """
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 import re
+from argparse import SUPPRESS, Action
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import redirect_stdout
 from datetime import UTC
 from importlib import import_module
+from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from unittest.mock import patch
 
 import msgspec
 
 from realtime_fsm.audit.auditor import Auditor
+from realtime_fsm.audit.formats import page_time
 from realtime_fsm.audit.formats.answer import answer_lines
 from realtime_fsm.audit.formats.html import as_html
 from realtime_fsm.audit.formats.junit import as_junit
 from realtime_fsm.audit.formats.text import as_markdown, as_text
 from realtime_fsm.audit.report import Report
+from realtime_fsm.cli.main import _parser, main
 from realtime_fsm.cli.replay_view import Palette, StepFormatter
+from realtime_fsm.cli.words import by_kind
+from realtime_fsm.diagram import style, timeline
+from realtime_fsm.diagram.drawing import Diagram, Text
 from realtime_fsm.fsm.commands import SendFrame, TransitionTaken
-from realtime_fsm.fsm.table import TABLE
+from realtime_fsm.fsm.table import TABLE, State
+from realtime_fsm.ops.inspector.page import diagram, words
 from realtime_fsm.replay.log_reader import ConnectionLog, IncompleteLog
 from realtime_fsm.replay.replayer import Replayer
 from realtime_fsm.replay.scenario import Outcome, scenario_of
@@ -32,11 +44,14 @@ from realtime_fsm.replay.test_writer import write_test
 from support.brokenlogs import audited, lines_of
 from support.corpus import SITUATIONS
 from support.corpus import lines_of as lines_of_situation
+from support.fleetreport import fleet
 from support.lives import ALL
 from support.replaying import log_of
 from support.scenes import play
+from support.wholelog import PONG, edited
 
 DRAWN = ("healed", "given_up", "at_fault", "handed_over", "rejected")
+_KINDS: tuple[Text, ...] = ("mermaid", "dot", "plantuml", "markdown")
 FROZEN = Path(__file__).resolve().parents[1] / "data" / "reports"
 
 
@@ -44,6 +59,14 @@ def _lives() -> Iterator[str]:
     for name, records in ALL.items():
         yield f"=== {name}"
         yield from as_text(audited(lines_of(records)))
+
+
+def _violated() -> Iterator[str]:
+    """Write a report with a violation in each format for people and for CI."""
+    report = audited(edited(PONG, row="sub41"))
+    for form in (as_text, as_markdown, as_junit):
+        yield f"=== {form.__name__}"
+        yield from form(report)
 
 
 def _answers() -> Iterator[str]:
@@ -60,8 +83,81 @@ def _answers() -> Iterator[str]:
 def _page() -> Iterator[str]:
     """Write the page of some lives, an element a line, without its style and its script, which are files of their own."""
     report = audited((line for name in DRAWN for line in lines_of(ALL[name])), detail=True)
-    page = re.sub(r"(?s)<(style|script)>.*?</\1>|sha256-[^']*", "", "\n".join(as_html(report, coverage=True)))
-    return iter(page.replace("><", ">\n<").splitlines())
+    return _elements("\n".join(as_html(report, coverage=True)))
+
+
+def _fleet() -> Iterator[str]:
+    """Write the part of a page about time: the map of a fleet, its worst connections, and the others, which the page packs."""
+    with patch.object(page_time, "LISTED", 2):
+        page = "\n".join(page_time.time_section(fleet(4, hours=9.0)))
+    packed = re.compile(r'(?<=data-count="2">)[^<]+')
+    return _elements(packed.sub(lambda found: gzip.decompress(base64.b64decode(found[0])).decode(), page))
+
+
+def _elements(page: str) -> Iterator[str]:
+    return iter(re.sub(r"(?s)<(style|script)>.*?</\1>|sha256-[^']*", "", page).replace("><", ">\n<").splitlines())
+
+
+def _drawings() -> Iterator[str]:
+    """Draw what no generated file shows: the views of one state, and all that changes where a state is marked."""
+    for name in (State.ERROR, State.DISPOSING):
+        yield f"=== state:{name}"
+        yield from _drawn(f"state:{name}", None)
+    yield "=== styles"
+    yield from "".join((style.css(), style.variables(), timeline.css())).replace("}", "}\n").splitlines()
+    for view, current in (("overview", State.DISPOSING), ("full", State.PING), ("state:error", State.ERROR)):
+        plain = set(_drawn(view, None))
+        yield f"=== {view}, in {current}"
+        yield from (line for line in _drawn(view, current) if line not in plain)
+
+
+def _drawn(view: str, current: State | None) -> list[str]:
+    """Draw a view in each format, without the style sheet."""
+    drawn = Diagram(view, current=current)
+    picture = re.sub(r"drawing \w+|<(style|defs)>.*?</\1>", "", drawn.picture("svg").decode())
+    texts = [drawn.text(kind) for kind in _KINDS]
+    return [line for text in (picture, *texts) for line in text.splitlines()]
+
+
+def _explained() -> Iterator[str]:
+    """Explain the first and the last word of each kind, and some that have more facts."""
+    words = [meaning.word for meanings in by_kind().values() for meaning in (meanings[0], meanings[-1])]
+    for asked in ([], [*dict.fromkeys(words), "sub58", "ping", "Overdue", "cause"], ["58"], ["verdicts"]):
+        with redirect_stdout(StringIO()) as out:
+            main(["explain", *asked])
+        yield f"=== {' '.join(asked)}"
+        yield from out.getvalue().splitlines()
+
+
+def _arguments() -> Iterator[str]:
+    """Write each argument of each command in a line."""
+    parser = _parser()
+    (commands,) = (action.choices for action in parser._actions if isinstance(action.choices, dict))
+    for name, command in {"": parser, **commands}.items():
+        for action in command._actions:
+            yield " ".join(filter(None, (name, *_argument(action))))
+        exclusive = [" or ".join(action.dest for action in group._group_actions) for group in command._mutually_exclusive_groups]
+        yield from (f"{name}: {names}" for names in exclusive)
+
+
+def _argument(action: Action) -> Iterator[str]:
+    yield "/".join(action.option_strings) or action.dest.removeprefix(SUPPRESS)
+    yield str(action.metavar or "")
+    names = ("nargs", "default", "const", "required")[: None if action.option_strings else -1]
+    facts = {name: getattr(action, name) for name in names}
+    yield from (f"{name}={value!r}" for name, value in facts.items() if value not in (None, False, SUPPRESS))
+    if action.choices is not None:
+        yield f"of {'|'.join(action.choices)}"
+
+
+def _inspector() -> Iterator[str]:
+    """Write the diagram of the inspector, and its words."""
+    yield from diagram().replace("><", ">\n<").splitlines()
+    shown = json.loads(words())
+    assert shown.pop("why") == {row.id: row.why for row in TABLE.rows}
+    for name, part in shown.items():
+        yield f"=== {name}"
+        yield from (f"{key}: {json.dumps(value)}" for key, value in part.items())
 
 
 def _short(value: Any) -> Any:
@@ -148,12 +244,18 @@ def _together() -> Report:
 
 REPORTS: dict[str, Callable[[], Iterable[str]]] = {
     "lives.txt": _lives,
+    "violated.txt": _violated,
     "answers.txt": _answers,
     "together.txt": lambda: as_text(_together(), coverage=True),
     "together.md": lambda: as_markdown(_together(), coverage=True),
     "together.xml": lambda: as_junit(_together()),
     "together.figures": lambda: _figures(_together()),
     "page.html": _page,
+    "fleet.html": _fleet,
+    "drawings.txt": _drawings,
+    "inspector.txt": _inspector,
+    "explained.txt": _explained,
+    "arguments.txt": _arguments,
     "broken.txt": _broken,
     "scenes.txt": _scenes,
     "replays.txt": _replays,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import ceil
 from typing import TYPE_CHECKING
 
 from realtime_fsm.audit.formats.page_parts import folded, lane, moment, scrolling, table
@@ -74,14 +75,12 @@ def grouped(connections: Sequence[ConnectionReport], axis: Axis) -> list[Group]:
     column = axis.width * axis.tick / COLUMNS
     for group in groups:
         for connection in group.connections:
-            for begin, length, state in connection.timeline:
-                if state == State.DISPOSING:
-                    continue
+            for begin, length, state in (stay for stay in connection.timeline if stay.state != State.DISPOSING):
                 start = (begin - axis.begin) / column
                 end = min(start + length / column, COLUMNS)
                 troubled = {State.RECONNECTING: group.reconnecting, State.ERROR: group.error}.get(State(state))
-                for index in range(max(0, int(start)), min(COLUMNS, int(end) + 1)):
-                    seconds = max(0.0, min(end, index + 1) - max(start, index)) * column
+                for index in range(max(0, int(start)), ceil(end)):
+                    seconds = (min(end, index + 1) - max(start, index)) * column
                     group.present[index] += seconds
                     if troubled is not None:
                         troubled[index] += seconds

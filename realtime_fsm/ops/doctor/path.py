@@ -225,8 +225,8 @@ async def _end_untrusted(checks: Checks, path: Path, address: str, problem: tls.
         async with path.open(address) as (reader, writer):
             await writer.start_tls(any_certificate, server_hostname=urlsplit(path.url).hostname)
             offset = await _clock_offset(path, reader, writer)
-        if offset is not None and abs(offset) > _CLOCK_SKEW:
-            remedy, text = "tls_clock", f"{text}; {_skew(offset)}"
+        if skew := _skew(offset):
+            remedy, text = "tls_clock", f"{text}; {skew}"
     checks.end("tls", text, remedy)
 
 
@@ -255,13 +255,16 @@ async def _clock_offset(path: Path, reader: asyncio.StreamReader, writer: asynci
 def _check_clock(checks: Checks, offset: float | None) -> None:
     if offset is None:
         checks.ok("clock", "unknown; the server names no date")
-    elif abs(offset) > _CLOCK_SKEW:
-        checks.warn("clock", _skew(offset), "clock")
+    elif skew := _skew(offset):
+        checks.warn("clock", skew, "clock")
     else:
         checks.ok("clock", "this machine and the server agree")
 
 
-def _skew(offset: float) -> str:
+def _skew(offset: float | None) -> str:
+    """Tell by how much the clocks differ; return an empty text where that does no harm, or is unknown."""
+    if offset is None or abs(offset) <= _CLOCK_SKEW:
+        return ""
     return f"this machine is {format_duration(abs(offset))} {'ahead of' if offset > 0 else 'behind'} the server"
 
 

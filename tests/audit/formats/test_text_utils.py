@@ -27,7 +27,17 @@ TIMES = {
 }
 
 
-@pytest.mark.parametrize(("seconds", "said"), [(0.9994, "999 ms"), (0.9996, "1 s"), (0.0009994, "999 us"), (0.0009996, "1 ms")])
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0.9994, "999 ms"),
+        (0.9995, "1 s"),
+        (0.9996, "1 s"),
+        (0.0009994, "999 us"),
+        (0.0009995, "0.999 ms"),
+        (0.0009996, "1 ms"),
+    ],
+)
 def test_a_time_that_rounds_to_a_greater_unit_is_told_in_it(seconds: float, said: str) -> None:
     assert format_duration(seconds) == said
 

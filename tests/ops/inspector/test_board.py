@@ -67,6 +67,42 @@ async def test_a_quiet_board_sends_a_sign_of_life() -> None:
     await messages.aclose()
 
 
+async def test_an_empty_board_ends_at_the_beginning_of_time() -> None:
+    messages = Board("log").messages()
+    await anext(messages)
+    told = content_of(await anext(messages))
+    await messages.aclose()
+    assert told == {
+        "title": "log", "live": True, "problem": "", "end": 0.0, "numbers": [], "left_out": 0, "more": False, "views": [],
+    }  # fmt: skip
+
+
+async def test_changes_within_a_tenth_of_a_second_are_one_message_and_then_it_is_quiet() -> None:
+    board, loop = board_of(WALKS["healed"]), asyncio.get_running_loop()
+    messages = board.messages()
+    await anext(messages)
+    await anext(messages)
+    begun = loop.time()
+    for record in flat(WALKS["healthy"])[:3]:
+        board.take(record)
+    assert [view["seq"] for view in content_of(await anext(messages))["views"]] == [3]
+    assert 0.1 <= loop.time() - begun < 0.2
+    assert content_of(await anext(messages))["views"] == []
+    assert loop.time() - begun >= 10
+    await messages.aclose()
+
+
+async def test_a_view_that_nothing_has_changed_is_sent_once() -> None:
+    board = Board("log")
+    board.view("quiet")
+    messages = board.messages()
+    await anext(messages)
+    assert [view["id"] for view in content_of(await anext(messages))["views"]] == ["quiet"]
+    board.touch()
+    assert content_of(await anext(messages))["views"] == []
+    await messages.aclose()
+
+
 def test_a_repeated_record_is_no_news() -> None:
     board = board_of(WALKS["healed"])
     stamp = board._stamp
@@ -78,6 +114,7 @@ def test_a_closed_connection_makes_room_for_a_new_one() -> None:
     board = board_of(named("disposed_of", "a"), named("healthy", "b"), named("healthy", "c"), most=2)
     assert [view.id for view in board.views] == ["b", "c"]
     assert [view.number for view in board.views] == [2, 3]
+    assert board._left_out == {"a"}
 
 
 async def test_without_room_a_new_connection_is_left_out_and_counted() -> None:

@@ -181,14 +181,14 @@ def test_every_text_has_a_contrast_of_4_5(palette: Palette) -> None:
 
 
 def test_the_browser_opens_in_a_thread_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    opened: list[tuple[str, str]] = []
+    opened: list[tuple[str, str, bool]] = []
     done = threading.Event()
 
     def note(url: str) -> None:
-        opened.append((url, threading.current_thread().name))
+        opened.append((url, threading.current_thread().name, threading.current_thread().daemon))
         done.set()
 
     monkeypatch.setattr("webbrowser.open", note)
     open_browser("http://127.0.0.1:1/?token=x")
     assert done.wait(20)
-    assert opened == [("http://127.0.0.1:1/?token=x", "realtime_fsm browser")]
+    assert opened == [("http://127.0.0.1:1/?token=x", "realtime_fsm browser", True)]

@@ -122,6 +122,39 @@ def test_pings_pauses_and_unusable_messages_are_told() -> None:
     assert (view.round_trip, view.malformed, view.pauses, view.closed) == (0.25, 1, [2], True)
 
 
+def test_a_clock_that_was_set_back_makes_no_negative_time() -> None:
+    now = BEGIN.timestamp()
+    view = taken(
+        step("subscribed", "reconnecting", dwell=-2.0),
+        record("outage", change="closed", seconds=-3.0, planned=False),
+        record("fault", change="closed", seconds=-4.0),
+        record("gap", subscription="s1", seconds=-5.0),
+    )
+    assert view.stays == [(now, "subscribed"), (now, "reconnecting")]
+    assert view.marks == [(now, now, "outage"), (now, now, "fault")]
+    assert (view.subscriptions["s1"].gaps, view.subscriptions["s1"].missed) == (1, 0.0)
+
+
+def test_short_times_are_told_as_they_are() -> None:
+    now = BEGIN.timestamp()
+    view = taken(
+        step("subscribed", "reconnecting", dwell=0.5),
+        record("outage", change="closed", seconds=0.25, planned=True),
+        record("fault", change="opened", seconds=0.5),
+    )
+    assert view.stays[0] == (now - 0.5, "subscribed")
+    assert view.marks == [(now - 0.25, now, "planned")]
+    assert view.fault == now - 0.5
+
+
+def test_only_the_first_record_of_a_log_tells_where_it_begins() -> None:
+    view = View("c", 1)
+    assert view.take(record("open", 7))
+    assert (view.seq, view.lost, len(view.stays)) == (7, 0, 1)
+    assert view.take(record("open", 8))
+    assert (view.lost, len(view.stays)) == (0, 1)
+
+
 # --- subscriptions ----------------------------------------------------------------------------------------------------
 
 
@@ -140,6 +173,10 @@ def test_a_subscription_waits_again_in_an_outage() -> None:
 
 def test_a_removed_subscription_is_gone() -> None:
     assert taken(*changes("desired", "acknowledged", "withdrawn", "removed")).subscriptions == {}
+
+
+def test_the_end_of_an_unknown_subscription_counts_nothing() -> None:
+    assert taken(*changes("removed")).left_out == 0
 
 
 def test_gaps_and_drops_add_up() -> None:

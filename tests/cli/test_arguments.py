@@ -1,0 +1,82 @@
+"""The values of arguments: what a bound takes, and what it refuses."""
+
+from __future__ import annotations
+
+import pytest
+
+from realtime_fsm.cli.main import _parser
+from support.some import some
+
+NEEDED = {
+    "listen": ["http://127.0.0.1/v1", "--project", "demo", "rows"],
+    "relay": ["http://127.0.0.1/v1", "--project", "demo", "rows", "--to", "nats://h"],
+    "doctor": ["http://127.0.0.1/v1", "--project", "demo"],
+    "serve": [],
+    "inspect": ["log"],
+    "audit": ["log"],
+    "replay": ["log"],
+}
+"""The arguments without which a command does not begin."""
+
+
+def parsed(command: str, option: str, word: str) -> object:
+    options = vars(_parser().parse_args([command, *NEEDED[command], option, word]))
+    return options[{"--from": "since", "--to": "until"}.get(option, option[2:].replace("-", "_"))]
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "word", "value"),
+    [
+        ("doctor", "--pings", "1", 1),
+        ("doctor", "--pings", "12", 12),
+        ("doctor", "--idle", "0.1", 0.1),
+        ("doctor", "--idle", "3600", 3600.0),
+        ("serve", "--every", "0", 0.0),
+        ("serve", "--every", "3600", 3600.0),
+        ("serve", "--port", "0", 0),
+        ("serve", "--port", "65535", 65_535),
+        ("inspect", "--port", "65535", 65_535),
+        ("relay", "--outage", "1", 1.0),
+        ("relay", "--outage", "604800", 604_800.0),
+        ("listen", "--attempts", "1", 1),
+        ("listen", "--attempts", "forever", None),
+        ("listen", "--reconnect-attempts", "7", 7),
+        ("listen", "--health", "host:0", ("host", 0)),
+        ("listen", "--health", "[::1]:8080", ("::1", 8080)),
+        ("replay", "--from", "1", 1),
+        ("replay", "--to", "1", 1),
+        ("replay", "--speed", "1e-300", 1e-300),
+        ("replay", "--speed", "1e9", 1e9),
+        ("replay", "--emit-test", "test_it.py", "test_it.py"),
+        ("replay", "--emit-test", "-", "-"),
+        ("audit", "--map", "event=message", [("event", "message")]),
+        ("audit", "--map", "seq=a=b", [("seq", "a=b")]),
+    ],
+)
+def test_a_value_within_the_bounds_is_taken(command: str, option: str, word: str, value: object) -> None:
+    assert parsed(command, option, word) == value
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "words", "rule"),
+    [
+        ("doctor", "--pings", ["0", "13", "1.5"], "a whole number from 1 to 12"),
+        ("doctor", "--idle", ["0.09", "3600.1", "nan"], "a number of seconds from 0.1 to 3600"),
+        ("serve", "--every", ["-0.1", "3601"], "a number of seconds from 0 to 3600"),
+        ("inspect", "--port", ["-1", "65536"], "a port from 0 to 65535"),
+        ("relay", "--outage", ["0.9", "604801"], "a number of seconds from 1 to 604800"),
+        ("listen", "--attempts", ["0", "never"], "a whole number from 1 on, or 'forever'"),
+        ("listen", "--health", [":1", "1", "::1:1", "[]:1"], "HOST:PORT, such as 127.0.0.1:8080 or [::1]:8080"),
+        ("replay", "--from", ["0", "x"], "the number of a record, from 1 on"),
+        ("replay", "--to", ["0"], "the number of a record, from 1 on"),
+        ("replay", "--speed", ["0", "-1", "1.1e9"], "a factor above 0, such as 10"),
+        ("audit", "--map", ["event", "event=", "=message", "noise=x"], "FIELD=KEY, with a field of a record"),
+    ],
+)
+def test_another_value_is_refused_with_the_rule(
+    command: str, option: str, words: list[str], rule: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for word in some(words):
+        with pytest.raises(SystemExit) as ended:
+            parsed(command, option, word)
+        assert (ended.value.code, f"{word!r} is not {rule}" in capsys.readouterr().err) == (2, True), word
