@@ -143,8 +143,15 @@ async def test_a_start_fills_the_time_since_the_newest_message() -> None:
     async with relaying(sink, catch_up=missed, window=1) as (_, relay, __):
         await eventually(lambda: relay.stored == 3)
     assert sink.subjects() == ["gap", f"{TABLE}.caught_up", f"{TABLE}.caught_up"]
-    assert [gap.since for gap in gaps] == [since - timedelta(seconds=1)]
+    assert [(gap.since, gap.attempts) for gap in gaps] == [(since - timedelta(seconds=1), 0)]
     assert 3600 <= gaps[0].outage_seconds < 3700
+
+
+async def test_a_start_after_a_message_of_a_later_clock_has_a_gap_of_no_length() -> None:
+    sink = MemorySink(datetime.now(UTC) + timedelta(hours=1))
+    async with relaying(sink) as (_, relay, __):
+        await eventually(lambda: relay.stored == 1)
+    assert json.loads(sink.messages[0].data)["outage_seconds"] == 0
 
 
 async def test_a_start_without_catch_up_tells_of_the_gap() -> None:
@@ -301,7 +308,9 @@ async def test_the_audit_log_counts_in_few_records(records: list[MutableMapping[
             publish(server, f"row{number}")
             await eventually(lambda stored=number + 1: relay.stored == stored)  # type: ignore[misc]
         assert relayed(records) == []
-        await asyncio.sleep(11)
+        await asyncio.sleep(9.9)
+        assert relayed(records) == []
+        await asyncio.sleep(0.1)
         assert relayed(records) == [(3, 0)]
         await asyncio.sleep(60)
         publish(server, "more")
@@ -309,6 +318,43 @@ async def test_the_audit_log_counts_in_few_records(records: list[MutableMapping[
         task.cancel()
         await asyncio.wait([task])
     assert relayed(records) == [(3, 0), (1, 0)]
+
+
+@pytest.mark.virtual(reports=None)
+async def test_a_relay_runs_again_after_a_failure_and_its_records_begin_anew(records: list[MutableMapping[str, Any]]) -> None:
+    sink = MemorySink()
+    async with relaying(sink) as (server, relay, task):
+        assert (relay.stored, relay.duplicates, relay.lag) == (0, 0, 0.0)
+        publish(server, "a")
+        await asyncio.sleep(5)
+        sink.failure = StreamFull("APPWRITE", "maximum bytes exceeded")
+        server.drop()
+        with pytest.raises(StreamFull):
+            await task
+        assert relayed(records) == [(1, 0)]
+        sink.failure = None
+        again = asyncio.create_task(relay.run())
+        await server.wait_for_subscriptions(1)
+        publish(server, "b", "c")
+        await asyncio.sleep(9.5)
+        assert relayed(records) == [(1, 0)]
+        await asyncio.sleep(1)
+        assert relayed(records) == [(1, 0), (2, 0)]
+        again.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await again
+    assert relayed(records) == [(1, 0), (2, 0)], "a relay that has stored nothing since its last record writes no other"
+
+
+async def test_a_timeout_of_the_sink_ends_the_relay() -> None:
+    class Slow(MemorySink):
+        async def publish(self, messages: Sequence[Message]) -> int:
+            raise TimeoutError("of the sink")
+
+    async with relaying(Slow()) as (server, _, task):
+        publish(server, "a")
+        with pytest.raises(TimeoutError, match="of the sink"):
+            await task
 
 
 def relayed(records: list[MutableMapping[str, Any]]) -> list[tuple[int, int]]:
