@@ -81,8 +81,8 @@ class BrokerLink:
         self._js = self._client.jetstream(timeout=_PATIENCE / 2)
         self._lost: asyncio.Future[RealtimeError] = asyncio.get_running_loop().create_future()
         self._problems: list[Exception] = []
-        self._inbox = ""
-        self._answers = _Answers(0)
+        self._inbox: str
+        self._answers: _Answers
 
     @sealed
     async def open(self, options: Mapping[str, Any], *, tls_required: bool, window: float) -> float:

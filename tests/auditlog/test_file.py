@@ -65,9 +65,29 @@ def test_a_file_that_is_renamed_or_removed_is_opened_anew(tmp_path: Path) -> Non
         file.write(b"4")
     assert moved.read_text() == "1\n"
     assert path.read_text() == "4\n"
-    with pytest.raises(ValueError, match="closed"):
+    path.unlink()
+    with pytest.raises(ValueError, match="the audit file is closed"):
         file.write(b"5")
+    assert not path.exists()
     file.close()
+
+
+def test_a_rename_is_noticed_a_tenth_of_a_second_after_the_check_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr("realtime_fsm.auditlog.file.time.monotonic", lambda: now)
+    path = tmp_path / "audit.jsonl"
+    with AuditFile(path) as file:
+        path.rename(tmp_path / "1")
+        for now in (0.0, 0.09, 0.1, 0.11):
+            file.write(b"%g" % now)
+        path.rename(tmp_path / "2")
+        for now in (0.19, 0.2):
+            file.write(b"%g" % now)
+    assert [(tmp_path / name).read_text().split() for name in ("1", "2", "audit.jsonl")] == [
+        ["0", "0.09"],
+        ["0.1", "0.11", "0.19"],
+        ["0.2"],
+    ]
 
 
 def test_a_file_that_stays_is_opened_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
