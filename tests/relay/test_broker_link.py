@@ -11,8 +11,8 @@ from unittest.mock import patch
 
 import pytest
 from nats.errors import Error, NoServersError
-from nats.js.api import StreamConfig, StreamInfo, StreamState
-from nats.js.errors import APIError
+from nats.js.api import RawStreamMsg, StreamConfig, StreamInfo, StreamState
+from nats.js.errors import APIError, NotFoundError
 
 from realtime_fsm.errors import RealtimeError
 from realtime_fsm.relay import BrokerRefused, BrokerUnavailable, InsecureBroker, Message, MessageTooLarge, StreamFull, StreamUnfit
@@ -30,6 +30,9 @@ class Client:
         self.max_payload = MIB
         self.is_connected = self.is_connecting = False
         self.hanging = ""
+        self.window: Any = 600.0
+        self.subjects: list[str] | None = ["appwrite.>"]
+        self.headers: dict[str, str] | None = None
         self.failures: list[Exception] = []
         self.answers: list[dict[str, Any] | None] = []
         self.published: list[tuple[str, bytes, dict[str, str]]] = []
@@ -55,7 +58,14 @@ class Client:
     async def stream_info(self, name: str) -> StreamInfo:
         if self.failures:
             raise self.failures[0]
-        return StreamInfo(StreamConfig(name=name, subjects=["appwrite.>"], duplicate_window=600.0), StreamState(0, 0, 0, 0, 0))
+        config = StreamConfig(name=name, subjects=self.subjects, duplicate_window=self.window)
+        return StreamInfo(config, StreamState(0, 0, 0, 0, 0))
+
+    async def get_last_msg(self, stream: str, subject: str) -> RawStreamMsg:
+        assert (stream, subject) == ("APPWRITE", "appwrite.demo.>")
+        if self.failures:
+            raise self.failures[0]
+        return RawStreamMsg(headers=self.headers)
 
     def new_inbox(self) -> str:
         return "_INBOX.a"
@@ -66,6 +76,8 @@ class Client:
 
     async def publish(self, subject: str, data: bytes, reply: str, headers: dict[str, str]) -> None:
         await self._hang("publish")
+        if self.failures:
+            raise self.failures[0]
         self.published.append((subject, data, headers))
         answer = self.answers.pop(0) if self.answers else {"seq": 1}
         if answer is not None:
@@ -128,6 +140,52 @@ async def test_a_dial_that_hangs_ends_after_the_patience(client: Client) -> None
     failure, took = await failure_of(opened())
     assert (type(failure), took) == (BrokerUnavailable, 10.0)
     assert str(failure).startswith("the broker host:4222 does not answer: TimeoutError; ")
+
+
+@pytest.mark.parametrize("subjects", [[">"], ["appwrite.demo.>"], ["appwrite.*.>"], ["*.demo.>"], ["orders.>", "appwrite.>"]])
+async def test_a_stream_with_more_than_our_subjects_is_used(client: Client, subjects: list[str]) -> None:
+    client.subjects = subjects
+    await (await opened()).close()
+
+
+@pytest.mark.parametrize(
+    ("subjects", "told"),
+    [
+        (None, "no subjects"),
+        (["appwrite.demo.*"], "appwrite.demo.*"),
+        (["appwrite.demo.rows.>", "*.other.>"], "appwrite.demo.rows.>, *.other.>"),
+    ],
+)
+async def test_a_stream_with_less_than_our_subjects_is_refused(client: Client, subjects: list[str] | None, told: str) -> None:
+    client.subjects = subjects
+    failure, _ = await failure_of(opened())
+    assert isinstance(failure, StreamUnfit)
+    assert f": it takes {told}, and not appwrite.demo.>; " in str(failure)
+
+
+async def test_a_stream_without_a_window_knows_ids_for_no_time(client: Client) -> None:
+    client.window = None
+    link = BrokerLink("host:4222", "APPWRITE", "appwrite.demo.>")
+    assert await link.open({}, tls_required=False, window=60.0) == 0.0
+
+
+async def test_the_headers_of_the_newest_message_may_be_missing(client: Client) -> None:
+    link = await opened()
+    assert await link.newest_headers() == {}
+    client.headers = {"ce-id": "e1"}
+    assert await link.newest_headers() == {"ce-id": "e1"}
+    client.failures = [NotFoundError()]
+    assert await link.newest_headers() == {}
+
+
+@pytest.mark.parametrize("problem", [Error("of nats-py"), OSError("of the system")])
+async def test_a_problem_of_a_request_or_a_message_is_named(client: Client, problem: Exception) -> None:
+    link = await opened()
+    client.failures = [problem]
+    for call in (link.newest_headers(), link.store_chunk(deque([message(1)]))):
+        failure, _ = await failure_of(call)
+        assert isinstance(failure, BrokerUnavailable)
+        assert failure.reason == str(problem)
 
 
 async def test_a_broker_that_hangs_is_left_within_a_second(client: Client) -> None:
@@ -211,11 +269,11 @@ async def test_a_message_may_fill_the_limit_of_the_broker_with_its_headers(clien
     lines = [f"{name}: {value}\r\n" for name, value in some(client.published[0][2].items())]
     room = MIB - len("".join(["NATS/1.0\r\n", *lines, "\r\n"]))
     assert await lengths_of_chunks(link, [message(1, b"x" * room)]) == [1]
-    left = deque([message(1), message(2, b"x" * (room + 1))])
+    left = deque([message(1), message(2, b"x" * (room + 1)), message(3)])
     assert await link.store_chunk(left) == 0
     failure, _ = await failure_of(link.store_chunk(left))
     assert isinstance(failure, MessageTooLarge)
-    assert (failure.size, len(left), len(client.published)) == (room + 1, 1, 3)
+    assert (failure.size, [each.id for each in left], len(client.published)) == (room + 1, ["e2", "e3"], 3)
     assert "the broker takes 1048576 bytes with headers" in str(failure)
 
 

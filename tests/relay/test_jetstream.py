@@ -390,6 +390,7 @@ class Link:
         self.began = asyncio.get_running_loop().time()
         with patch("realtime_fsm.relay.jetstream.BrokerLink", self):
             sink = JetStream("nats://host", **options)
+            assert sink.duplicate_window == 0
             async with sink.open("demo"):
                 return await sink.publish(messages(*numbers))
 
