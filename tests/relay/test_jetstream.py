@@ -360,6 +360,7 @@ class Link:
         self._outcomes = list(outcomes)
         self._window = window
         self.tries: list[float] = []
+        self.refusal: RelayError | None = None
         self.dials = self.ends = 0
 
     def __call__(self, server: str, stream: str, subjects: str) -> Link:
@@ -368,6 +369,8 @@ class Link:
 
     async def open(self, options: dict[str, Any], *, tls_required: bool, window: float) -> float:
         self.dials += 1
+        if self.dials > 1 and self.refusal is not None:
+            raise self.refusal
         return self._window
 
     async def newest_headers(self) -> dict[str, str]:
@@ -425,6 +428,21 @@ async def test_each_stored_message_and_each_success_begins_the_outage_anew() -> 
     assert troubles == [AWAY, FULL, AWAY]
 
 
+async def test_a_link_that_could_not_be_opened_is_closed_and_another_one_serves_the_next_call() -> None:
+    link = Link((0, AWAY), (1, None))
+    link.began = asyncio.get_running_loop().time()
+    link.refusal = StreamUnfit("APPWRITE", "it is sealed")
+    with patch("realtime_fsm.relay.jetstream.BrokerLink", link):
+        sink = JetStream("nats://host")
+        async with sink.open("demo"):
+            with pytest.raises(StreamUnfit):
+                await sink.publish(messages(1))
+            assert (link.dials, link.ends) == (2, 2)
+            link.refusal = None
+            assert await sink.publish(messages(1)) == 1
+    assert (link.dials, link.ends) == (3, 3)
+
+
 async def test_a_short_window_is_told_once_for_all_links() -> None:
     with pytest.warns(ShortWindowWarning, match="knows ids for 60 s, less than the outage of 600 s") as told:
         assert await Link((0, AWAY), (0, AWAY), (1, None), window=60.0).stored(1) == 1
@@ -440,6 +458,8 @@ async def test_a_short_window_is_told_once_for_all_links() -> None:
     [
         (lambda: JetStream(f"writer:{PASSWORD}@host"), "servers: this is not the URL of a NATS server"),
         (lambda: JetStream(f"nats://writer:{PASSWORD}@host:port"), "servers: this is not the URL of a NATS server"),
+        (lambda: JetStream("http://host"), "servers: this is not the URL of a NATS server"),
+        (lambda: JetStream("nats://"), "servers: this is not the URL of a NATS server"),
         (lambda: JetStream([]), "servers: this is not the URL of a NATS server"),
         (lambda: JetStream("nats://h", stream="a.b"), "stream: 'a.b' is not a name of a stream"),
         (lambda: JetStream("nats://h", outage=0), "outage: 0 is not a number of seconds"),

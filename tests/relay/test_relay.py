@@ -15,7 +15,7 @@ import pytest
 from realtime_fsm import BadOption, Disposed, Event, Gap, Realtime
 from realtime_fsm.relay import CatchUpFailed, Message, Relay, RelayError, StreamFull
 from realtime_fsm.testing import InMemoryServer, in_memory
-from support.virtual import eventually
+from support.virtual import VirtualLoop, eventually
 
 TABLE = "databases.main.tables.orders.rows"
 
@@ -130,6 +130,18 @@ async def test_a_gap_is_stored_and_then_the_missed_rows() -> None:
         publish(server, "b")
         await eventually(lambda: relay.stored == 4)
     assert sink.subjects() == [f"{TABLE}.create", "gap", f"{TABLE}.caught_up", f"{TABLE}.create"]
+
+
+async def test_the_missed_rows_come_in_batches_of_the_window() -> None:
+    async def missed(gap: Gap) -> list[dict[str, str]]:
+        return [{"$id": f"row{number}", "$updatedAt": gap.until.isoformat()} for number in range(10)]
+
+    sink = MemorySink()
+    async with relaying(sink, catch_up=missed, window=4) as (server, relay, _):
+        server.drop()
+        await eventually(lambda: relay.stored == 11, within=60)
+    assert sink.rows() == [None, *(f"row{number}" for number in range(10))]
+    assert max(sink.batches) == 4
 
 
 async def test_a_start_fills_the_time_since_the_newest_message() -> None:
@@ -267,6 +279,28 @@ async def test_a_gap_that_cannot_be_stored_leaves_its_caller_uncancelled() -> No
 
 
 @pytest.mark.virtual(reports=None)
+async def test_a_gap_that_fails_after_the_end_of_the_relay_is_reported_as_what_it_is() -> None:
+    class Late(MemorySink):
+        async def publish(self, messages: Sequence[Message]) -> int:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                await asyncio.sleep(1)
+                raise StreamFull("APPWRITE", "maximum bytes exceeded")
+
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
+    async with relaying(Late()) as (server, _, task):
+        server.drop()
+        await server.wait_for_subscriptions(1, timeout=60)
+        await asyncio.sleep(1)
+        task.cancel()
+        await asyncio.wait([task])
+        await asyncio.sleep(5)
+        assert [type(context["exception"]) for context in loop.reported] == [StreamFull]
+
+
+@pytest.mark.virtual(reports=None)
 async def test_the_cancellation_of_a_caller_wins_over_a_failure() -> None:
     class Full(MemorySink):
         async def publish(self, messages: Sequence[Message]) -> int:
@@ -340,8 +374,9 @@ async def test_a_relay_runs_again_after_a_failure_and_its_records_begin_anew(rec
         assert relayed(records) == [(1, 0)]
         await asyncio.sleep(1)
         assert relayed(records) == [(1, 0), (2, 0)]
-        again.cancel()
-        with pytest.raises(asyncio.CancelledError):
+        sink.failure = StreamFull("APPWRITE", "maximum messages exceeded")
+        server.drop()
+        with pytest.raises(StreamFull, match="maximum messages exceeded"):
             await again
     assert relayed(records) == [(1, 0), (2, 0)], "a relay that has stored nothing since its last record writes no other"
 
