@@ -168,6 +168,15 @@ def test_the_applications_levels_apply_to_the_file_of_configure(tmp_path: Path) 
     assert {line["level"] for line in records(path)} == {"warning"}
 
 
+def test_a_later_configuration_counts_for_a_connection_that_has_written(tmp_path: Path) -> None:
+    first, second = tmp_path / "1", tmp_path / "2"
+    log = AuditWriter("c1", lambda failure: None)
+    for path in (first, second):
+        with audit.configure(path):
+            log.ping(0.5)
+    assert [[line["seq"] for line in records(path)] for path in (first, second)] == [[1], [2]]
+
+
 def test_a_line_holds_the_record_in_the_order_of_its_fields_then_sentence_event_and_level(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     with audit.configure(path):

@@ -235,9 +235,9 @@ PHASES: dict[str, tuple[Arrange, State, dict[str, str]]] = {
     "a throttled dial": (
         dialing(UpgradeRefused(429, retry_after=60)), State.RECONNECTING,
         {"Next": "the next dial is due in 60.5 s; dials in a row so far: 1, at most 3.",
-         "Note": "The dial waits as long as the server, or a proxy, asked."},
+         "Note": "The dial waits as long as the server, or a proxy, asked.", "Advice": STATES[State.RECONNECTING].advice},
     ),
-    "nothing desired": (connect, State.CONNECTED, {"Next": "the next ping is due in 15.0 s.", "Link": "1 is up."}),
+    "nothing desired": (connect, State.CONNECTED, {"Next": "the next ping is due in 15.0 s.", "Link": "1 is up.", "Advice": STATES[State.CONNECTED].advice}),
     "a request": (ask, State.CONNECTED, {"Next": "the reply to a request is awaited for 9.0 s more."}),
     "nothing left": (idle, State.UNSUBSCRIBED, {"Next": "the link is closed in 10.0 s, because nothing is subscribed."}),
     "a ping": (ping, State.PING, {"Next": "the answer to a ping is awaited for 9.0 s more."}),
@@ -433,6 +433,30 @@ async def test_a_refusal_for_good_has_one_remedy() -> None:
 )
 def test_each_error_has_the_remedy_of_its_nearest_kind(error: Exception, remedy: str) -> None:
     assert remedy_of(error) == remedy.replace("``", "`")
+
+
+@pytest.mark.parametrize(
+    ("status", "remedy"),
+    [
+        (404, "Check the path of the endpoint"),
+        (407, "Put the proxy's login into its URL"),
+        *((status, "Wait: the server, or a proxy before it, is down or overloaded") for status in (429, 502, 503, 504)),
+        *((status, "Check that the endpoint is that of Appwrite, and that") for status in (200, 403, 405, 408, 430, 500, 505)),
+    ],
+)
+def test_each_status_of_a_refused_upgrade_has_its_remedy(status: int, remedy: str) -> None:
+    assert remedy_of(UpgradeRefused(status)).startswith(remedy)
+
+
+async def test_a_state_lasts_in_seconds_and_from_two_minutes_on_in_hours() -> None:
+    async with Network().realtime() as realtime:
+        await realtime.connect()
+        await realtime.disconnect()
+        lasted = []
+        for seconds in (119.9, 0.1, 30.6):
+            await asyncio.sleep(seconds)
+            lasted.append(line(realtime, "State").split(",")[0].removeprefix("State: disconnected for "))
+        assert lasted == ["119.9 s", "0:02:00 h", "0:02:31 h"]
 
 
 def test_the_synchronous_face_explains_before_during_and_after(served: Served) -> None:

@@ -313,7 +313,7 @@ async def test_the_cancellation_of_a_caller_wins_over_a_failure() -> None:
             await task
 
 
-async def test_a_disposal_ends_the_relay() -> None:
+async def test_a_disposal_ends_the_relay(records: list[MutableMapping[str, Any]]) -> None:
     sink = MemorySink()
     server = InMemoryServer()
     with in_memory(server):
@@ -322,8 +322,11 @@ async def test_a_disposal_ends_the_relay() -> None:
                 ready = asyncio.Event()
                 task = asyncio.create_task(Relay(realtime, TABLE, sink=sink, on_ready=ready.set).run())
                 await ready.wait()
+                publish(server, "a")
+                await eventually(lambda: sink.rows() == ["a"])
             await asyncio.wait_for(task, 1)
             assert not sink.is_open
+            assert records[-1]["event"] == "realtime.close", "no record follows the end"
             with pytest.raises(Disposed):
                 await Relay(realtime, TABLE, sink=sink).run()
 
@@ -390,6 +393,44 @@ async def test_a_timeout_of_the_sink_ends_the_relay() -> None:
         publish(server, "a")
         with pytest.raises(TimeoutError, match="of the sink"):
             await task
+
+
+async def test_duplicates_are_counted_apart_in_each_record(records: list[MutableMapping[str, Any]]) -> None:
+    class Known(MemorySink):
+        async def publish(self, messages: Sequence[Message]) -> int:
+            return len(messages)
+
+    async with relaying(Known()) as (server, relay, _):
+        for number in (1, 2):
+            publish(server, "a")
+            await eventually(lambda number=number: relay.duplicates == number)  # type: ignore[misc]
+            await asyncio.sleep(11)
+    assert relayed(records) == [(0, 1), (0, 1)]
+
+
+@pytest.mark.parametrize(("ago", "lag"), [(90, 90), (-90, 0)])
+async def test_the_lag_is_the_time_since_the_newest_event_and_never_negative(ago: int, lag: int) -> None:
+    async with relaying(MemorySink()) as (server, relay, _):
+        stamp = (datetime.now(UTC) - timedelta(seconds=ago)).isoformat()
+        server.publish(f"{TABLE}.a.create", TABLE, {"$id": "a"}, timestamp=stamp)
+        await eventually(lambda: relay.stored == 1)
+        assert lag <= relay.lag < lag + 5
+
+
+@pytest.mark.virtual(reports=None)
+async def test_the_first_of_two_failures_is_raised() -> None:
+    async def missed(_: Gap) -> list[dict[str, str]]:
+        raise KeyError("later")
+
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
+    sink = MemorySink()
+    async with relaying(sink, catch_up=missed) as (server, _, task):
+        sink.failure = StreamFull("APPWRITE", "maximum bytes exceeded")
+        server.drop()
+        with pytest.raises(StreamFull):
+            await task
+        assert [type(context["exception"]) for context in loop.reported] == [StreamFull, KeyError]
 
 
 def relayed(records: list[MutableMapping[str, Any]]) -> list[tuple[int, int]]:
