@@ -237,7 +237,10 @@ PHASES: dict[str, tuple[Arrange, State, dict[str, str]]] = {
         {"Next": "the next dial is due in 60.5 s; dials in a row so far: 1, at most 3.",
          "Note": "The dial waits as long as the server, or a proxy, asked.", "Advice": STATES[State.RECONNECTING].advice},
     ),
-    "nothing desired": (connect, State.CONNECTED, {"Next": "the next ping is due in 15.0 s.", "Link": "1 is up.", "Advice": STATES[State.CONNECTED].advice}),
+    "nothing desired": (
+        connect, State.CONNECTED,
+        {"Next": "the next ping is due in 15.0 s.", "Link": "1 is up.", "Advice": STATES[State.CONNECTED].advice},
+    ),
     "a request": (ask, State.CONNECTED, {"Next": "the reply to a request is awaited for 9.0 s more."}),
     "nothing left": (idle, State.UNSUBSCRIBED, {"Next": "the link is closed in 10.0 s, because nothing is subscribed."}),
     "a ping": (ping, State.PING, {"Next": "the answer to a ping is awaited for 9.0 s more."}),
