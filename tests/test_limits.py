@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 LIMITS: dict[str, dict[str, Any]] = {
-    "audit.auditor": {"MAX_ENDED_TRACKED": 256, "MAX_EARLY": 128, "MAX_EARLY_TOGETHER": 16_384},
     "audit.collector": {"KEPT": 1000, "DRAWN": 10_000},
+    "audit.connections": {"MAX_ENDED_TRACKED": 256, "MAX_EARLY": 128, "MAX_EARLY_TOGETHER": 16_384},
     "audit.downtime": {"MOST_MISSED": 100},
+    "audit.facts": {"LIMIT": 32, "WINDOW": 60.0},
     "audit.formats.page_heat": {"GROUPS": 25, "COLUMNS": 120, "LEVELS": (0.0, 0.002, 0.01, 0.05, 0.25)},
     "audit.formats.page_connections": {"OUTAGES": 20},
     "audit.formats.page_time": {"LISTED": 200},
@@ -22,7 +23,7 @@ LIMITS: dict[str, dict[str, Any]] = {
     "audit.stats": {"KEPT": 100},
     "audit.stays": {"MOST": 100},
     "audit.tail": {"PAUSE": 0.25},
-    "audit.tracking": {"LIMIT": 32, "WINDOW": 60.0, "CONTEXT": 5},
+    "audit.tracking": {"CONTEXT": 5},
     "auditlog.records": {"SCHEMA": 1},
     "cli.main": {"OK": 0, "FAILED": 1, "USAGE": 2},
     "cli.output": {"STDOUT": 1},

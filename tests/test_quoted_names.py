@@ -16,7 +16,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "realtime_fsm"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 QUOTED = re.compile(r"(?<!`)`([A-Za-z_][\w.]*)`(?!`)")
-FOREIGN = {"AsyncBoundLogger", "appwrite", "capture_locals", "dataclasses"}
+FOREIGN = {"AsyncBoundLogger", "appwrite", "capture_locals", "dataclasses", "publish_async"}
 """Names of other libraries that the package quotes and never uses."""
 
 

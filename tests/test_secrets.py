@@ -132,7 +132,7 @@ async def test_a_frame_that_a_defect_stops() -> None:
             raise AssertionError("a defect")
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("realtime_fsm.runtime.dispatch.decode_known", defect)
+            patch.setattr("realtime_fsm.runtime.dispatch.decode_event", defect)
             with pytest.raises(RetriesExhausted, match="the stream ended"):
                 await realtime.authenticate(server.add_user(MARK))
         assert [type(defects) for defects in told] == [AssertionError]

@@ -17,58 +17,57 @@ from realtime_fsm.audit.worst import Worst
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from realtime_fsm.audit.downtime import DownPeriod
     from realtime_fsm.audit.positions import LineNumbers
     from realtime_fsm.audit.report import Report
     from realtime_fsm.audit.tracking import TrackedConnection
-    from realtime_fsm.audit.watch import Spell
 
 
 class AnswerBuilder:
     """Collect how the connections stood at an instant.
 
     Args:
-        moment: the instant.
+        at: the instant.
         places: the files of the lines.
-
-    Attributes:
-        instant: watches the connections.
     """
 
-    def __init__(self, moment: datetime, places: LineNumbers) -> None:
-        self.instant: downtime.Instant = downtime.Instant(moment)
+    def __init__(self, at: datetime, places: LineNumbers) -> None:
+        self._at = at
         self._places = places
         self._counts: Counter[str] = Counter()
         self._worst: Worst[tuple[bool, float, int], Downtime] = Worst(KEPT)
         self._begins: datetime | None = None
 
-    def add(self, tracked: TrackedConnection, newest: datetime) -> None:
-        """Add a connection after its last record."""
-        standing = self.instant.conclude(tracked, newest)
-        self._counts[standing] += 1
+    def add(self, tracked: TrackedConnection, newest: datetime | None) -> None:
+        """Add a connection after its last record; `newest` is the newest moment of the log so far."""
         watch = tracked.watch
-        if watch is not None and (self._begins is None or watch.first < self._begins):
-            self._begins = watch.first
-        if watch is None or watch.spell is None or standing != downtime.DOWN:
+        if watch is None or tracked.last is None:  # none of its records could be read
             return
-        told = self._tell(tracked, watch.spell, newest)
+        newest = newest or tracked.last
+        standing = watch.conclude(tracked.last, newest)
+        self._counts[standing] += 1
+        self._begins = watch.first if self._begins is None else min(self._begins, watch.first)
+        if watch.period is None or standing != downtime.DOWN:
+            return
+        told = self._tell(tracked, watch.period, newest)
         self._worst.add((not told.planned, told.seconds, -tracked.first_line), lambda: told)
 
-    def _tell(self, tracked: TrackedConnection, spell: Spell, newest: datetime) -> Downtime:
-        end = newest if spell.until is None else spell.until
-        seen = spell.seen
-        missed = [Missed(masked(each.subscription), each.since, each.until, each.seconds) for each in spell.missed]
+    def _tell(self, tracked: TrackedConnection, period: DownPeriod, newest: datetime) -> Downtime:
+        end = newest if period.until is None else period.until
+        seen = period.seen
+        missed = [Missed(masked(each.subscription), each.since, each.until, each.seconds) for each in period.missed]
         return Downtime(
             connection=masked(tracked.connection_id),
-            since=spell.since,
-            is_exact=spell.is_exact,
-            seconds=round(max(0.0, (end - spell.since).total_seconds()), 6),
-            kind=spell.kind,
-            cause=masked(spell.cause),
-            planned=spell.planned,
-            why=_why(spell),
-            attempts=spell.dials,
-            until=spell.until,
-            end=spell.end or "still down",
+            since=period.since,
+            is_exact=period.is_exact,
+            seconds=round(max(0.0, (end - period.since).total_seconds()), 6),
+            kind=period.kind,
+            cause=masked(period.cause),
+            planned=period.planned,
+            why=_why(period),
+            attempts=period.dials,
+            until=period.until,
+            end=period.end or "still down",
             last=tracked.last,
             missed=missed,
             seq=None if seen is None else seen.record.seq,
@@ -82,7 +81,7 @@ class AnswerBuilder:
             report: the report on the log.
             newest: its newest moment.
         """
-        counts, at = self._counts, self.instant.moment
+        counts, at = self._counts, self._at
         told = self._begins is not None and newest is not None and self._begins <= at <= newest
         return Answer(
             at=at,
@@ -103,19 +102,19 @@ class AnswerBuilder:
         )
 
 
-def _why(spell: Spell) -> str:
+def _why(period: DownPeriod) -> str:
     """Tell the cause in a sentence, and how it went on."""
-    failure = spell.failure
+    failure = period.failure
     last = None if failure is None or failure.cause is None else describe_cause(failure.cause, failure)
-    step = None if spell.seen is None else spell.seen.record
-    end = f"; it gave up after {pluralize(spell.dials, 'attempt')}" if spell.gave_up else ""
-    if spell.kind == downtime.FAULT:
+    step = None if period.seen is None else period.seen.record
+    end = f"; it gave up after {pluralize(period.dials, 'attempt')}" if period.gave_up else ""
+    if period.kind == downtime.FAULT:
         return "the server answered, and could not do its work (error_frame)"
-    if spell.kind == downtime.NO_LINK:
+    if period.kind == downtime.NO_LINK:
         return f"no link had come about{'' if last is None else f': {last}'}{end}"
-    begun = describe_cause(spell.cause, step if step is not None and step.cause == spell.cause else None)
+    begun = describe_cause(period.cause, step if step is not None and step.cause == period.cause else None)
     if last is None or failure is None:
         return begun
-    if spell.gave_up:
+    if period.gave_up:
         return f"{begun}{end}: {last}"
-    return begun if failure is step or failure.cause == spell.cause else f"{begun}; then {last}"
+    return begun if failure is step or failure.cause == period.cause else f"{begun}; then {last}"

@@ -9,33 +9,36 @@ from math import frexp
 from typing import TYPE_CHECKING
 
 from realtime_fsm.audit.deadline_checks import deadline_of, delay
-from realtime_fsm.audit.guard_inference import URL_ERAS, RowChoiceCheck, is_forgiven, is_told_to_wait
-from realtime_fsm.audit.row_facts import DISPOSING, OWN, SUBSCRIBED, UNSUBSCRIBED, RowFacts, Rulebook
+from realtime_fsm.audit.facts import LIMIT, WINDOW
+from realtime_fsm.audit.guard_inference import URL_ERAS, choice_of, is_forgiven, is_told_to_wait
+from realtime_fsm.audit.row_facts import DISPOSING, EFFECT, OWN, SUBSCRIBED, UNSUBSCRIBED, RowFacts, Rulebook
 from realtime_fsm.audit.rules import ROUNDING, SINGLE, RuleBreach
-from realtime_fsm.audit.tracking import LIMIT, WINDOW
 from realtime_fsm.fsm.table import State, Trigger
 from realtime_fsm.protocol.eras import Era
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from realtime_fsm.audit.decoding import FlatRecord
-    from realtime_fsm.audit.tracking import TrackedConnection
+    from realtime_fsm.audit.facts import Facts
+    from realtime_fsm.audit.row_facts import Check
     from realtime_fsm.fsm.tablespec import Table
 
-    Check = Callable[[TrackedConnection, FlatRecord, RowFacts, float], RuleBreach | None]
+
+_FORGIVING = frozenset({EFFECT.RESET_ATTEMPTS, EFFECT.RESET_BACKOFF})
+_COMPLETED = State.CONNECTED, State.SUBSCRIBED
 
 
-def check_row_identity(tracked: TrackedConnection, line: FlatRecord, step: RowFacts | None) -> RuleBreach | None:
+def check_row_identity(facts: Facts, line: FlatRecord, step: RowFacts | None, book: Rulebook) -> RuleBreach | None:
     """Check that a step follows a transition rule of the table and begins where the step before ended."""
-    state = tracked.state
+    state = facts.state
     if state == DISPOSING and (step is None or step.source != DISPOSING or line.source != DISPOSING):
         return RuleBreach("end", f"the connection is {state}, and this is {line.source} x {line.trigger}")
     if step is None:
         return RuleBreach("row", "no transition rule of the table has this id")
     fits = any(
         (other.source, other.trigger, other.dest) == (line.source, line.trigger, line.dest) and other.id != step.id
-        for other in tracked.book.steps.values()
+        for other in book.steps.values()
     )
     if fits and line.source == state:
         return RuleBreach("row", f"rule {step.id} is {step.source} x {step.trigger} -> {step.dest}")
@@ -51,7 +54,7 @@ def check_row_identity(tracked: TrackedConnection, line: FlatRecord, step: RowFa
     return None
 
 
-def _basics(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: float) -> RuleBreach | None:
+def _basics(facts: Facts, line: FlatRecord, step: RowFacts, t: float) -> RuleBreach | None:
     """Check the cause, the numbers and the clock, which every step has.
 
     One function, because three of them, one after the other, took an eighth of the time of an audit.
@@ -60,32 +63,35 @@ def _basics(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: flo
         return _wrong_cause(step)
     if line.cause is None and not (line.error_code is line.close_code is line.status is line.retry_after is None):
         return RuleBreach("cause", "the record has the code of a failure, and no cause")
-    if step.of_socket and tracked.has_link is False:
+    if step.needs_link and facts.link.is_open is False:
         return RuleBreach("link", f"the trigger {step.trigger} needs a link, and the connection has none")
-    if tracked.state is not None:
-        if step.link_unchanged and line.attempt == tracked.attempt and line.link == tracked.link:
-            breach = _frames(tracked, line, step, t)
-        else:
-            breach = _numbers(tracked, line, step, t)
+    if facts.state is not None:
+        breach = None
+        if not step.keeps_link or line.attempt != facts.attempt or line.link != facts.newest_link:
+            breach = _numbers(facts, line, step, t)
+        elif step.must_send or line.sends != facts.frames.sends:
+            breach = _frames(facts, line, step, t)
         if breach is not None:
             return breach
-        if t < tracked.now - ROUNDING:
-            return RuleBreach("clock", f"{tracked.now - tracked.entered:.6f} s had passed in {line.source} before")
-        if t < tracked.noted - ROUNDING:
-            return RuleBreach("clock", f"a record tells of {tracked.noted - t:.6f} s later")
-        if tracked.origin is not None and line.at is not None:
-            told = line.at - tracked.origin
-            if abs(told - t) > ROUNDING and abs(told - t) > ROUNDING + _blur(line.at):
-                return RuleBreach("clock", f"by the clock of the machine (`at`) the dwell is {told - tracked.entered:.6f} s")
-        if tracked.next_triggers is not None and step.trigger not in tracked.next_triggers:
+        last = facts.last_step
+        if t < last.now - ROUNDING:
+            return RuleBreach("clock", f"{last.now - facts.entered:.6f} s had passed in {line.source} before")
+        if t < last.noted - ROUNDING:
+            return RuleBreach("clock", f"a record tells of {last.noted - t:.6f} s later")
+        if line.at is not None and last.origin is not None and abs(line.at - last.origin - t) > ROUNDING:
+            told = line.at - last.origin
+            if abs(told - t) > ROUNDING + _blur(line.at):
+                return RuleBreach("clock", f"by the clock of the machine (`at`) the dwell is {told - facts.entered:.6f} s")
+        if last.next_triggers is not None and step.trigger not in last.next_triggers:
             return RuleBreach("request", f"a record tells of an answer, and the step is {step.trigger}")
-        if line.era != tracked.era and _keeps_era(tracked, line, step):
-            return RuleBreach("era", f"the era is {tracked.era}, and the rule does not change it")
+        if line.era != facts.era and _keeps_era(facts, line, step):
+            return RuleBreach("era", f"the era is {facts.era}, and the rule does not change it")
     if line.dwell < 0:
         return RuleBreach("clock", f"the dwell in {line.source} is negative: {line.dwell:.6f} s")
-    if tracked.lost_by is not None:
+    outages = facts.outages
+    if outages.lost_by is not None:
         return RuleBreach("healed", "a live link was lost, and no record begins an outage")
-    if tracked.outage is not None and step.source in (SUBSCRIBED, UNSUBSCRIBED):
+    if outages.current is not None and step.source in (SUBSCRIBED, UNSUBSCRIBED):
         return RuleBreach("healed", "everything desired is acknowledged, and no record ends the outage")
     return None
 
@@ -96,67 +102,69 @@ def _blur(at: float) -> float:
     return at * SINGLE if is_single else 0.0
 
 
-def _keeps_era(tracked: TrackedConnection, line: FlatRecord, step: RowFacts) -> bool:
-    if not tracked.complete or step.enters_live or step.switches_to_url:
+def _keeps_era(facts: Facts, line: FlatRecord, step: RowFacts) -> bool:
+    if not facts.complete or step.enters_live or EFFECT.USE_URL_SUBSCRIPTIONS in step.effects:
         return False
-    if step.finds_era and tracked.policies is not None:  # after a refusal by an era the machine begins anew
-        return line.era != tracked.policies.era
-    return not (step.may_tell_e1_from_e2 and {line.era, tracked.era} == {Era.E1, Era.E2})
+    if EFFECT.FIND_ERA in step.effects and facts.policies is not None:  # after a refusal by an era the machine begins anew
+        return line.era != facts.policies.era
+    return not (step.row.trigger in (Trigger.PONG, Trigger.SERVER_ERROR) and {line.era, facts.era} == {Era.E1, Era.E2})
 
 
-def _numbers(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: float) -> RuleBreach | None:
+def _numbers(facts: Facts, line: FlatRecord, step: RowFacts, t: float) -> RuleBreach | None:
     """Check the numbers of links, attempts and frames, which follow from the effects of the transition rule."""
-    if step.resumes:
+    if EFFECT.RESUME_LINK in step.effects:
         return None if line.attempt == 0 else RuleBreach("attempt", "it is 0")
-    attempt = 0 if step.resets_attempts or step.forgives else tracked.attempt
-    if step.is_loss:
-        forgiven = is_forgiven(tracked, line)
+    dials = EFFECT.DIAL in step.effects
+    attempt = 0 if step.effects & _FORGIVING else facts.attempt
+    if step.row.trigger is Trigger.LOST:
+        forgiven = is_forgiven(facts, line)
         if forgiven or (forgiven is None and line.attempt != attempt):
             attempt = max(0, attempt - 1)
-    if step.dials and line.attempt == attempt + 1:
-        return _dialed(tracked, line, step)
+    if dials and line.attempt == attempt + 1:
+        return _dialed(facts, line, step)
     if line.attempt != attempt:
         return RuleBreach(
-            "attempt", f"there were {attempt} attempts, or {attempt + 1} with a dial" if step.dials else f"it is {attempt}"
+            "attempt", f"there were {attempt} attempts, or {attempt + 1} with a dial" if dials else f"it is {attempt}"
         )
-    if step.dials and _dials_at_once(tracked, line, step):
+    if dials and _dials_at_once(facts, line, step):
         return RuleBreach("attempt", f"nothing holds the dial back, and a dial counts as attempt {attempt + 1}")
-    if line.link != tracked.link:
-        return RuleBreach("link", f"the link is {tracked.link}, and none was dialed")
-    return _frames(tracked, line, step, t)
+    if line.link != facts.newest_link:
+        return RuleBreach("link", f"the link is {facts.newest_link}, and none was dialed")
+    return _frames(facts, line, step, t)
 
 
-def _frames(tracked: TrackedConnection, line: FlatRecord, step: RowFacts, t: float) -> RuleBreach | None:
-    sent = line.sends - tracked.sends
+def _frames(facts: Facts, line: FlatRecord, step: RowFacts, t: float) -> RuleBreach | None:
+    frames = facts.frames
+    sent = line.sends - frames.sends
     if not step.must_send <= sent <= step.may_send:
         few = str(step.must_send) if step.must_send == step.may_send else f"{step.must_send} or {step.may_send}"
-        return RuleBreach("budget", f"{tracked.sends} frames had been sent on the link, and the rule sends {few}")
+        return RuleBreach("budget", f"{frames.sends} frames had been sent on the link, and the rule sends {few}")
     if not sent:
         return None
-    if tracked.request_in_flight and not step.answers:
+    if facts.frames.in_flight and not step.answers:
         return RuleBreach("request", "a frame is sent while the answer to a request is awaited")
-    if len(tracked.sent) == LIMIT and t - tracked.sent[0] < WINDOW - ROUNDING:
-        return RuleBreach("budget", f"it is frame {LIMIT + 1} within {t - tracked.sent[0]:.3f} s")
-    if t < tracked.closed_until - ROUNDING:
-        later = tracked.closed_until - t
+    if len(frames.sent) == LIMIT and t - frames.sent[0] < WINDOW - ROUNDING:
+        return RuleBreach("budget", f"it is frame {LIMIT + 1} within {t - frames.sent[0]:.3f} s")
+    if t < frames.closed_until - ROUNDING:
+        later = frames.closed_until - t
         return RuleBreach("budget", f"the server refused more frames, and the next one may go out {later:.3f} s later")
     return None
 
 
-def _dials_at_once(tracked: TrackedConnection, line: FlatRecord, step: RowFacts) -> bool:
-    if tracked.policies is None or tracked.policies.retry.dials_per_minute is not None:
+def _dials_at_once(facts: Facts, line: FlatRecord, step: RowFacts) -> bool:
+    if facts.policies is None or facts.policies.retry.dials_per_minute is not None:
         return False
-    if tracked.awaits is None:  # records are missing, and a link may still have to close
+    if facts.next_dial.awaits is None:  # records are missing, and a link may still have to close
         return False
-    awaits = step.closes_first or (tracked.awaits != 0 and not step.closes_awaited)
-    return not awaits and not (step.restores and is_told_to_wait(line) is not False)
+    awaits = EFFECT.CLOSE_FIRST in step.effects or (facts.next_dial.awaits != 0 and step.row.trigger is not Trigger.CLOSED)
+    return not awaits and not (EFFECT.RESTORE_IDENTITY in step.effects and is_told_to_wait(line) is not False)
 
 
-def _dialed(tracked: TrackedConnection, line: FlatRecord, step: RowFacts) -> RuleBreach | None:
-    if tracked.has_link and not step.drops:
-        return RuleBreach("link", f"link {tracked.link} is not gone, and another one is dialed")
-    if line.link != tracked.link + 1:
-        return RuleBreach("link", f"the dial after link {tracked.link} makes link {tracked.link + 1}")
+def _dialed(facts: Facts, line: FlatRecord, step: RowFacts) -> RuleBreach | None:
+    if facts.link.is_open and not step.drops:
+        return RuleBreach("link", f"link {facts.newest_link} is not gone, and another one is dialed")
+    if line.link != facts.newest_link + 1:
+        return RuleBreach("link", f"the dial after link {facts.newest_link} makes link {facts.newest_link + 1}")
     return RuleBreach("budget", "nothing can have been sent on a new link") if line.sends else None
 
 
@@ -167,61 +175,58 @@ def _wrong_cause(step: RowFacts) -> RuleBreach:
     return RuleBreach("cause", f"the cause is one of {known}")
 
 
-def _answered(tracked: TrackedConnection, line: FlatRecord, _: RowFacts, __: float) -> RuleBreach | None:
+def _answered(facts: Facts, line: FlatRecord, _: RowFacts, __: float) -> RuleBreach | None:
     in_url = line.era in URL_ERAS  # the greeting answers a request in the URL
-    if in_url or tracked.request_in_flight is not False or tracked.put_back is not False:
+    if in_url or facts.frames.in_flight is not False or facts.frames.put_back is not False:
         return None
     return RuleBreach("request", "no request was in flight")
 
 
-def _check_all_acknowledged(tracked: TrackedConnection, line: FlatRecord, _: RowFacts, __: float) -> RuleBreach | None:
-    if not tracked.subscriptions_known or line.lag < 0:  # a log without lags has no withdrawals either
+def _all_acknowledged(facts: Facts, line: FlatRecord, _: RowFacts, __: float) -> RuleBreach | None:
+    subscriptions, desired = facts.subscriptions, facts.subscriptions.desired
+    if not subscriptions.known or line.lag < 0:  # a log without lags has no withdrawals either
         return None
-    missing = len(tracked.desired - tracked.acknowledged)
+    missing = len(desired - subscriptions.acknowledged)
     if missing:
-        return RuleBreach(
-            "healed", f"of {len(tracked.desired)} desired subscriptions {missing} are not acknowledged on this link"
-        )
-    return None if tracked.desired else RuleBreach("healed", "no subscription is desired")
+        return RuleBreach("healed", f"of {len(desired)} desired subscriptions {missing} are not acknowledged on this link")
+    return None if desired else RuleBreach("healed", "no subscription is desired")
 
 
-def _recovered(tracked: TrackedConnection, _: FlatRecord, __: RowFacts, ___: float) -> RuleBreach | None:
-    if tracked.faulty_since is not None or not tracked.complete:
+def _recovered(facts: Facts, _: FlatRecord, __: RowFacts, ___: float) -> RuleBreach | None:
+    if facts.outages.faulty_since is not None or not facts.complete:
         return None
     return RuleBreach("recovery", "no server fault was under way")
 
 
-def _closed_once(tracked: TrackedConnection, _: FlatRecord, __: RowFacts, ___: float) -> RuleBreach | None:
-    return RuleBreach("end", "the socket was closed before") if tracked.closed else None
+def _closed_once(facts: Facts, _: FlatRecord, __: RowFacts, ___: float) -> RuleBreach | None:
+    return RuleBreach("end", "the socket was closed before") if facts.closed else None
 
 
 def rulebook(table: Table[State, Trigger]) -> Rulebook:
     """Prepare the judgement by a table."""
-    book = Rulebook(table, {row.id: RowFacts(row) for row in table.rows})
-    _choose_checks(book)
-    return book
+    return _with_checks(Rulebook(table, {row.id: RowFacts(row) for row in table.rows}))
 
 
-def _choose_checks(book: Rulebook) -> None:
+def _with_checks(book: Rulebook) -> Rulebook:
     for step in book.steps.values():
         step.checks = tuple(_checks_of(step, book.table))
+    return book
 
 
 def _checks_of(step: RowFacts, table: Table[State, Trigger]) -> Iterator[Check]:
     """Choose the checks of a transition rule, in their order."""
-    row = step.row
-    choice = RowChoiceCheck(step, table.cells[row.source, row.trigger])
+    row, effects = step.row, step.effects
     checks: tuple[tuple[Check | None, bool], ...] = (
         (_basics, True),
-        (choice, not choice.is_empty),
+        (choice_of(step, table.cells[row.source, row.trigger]), True),
         (_answered, row.trigger is Trigger.ACKNOWLEDGED),
         (deadline_of(step), True),
-        (delay, row.source is State.RECONNECTING and step.dials and not step.resets_attempts),
-        (_check_all_acknowledged, row.source is State.CONNECTED and row.dest is State.SUBSCRIBED and not step.resumes),
+        (delay, row.source is State.RECONNECTING and EFFECT.DIAL in effects and EFFECT.RESET_ATTEMPTS not in effects),
+        (_all_acknowledged, (row.source, row.dest) == _COMPLETED and EFFECT.RESUME_LINK not in effects),
         (_recovered, row.trigger is Trigger.RECOVERED),
         (_closed_once, row.source is State.DISPOSING),
     )
     yield from (check for check, needed in checks if check is not None and needed)
 
 
-_choose_checks(OWN)
+_with_checks(OWN)

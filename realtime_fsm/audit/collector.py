@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from realtime_fsm.audit.formats.text_utils import pluralize
 from realtime_fsm.audit.report import ConnectionReport, Finding, Location, Report, RowLine, Verdict
-from realtime_fsm.audit.rules import RULES, Severity
+from realtime_fsm.audit.rules import RULES, weigh
 from realtime_fsm.audit.secret_scan import masked
 from realtime_fsm.audit.stats import StatsAccumulator, life_of
 from realtime_fsm.audit.worst import Worst
 from realtime_fsm.fsm.table import TABLE, State
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable
 
     from realtime_fsm.audit.histogram import Histogram
     from realtime_fsm.audit.tracking import TrackedConnection
@@ -28,34 +28,40 @@ KEPT, DRAWN = 1000, 10_000
 """Connections that are reported one by one: the worst. With their timelines more are, because a page draws the whole fleet."""
 
 
+_UNUSABLE = "unusable"
+
+
 class ReportBuilder:
     """Collect findings and statistics, and build the report.
 
     Args:
         detail: whether to keep the timelines.
+        fail_on: the rules whose findings count as violations, whatever their weight.
         tables: the tables whose transition rules are counted.
 
     Attributes:
         first: the first violation; without a violation, the first doubt.
         rows: the number of steps by each transition rule.
+        dwells: the dwells before these steps, where a page shows them.
     """
 
-    def __init__(self, *, detail: bool, tables: Iterable[Table[State, Trigger]] = (TABLE,)) -> None:
+    def __init__(
+        self, *, detail: bool, fail_on: Collection[str] = (), tables: Iterable[Table[State, Trigger]] = (TABLE,)
+    ) -> None:
         self.first: Finding | None = None
         tables = tuple(tables)
         self.rows: dict[str, int] = {row.id: 0 for table in tables for row in table.rows}
+        self.dwells: dict[str, Histogram] = {}
         self._judged: dict[str, int] = {table.fingerprint: 0 for table in tables}  # connections, by the table that judged them
-        self._detail = detail
+        self._fail_on = fail_on
         self._worst: Worst[_Badness, ConnectionReport] = Worst(DRAWN if detail else KEPT)
         self._healthy = 0
         self._unattributed: list[Finding] = []
+        self._weights: set[str] = set()  # of these
         self._counts: Counter[str] = Counter()
         self._verdicts: Counter[str] = Counter()
         self._total = StatsAccumulator()
-        self._unusable = False
         self._records = 0
-        self._in_doubt = False
-        self._violated = False
 
     def add(self, tracked: TrackedConnection, finding: Finding) -> None:
         """Add a finding about a connection."""
@@ -71,21 +77,18 @@ class ReportBuilder:
         if len(self._unattributed) < KEPT:
             self._unattributed.append(finding)
 
-    def add_unusable(self, finding: Finding) -> None:
-        """Add a file that cannot be read."""
-        self._unusable = True
-        self._unattributed.append(finding)
-
-    def add_cut(self, finding: Finding) -> None:
-        """Add a file that cannot be read to its end."""
+    def add_unreadable(self, name: str, text: str, *, is_begun: bool) -> None:
+        """Add a file that cannot be read, or not to its end."""
+        weight = weigh("cut", self._fail_on).value if is_begun else _UNUSABLE
+        finding = Finding("cut", weight, text, Location(name, 0))
         self._weigh(finding)
         self._unattributed.append(finding)
 
     def _weigh(self, finding: Finding) -> None:
-        self._counts[finding.rule] += 1
-        self._in_doubt = self._in_doubt or finding.weight == "doubt"
-        self._violated = self._violated or finding.weight == "violation"
-        self._rank(finding)
+        self._weights.add(finding.weight)
+        if finding.weight != _UNUSABLE:
+            self._counts[finding.rule] += 1
+            self._rank(finding)
 
     def _rank(self, finding: Finding) -> None:
         """Take a finding as the first one, unless it is a note; a violation goes before a doubt."""
@@ -94,14 +97,14 @@ class ReportBuilder:
         elif (self.first.weight, finding.weight) == ("doubt", "violation"):
             self.first = finding
 
-    def finish_connection(self, tracked: TrackedConnection, place: Location, fail_on: Collection[str]) -> None:
-        """Add a connection at its end, or at the end of the log."""
+    def finish_connection(self, tracked: TrackedConnection, place: Location) -> None:
+        """Add a connection at its end, or at the end of the log; `place` is the last line."""
         if tracked.records == 0 and not tracked.in_window:
             return
         self._records += tracked.records
         if tracked.book.steps:
             self._judged[tracked.machine] += 1
-        self._note_end(tracked, place, fail_on)
+        self._note_end(tracked, place)
         weights = {finding.weight for finding, _ in tracked.findings.values()}
         verdict = Verdict.CONFORMANT
         if weights - {"note"}:
@@ -111,40 +114,39 @@ class ReportBuilder:
         self._healthy += _is_healthy(tracked, verdict)
         self._worst.add(_badness_of(tracked, verdict), lambda: _report_of(tracked, verdict))
 
-    def _note_end(self, tracked: TrackedConnection, place: Location, fail_on: Collection[str]) -> None:
-        life = tracked.stats
-        tracked.leave_state(tracked.now, self._detail)
-        tracked.end_coverage(tracked.now)
-        if tracked.faulty_since is not None:
-            life.faulty += max(0.0, tracked.now - max(tracked.faulty_since, tracked.life_from))
-        if tracked.outage is not None:
-            life.add_outage(tracked.cut_outage(tracked.outage))
-        if not tracked.closed_by_record:
-            weight = Severity.VIOLATION if "open" in fail_on else Severity.NOTE
-            said = f"it has not been disposed of, and is at last {tracked.state or 'in an unknown state'}"
-            self.add(tracked, Finding("open", weight.value, said, place, masked(tracked.connection_id)))
+    def _note_end(self, tracked: TrackedConnection, place: Location) -> None:
+        facts, stats = tracked.facts, tracked.stats
+        now, outages = facts.last_step.now, facts.outages
+        tracked.leave_state(now)
+        tracked.end_coverage(now)
+        if outages.faulty_since is not None:
+            stats.faulty += max(0.0, now - max(outages.faulty_since, stats.since))
+        if outages.current is not None:
+            tracked.cut_outage(outages.current)
+        if not facts.closed_by_record:
+            said = f"it has not been disposed of, and is at last {facts.state or 'in an unknown state'}"
+            weight = weigh("open", self._fail_on).value
+            self.add(tracked, Finding("open", weight, said, place, masked(tracked.connection_id)))
 
     def report(
-        self, files: list[str], lines: int, dwells: Mapping[str, Histogram], window: Window,
-        *, some: bool = False, hint: str = "", surplus: int = 0,
-    ) -> Report:  # fmt: skip
+        self, files: list[str], lines: int, window: Window, *, some: bool = False, hint: str = "", surplus: int = 0
+    ) -> Report:
         """Build the report.
 
         Args:
             files: the names of the files.
             lines: the number of lines.
-            dwells: the dwells before the steps of each transition rule.
             window: the span of time that was judged.
             some: whether only some connections were judged.
             hint: why the log has no record, where it looks as if it had.
             surplus: the number of records beyond one a line.
         """
         verdict = self._verdict(is_strange=bool(hint))
-        if verdict is Verdict.UNUSABLE and not self._unusable:
+        if verdict is Verdict.UNUSABLE and _UNUSABLE not in self._weights:
             which = "the connections or the time that are asked for" if some or not window.is_all else "this library"
             text = f"no record of {which} is in it: {pluralize(lines, 'line')}{hint}" if lines else "it is empty"
             for name in files or ["-"]:
-                self._unattributed.append(Finding("cut", "unusable", text, Location(name, 0)))
+                self._unattributed.append(Finding("cut", _UNUSABLE, text, Location(name, 0)))
         return Report(
             verdict=verdict.word,
             exit_code=int(verdict),
@@ -161,7 +163,7 @@ class ReportBuilder:
             counts={rule: self._counts[rule] for rule in RULES if self._counts[rule]},
             life=life_of(self._total),
             rows=[
-                RowLine(row, count, dwells[row].percentile(50) if row in dwells else None)
+                RowLine(row, count, self.dwells[row].percentile(50) if row in self.dwells else None)
                 for row, count in self.rows.items()
                 if count
             ],
@@ -174,18 +176,18 @@ class ReportBuilder:
 
     def _verdict(self, *, is_strange: bool) -> Verdict:
         """Judge the log; strange lines and no connection are an unusable log, also where the last line is cut."""
-        if self._violated or self._verdicts[Verdict.VIOLATED.word]:
+        if "violation" in self._weights or self._verdicts[Verdict.VIOLATED.word]:
             return Verdict.VIOLATED
-        if self._unusable or not (self._verdicts or (self._records and not is_strange)):
+        if _UNUSABLE in self._weights or not (self._verdicts or (self._records and not is_strange)):
             return Verdict.UNUSABLE
-        if self._in_doubt or self._verdicts[Verdict.INCONCLUSIVE.word]:
+        if "doubt" in self._weights or self._verdicts[Verdict.INCONCLUSIVE.word]:
             return Verdict.INCONCLUSIVE
         return Verdict.CONFORMANT
 
 
 def _is_healthy(tracked: TrackedConnection, verdict: Verdict) -> bool:
     stats = tracked.stats
-    return verdict is Verdict.CONFORMANT and not (stats.failures or stats.counts.get("gave up") or stats.counts.get("faults"))
+    return verdict is Verdict.CONFORMANT and not (stats.failures or stats.counts["gave up"] or stats.counts["faults"])
 
 
 def _badness_of(tracked: TrackedConnection, verdict: Verdict) -> _Badness:
@@ -196,7 +198,7 @@ def _badness_of(tracked: TrackedConnection, verdict: Verdict) -> _Badness:
 
 
 def _report_of(tracked: TrackedConnection, verdict: Verdict) -> ConnectionReport:
-    order = list(RULES)
+    order, facts = list(RULES), tracked.facts
     findings = sorted(tracked.findings.values(), key=lambda pair: order.index(pair[0].rule))
     return ConnectionReport(
         connection=masked(tracked.connection_id),
@@ -204,9 +206,9 @@ def _report_of(tracked: TrackedConnection, verdict: Verdict) -> ConnectionReport
         records=tracked.records,
         first=tracked.first,
         last=tracked.last,
-        state=tracked.state,
-        ended=tracked.closed_by_record or tracked.state == State.DISPOSING,
-        judged=tracked.policies is not None,
+        state=facts.state,
+        ended=facts.closed_by_record or facts.state == State.DISPOSING,
+        judged=facts.policies is not None,
         findings=[finding for finding, _ in findings],
         counts={finding.rule: count for finding, count in findings},
         healthy=_is_healthy(tracked, verdict),

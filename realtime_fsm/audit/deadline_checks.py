@@ -8,21 +8,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from realtime_fsm.audit.facts import WINDOW
 from realtime_fsm.audit.guard_inference import is_throttled
 from realtime_fsm.audit.rules import LATE, ROUNDING, RuleBreach
-from realtime_fsm.audit.tracking import WINDOW
 from realtime_fsm.fsm.names import Guard
 from realtime_fsm.fsm.table import State, Trigger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from realtime_fsm.audit.decoding import FlatRecord
-    from realtime_fsm.audit.row_facts import RowFacts
-    from realtime_fsm.audit.tracking import Policies, TrackedConnection
-
-    Check = Callable[[TrackedConnection, FlatRecord, RowFacts, float], RuleBreach | None]
-    Timed = Callable[[TrackedConnection, Policies, FlatRecord, float], RuleBreach | None]
+    from realtime_fsm.audit.facts import Facts
+    from realtime_fsm.audit.policies import Policies
+    from realtime_fsm.audit.row_facts import Check, RowFacts
 
 
 def _late(rule: str, late: float, line: FlatRecord, text: str) -> RuleBreach | None:
@@ -31,109 +27,102 @@ def _late(rule: str, late: float, line: FlatRecord, text: str) -> RuleBreach | N
     return RuleBreach("late", text) if late > LATE else None
 
 
-def _within(
-    what: str, spent: float, allowed: float, line: FlatRecord, *, rule: str = "deadline", given_up: bool = False
-) -> RuleBreach | None:
-    """Check that an answer came in its time, or was given up exactly then."""
+def _within(what: str, spent: float, allowed: float, line: FlatRecord, *, rule: str = "deadline") -> RuleBreach | None:
+    """Check that an answer came in its time, or that its deadline came exactly then."""
     late = spent - allowed
     if late > ROUNDING and spent != float("inf"):
         return _late(rule, late, line, f"the {what} took {spent:.3f} s, and {allowed:g} s are allowed")
-    if given_up and late < -ROUNDING:
+    if late < -ROUNDING and line.trigger == "deadline":
         return RuleBreach(rule, f"the {what} was given up after {spent:.3f} s, and {allowed:g} s are allowed")
     return None
 
 
-def _pong(_: TrackedConnection, policies: Policies, line: FlatRecord, __: float) -> RuleBreach | None:
-    given_up = line.trigger == "deadline"
-    return _within("answer to the ping", line.dwell, policies.ping.timeout, line, rule="pong", given_up=given_up)
-
-
-def _opened(tracked: TrackedConnection, policies: Policies, line: FlatRecord, t: float) -> RuleBreach | None:
-    if tracked.opened_at >= tracked.dialed_at:  # the upgrade came before, at once perhaps
+def _pong(facts: Facts, line: FlatRecord, _: RowFacts, __: float) -> RuleBreach | None:
+    if facts.policies is None:
         return None
-    return _within("dial", t - tracked.dialed_at, policies.timeouts.dial, line)
+    return _within("answer to the ping", line.dwell, facts.policies.ping.timeout, line, rule="pong")
 
 
-def _greeted(tracked: TrackedConnection, policies: Policies, line: FlatRecord, t: float) -> RuleBreach | None:
-    return _within("greeting", t - tracked.opened_at, policies.timeouts.greeting, line)
+def _not_up(facts: Facts, line: FlatRecord, _: RowFacts, t: float) -> RuleBreach | None:
+    """Check the time of an upgrade or a greeting, whether it came or not."""
+    policies, link = facts.policies, facts.link
+    if policies is None:
+        return None
+    if line.trigger == "greeted" or line.cause == "greeting_overdue":
+        return _within("greeting", t - link.opened_at, policies.timeouts.greeting, line)
+    if line.trigger == "opened" and link.opened_at >= link.dialed_at:  # the upgrade came before, at once perhaps
+        return None
+    return _within("dial", t - link.dialed_at, policies.timeouts.dial, line)
 
 
-def _not_up(tracked: TrackedConnection, policies: Policies, line: FlatRecord, t: float) -> RuleBreach | None:
-    if line.cause == "greeting_overdue":
-        return _within("greeting", t - tracked.opened_at, policies.timeouts.greeting, line, given_up=True)
-    return _within("dial", t - tracked.dialed_at, policies.timeouts.dial, line, given_up=True)
+def _acknowledged(facts: Facts, line: FlatRecord, _: RowFacts, t: float) -> RuleBreach | None:
+    policies, frames = facts.policies, facts.frames
+    if policies is None:
+        return None
+    if not frames.in_flight:
+        overdue = line.trigger == "deadline" and frames.in_flight is False
+        return RuleBreach("request", "no request was in flight") if overdue else None
+    return _within("reply", t - frames.asked_at, policies.timeouts.reply, line)
 
 
-def _acknowledged(tracked: TrackedConnection, policies: Policies, line: FlatRecord, t: float) -> RuleBreach | None:
-    overdue = line.trigger == "deadline"
-    if not tracked.request_in_flight:
-        return RuleBreach("request", "no request was in flight") if overdue and tracked.request_in_flight is False else None
-    return _within("reply", t - tracked.asked_at, policies.timeouts.reply, line, given_up=overdue)
-
-
-def _at_least(what: str, spent: float, least: float) -> RuleBreach | None:
+def _at_least(what: str, spent: float, least: float | None, never: str = "") -> RuleBreach | None:
+    """Check that a time is over; `never` says why it never is where no time is set."""
+    if least is None:
+        return RuleBreach("deadline", f"{what}, and {never}")
     if spent >= least - ROUNDING:
         return None
     return RuleBreach("deadline", f"{what} after {spent:.3f} s, and not before {least:g} s are over")
 
 
-def _forgiven(tracked: TrackedConnection, policies: Policies, _: FlatRecord, t: float) -> RuleBreach | None:
-    return _at_least("earlier failures are forgiven", t - tracked.up_at, policies.retry.stable_after)
+def _forgiven(facts: Facts, _: FlatRecord, __: RowFacts, t: float) -> RuleBreach | None:
+    if facts.policies is None:
+        return None
+    return _at_least("earlier failures are forgiven", t - facts.link.up_at, facts.policies.retry.stable_after)
 
 
-def _renewed(tracked: TrackedConnection, policies: Policies, _: FlatRecord, t: float) -> RuleBreach | None:
-    if policies.max_link_age is None:
-        return RuleBreach("deadline", "the link is renewed, and no age is too old")
-    return _at_least("the link is renewed", t - tracked.up_at, policies.max_link_age * 0.9)
+def _renewed(facts: Facts, _: FlatRecord, __: RowFacts, t: float) -> RuleBreach | None:
+    if facts.policies is None:
+        return None
+    age = facts.policies.max_link_age
+    return _at_least("the link is renewed", t - facts.link.up_at, age and age * 0.9, "no age is too old")
 
 
-def _idle(tracked: TrackedConnection, policies: Policies, _: FlatRecord, t: float) -> RuleBreach | None:
-    if policies.timeouts.idle is None:
-        return RuleBreach("deadline", "the idle link is closed, and it is to be kept")
-    return _at_least("the idle link is closed", t - tracked.idle_from, policies.timeouts.idle)
+def _idle(facts: Facts, _: FlatRecord, __: RowFacts, t: float) -> RuleBreach | None:
+    if facts.policies is None:
+        return None
+    most = facts.policies.timeouts.idle
+    return _at_least("the idle link is closed", t - facts.link.idle_from, most, "it is to be kept")
 
 
-def _room(tracked: TrackedConnection, _: Policies, line: FlatRecord, t: float) -> RuleBreach | None:
+def _room(facts: Facts, line: FlatRecord, _: RowFacts, t: float) -> RuleBreach | None:
     """Check that the budget got room for the request at its deadline, or had room already after the step before."""
-    if not tracked.sent_known or line.lag < 0:
+    frames = facts.frames
+    if facts.policies is None or not frames.sent_known or line.lag < 0:
         return None
     due = t - line.lag
-    moments = (tracked.now, tracked.closed_until, *(sent + WINDOW for sent in tracked.sent))
+    moments = (facts.last_step.now, frames.closed_until, *(sent + WINDOW for sent in frames.sent))
     if any(abs(due - moment) <= ROUNDING for moment in moments):
         return None
     return RuleBreach("row", f"rule {line.row} does not apply: the send budget did not get room at that moment")
 
 
-def _deadline_of(step: RowFacts) -> Timed | None:
-    guards = step.row.guards
-    if step.source == State.PING:
-        return _pong
-    if step.source == State.RECONNECTING:
-        if step.opens:
-            return _opened
-        if step.trigger == Trigger.GREETED:
-            return _greeted
-        return _not_up if step.is_deadline and step.drops else None
-    if Guard.REPLY_OVERDUE in guards or step.trigger == Trigger.ACKNOWLEDGED:
-        return _acknowledged
-    if step.is_deadline and step.must_send and not guards:
-        return _room
-    return next((check for name, check in _LEAST.items() if name in guards), None)
-
-
-_LEAST: dict[str, Timed] = {Guard.STABLE_DUE: _forgiven, Guard.RENEWAL_DUE: _renewed, Guard.IDLE_DUE: _idle}
+_LEAST: dict[str, Check] = {Guard.STABLE_DUE: _forgiven, Guard.RENEWAL_DUE: _renewed, Guard.IDLE_DUE: _idle}
 
 
 def deadline_of(step: RowFacts) -> Check | None:
-    """Make the check of the deadline of a transition rule; None where the rule has no deadline."""
-    timed = _deadline_of(step)
-    if timed is None:
-        return None
-
-    def check(tracked: TrackedConnection, line: FlatRecord, _: RowFacts, t: float) -> RuleBreach | None:
-        return None if tracked.policies is None else timed(tracked, tracked.policies, line, t)
-
-    return check
+    """Choose the check of the deadline of a transition rule; None where the rule has no deadline."""
+    row = step.row
+    is_deadline = row.trigger is Trigger.DEADLINE
+    if row.source is State.PING:
+        return _pong
+    if row.source is State.RECONNECTING:
+        ends_dial = row.trigger in (Trigger.OPENED, Trigger.GREETED) or (is_deadline and step.drops)
+        return _not_up if ends_dial else None
+    if Guard.REPLY_OVERDUE in row.guards or row.trigger is Trigger.ACKNOWLEDGED:
+        return _acknowledged
+    if is_deadline and step.must_send and not row.guards:
+        return _room
+    return next((check for name, check in _LEAST.items() if name in row.guards), None)
 
 
 def delay_bounds(policies: Policies, line: FlatRecord, held: float = 0.0) -> tuple[float, float]:
@@ -151,11 +140,11 @@ def delay_bounds(policies: Policies, line: FlatRecord, held: float = 0.0) -> tup
     return least, max(most, bound + policies.retry.base) if bound else most
 
 
-def delay(tracked: TrackedConnection, line: FlatRecord, _: RowFacts, t: float) -> RuleBreach | None:
+def delay(facts: Facts, line: FlatRecord, _: RowFacts, t: float) -> RuleBreach | None:
     """Check the delay of a dial after a failure, unless the user or the end of a sleep brought the dial forward."""
-    if tracked.retry is None or line.trigger in ("woken", "reconnect"):
+    if facts.next_dial.retry is None or line.trigger in ("woken", "reconnect"):
         return None
-    began, least, most = tracked.retry
+    began, least, most = facts.next_dial.retry
     waited = t - began
     text = f"the delay was {waited:.3f} s, and is from {least:g} to {most:g} s"
     if waited - max(0.0, line.lag) < least - ROUNDING:

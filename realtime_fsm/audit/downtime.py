@@ -1,4 +1,4 @@
-"""Follow the connections around one instant: which of them were down then, since when, and until when.
+"""Follow a connection around one instant: whether it was down then, since when, and until when.
 
 Invariant: an outage is what the records of the client say it is. This module finds the one that holds the instant; it derives
 none. Before the first link there is no outage, and the state tells that the connection was not available.
@@ -9,6 +9,7 @@ next step tells since when its state was, and the end of an outage tells its len
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -16,14 +17,13 @@ from realtime_fsm.audit.answer import Missed
 from realtime_fsm.audit.decoding import FAULT as SERVER_FAULT
 from realtime_fsm.audit.decoding import GAP, MISSING, OUTAGE, TRANSITION
 from realtime_fsm.audit.row_facts import CONNECTED, DISCONNECTED, DISPOSING, ERROR, PING, RECONNECTING, SUBSCRIBED, UNSUBSCRIBED
-from realtime_fsm.audit.watch import Seen, Spell, Watch
 from realtime_fsm.fsm.table import LIVE
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from realtime_fsm.audit.decoding import FlatRecord
-    from realtime_fsm.audit.tracking import TrackedConnection
+    from realtime_fsm.audit.facts import Facts
 
 UP, DOWN, UNWANTED, UNKNOWN, ABSENT, SILENT = "up", "down", "unwanted", "unknown", "absent", "silent"
 """How a connection may stand at an instant. It is absent before its first record, and after its end."""
@@ -33,212 +33,243 @@ MOST_MISSED = 100
 _SETTLED = (SUBSCRIBED, UNSUBSCRIBED, PING)
 
 
-class Instant:
-    """Watches all connections around an instant.
+@dataclass(frozen=True, slots=True)
+class LocatedRecord:
+    """A record, and the number of its line."""
+
+    record: FlatRecord
+    line: int
+
+
+@dataclass(slots=True, eq=False)
+class DownPeriod:
+    """A time in which a connection was not available."""
+
+    kind: str
+    since: datetime
+    cause: str
+    planned: bool = False
+    is_exact: bool = True
+    seen: LocatedRecord | None = None  # the record to look at
+    opened: FlatRecord | None = None  # the record that begins the outage
+    dials: int = 0
+    until: datetime | None = None
+    end: str = ""
+    failure: FlatRecord | None = None  # the last step that failed in it
+    gave_up: bool = False
+    missed: list[Missed] = field(default_factory=list)
+
+    def finish(self, moment: datetime, end: str) -> None:
+        """Note the end."""
+        self.until, self.end = moment, end
+
+    def go_on_as_outage(self, opened: FlatRecord) -> None:
+        """Go on where the loss of the link ends a server fault: nothing is delivered, as before."""
+        if self.until is None or (opened.timestamp - self.until).total_seconds() <= 1:
+            self.kind, self.opened, self.cause, self.until, self.end = LOST, opened, opened.cause or MISSING, None, ""
+
+    def miss(self, line: FlatRecord) -> None:
+        """Note the gap of a subscription, if it belongs to the period."""
+        since = line.timestamp - timedelta(seconds=line.seconds)
+        if len(self.missed) < MOST_MISSED and (self.until is None or since < self.until):
+            self.missed.append(Missed(line.subscription, since, line.timestamp, line.seconds))
+
+
+class Watch:
+    """Follow a connection around an instant.
 
     Args:
-        moment: the instant.
+        at: the instant.
+        first: the moment of the connection's first record.
+        facts: the facts of the connection.
+
+    Attributes:
+        standing: how the connection stands at the instant; None before.
+        period: the time that holds the instant and in which the connection is down.
     """
 
-    def __init__(self, moment: datetime) -> None:
-        self.moment = moment
+    def __init__(self, at: datetime, first: datetime, facts: Facts) -> None:
+        self._at, self.first, self._facts = at, first, facts
+        self.standing: str | None = None
+        self.period: DownPeriod | None = None
+        self._is_sure = True
+        self._sought: LocatedRecord | None = None  # the step since which a link is sought
+        self._loss: LocatedRecord | None = None  # the last step that lost a live link
+        self._opened: LocatedRecord | None = None  # the last record that begins an outage
+        self._fault: LocatedRecord | None = None  # the last record that begins a server fault
+        self._failure: FlatRecord | None = None  # the last step that failed since a link was up
+        self._gave_up = False  # since then
 
-    def before(self, tracked: TrackedConnection, moment: datetime, *, is_hole: bool = False) -> None:
-        """Look at a connection before a record of some moment counts.
+    def before(self, moment: datetime, *, is_hole: bool = False) -> None:
+        """Look at the connection before a record of some moment counts, or after records that are missing before it."""
+        if self.standing is None and moment > self._at:
+            self._look(is_hole=is_hole)
 
-        Args:
-            tracked: the connection.
-            moment: the moment of the record.
-            is_hole: whether records are missing before it.
-        """
-        watch = tracked.watch
-        if watch is None:
-            watch = tracked.watch = Watch(moment)
-        if watch.standing is None and moment > self.moment:
-            self._look(tracked, watch, is_hole=is_hole)
-
-    def after(self, tracked: TrackedConnection, line: FlatRecord, number: int) -> None:
-        """Learn from a record that has been applied."""
-        watch = tracked.watch
-        assert watch is not None
-        spell = watch.spell
+    def after(self, line: FlatRecord, number: int) -> None:
+        """Learn from a record that has been applied; `number` is that of its line."""
+        period = self.period
         if line.event == TRANSITION:
-            self._after_step(tracked, watch, line, number)
+            self._after_step(line, number)
         elif line.event == OUTAGE and line.change == "opened":
-            watch.opened = Seen(line, number)
-            if spell is not None and spell.kind == FAULT:
-                _go_on_as_outage(spell, line)
+            self._opened = LocatedRecord(line, number)
+            if period is not None and period.kind == FAULT:
+                period.go_on_as_outage(line)
         elif line.event == OUTAGE:
-            self._after_outage(tracked, watch, line, number)
+            self._after_outage(line, number)
         elif line.event == SERVER_FAULT and line.change == "opened":
-            watch.fault = Seen(line, number)
+            self._fault = LocatedRecord(line, number)
         elif line.event == SERVER_FAULT:
-            if spell is not None and spell.kind == FAULT and spell.until is None:
-                spell.finish(line.timestamp, "healed")
-        elif line.event == GAP and spell is not None:
-            _miss(spell, line)
+            if period is not None and period.kind == FAULT and period.until is None:
+                period.finish(line.timestamp, "healed")
+        elif line.event == GAP and period is not None:
+            period.miss(line)
 
-    def conclude(self, tracked: TrackedConnection, newest: datetime) -> str:
-        """Tell how a connection stood at the instant, after its last record.
+    def conclude(self, last: datetime, newest: datetime) -> str:
+        """Tell how the connection stood at the instant, after its last record.
 
         Args:
-            tracked: the connection.
+            last: the moment of that record.
             newest: the newest moment of the log.
         """
-        watch = tracked.watch
-        if watch is None:  # none of its records could be read
-            return UNKNOWN
-        if watch.standing is None:
-            self._look(tracked, watch)
-            if watch.standing == UP and self._is_silent(tracked):
-                watch.standing = SILENT
-        spell = watch.spell
-        if spell is not None and spell.until is None:
-            if spell.opened is not None:
-                spell.dials = tracked.dials_in(spell.opened)
-            known = {missed.subscription for missed in spell.missed}
-            lasted = round(max(0.0, (newest - spell.since).total_seconds()), 6)
-            room = MOST_MISSED - len(spell.missed)
-            spell.missed += [Missed(each, spell.since, None, lasted) for each in sorted(tracked.desired - known)[:room]]
-        return watch.standing or UNKNOWN
+        if self.standing is None:
+            self._look()
+            if self.standing == UP and self._is_silent(last):
+                self.standing = SILENT
+        period = self.period
+        if period is not None and period.until is None:
+            if period.opened is not None:
+                period.dials = self._facts.dials_in(period.opened)
+            lasted = round(max(0.0, (newest - period.since).total_seconds()), 6)
+            rest = sorted(self._facts.subscriptions.desired - {missed.subscription for missed in period.missed})
+            period.missed += [Missed(each, period.since, None, lasted) for each in rest[: MOST_MISSED - len(period.missed)]]
+        return self.standing or UNKNOWN
 
-    def _look(self, tracked: TrackedConnection, watch: Watch, *, is_hole: bool = False) -> None:
+    def _look(self, *, is_hole: bool = False) -> None:
         """Note how the connection stands at the instant."""
-        state, outage = tracked.state, tracked.outage
-        watch.is_sure = state is not None and not is_hole
-        watch.standing = UP
-        if watch.first > self.moment:
-            watch.standing = UNKNOWN if is_hole else ABSENT
-        elif tracked.closed_by_record or state == DISPOSING:
-            watch.standing = ABSENT
-        elif outage is not None and state not in _SETTLED:
-            self._begin_outage(tracked, watch, outage.record)
-        elif tracked.lost_by is not None and watch.loss is not None:  # the record of the outage is missing
-            self._begin(tracked, watch, Spell(LOST, watch.loss.record.timestamp, tracked.lost_by, seen=watch.loss))
+        facts, outages = self._facts, self._facts.outages
+        state = facts.state
+        self._is_sure = state is not None and not is_hole
+        self.standing = UP
+        if self.first > self._at:
+            self.standing = UNKNOWN if is_hole else ABSENT
+        elif facts.closed_by_record or state == DISPOSING:
+            self.standing = ABSENT
+        elif outages.current is not None and state not in _SETTLED:
+            self._begin_outage(outages.current.record)
+        elif outages.lost_by is not None and self._loss is not None:  # the record of the outage is missing
+            self._begin(DownPeriod(LOST, self._loss.record.timestamp, outages.lost_by, seen=self._loss))
         elif state is None:
-            watch.standing = UNKNOWN
+            self.standing = UNKNOWN
         elif state == DISCONNECTED:
-            watch.standing = UNWANTED
-        elif state == ERROR or (state == RECONNECTING and tracked.covered_from is None):
-            self._begin_search(tracked, watch)
-        elif tracked.faulty_since is not None and watch.fault is not None:
-            told = watch.fault.record
-            since = told.timestamp - timedelta(seconds=told.seconds)
-            self._begin(tracked, watch, Spell(FAULT, since, "error_frame", seen=watch.fault))
+            self.standing = UNWANTED
+        elif state == ERROR or (state == RECONNECTING and outages.covered_from is None):
+            self._begin_search()
+        elif outages.faulty_since is not None and self._fault is not None:
+            told = self._fault.record
+            self._begin(DownPeriod(FAULT, told.timestamp - timedelta(seconds=told.seconds), "error_frame", seen=self._fault))
 
-    @staticmethod
-    def _begin(tracked: TrackedConnection, watch: Watch, spell: Spell) -> None:
-        watch.standing, watch.spell = DOWN, spell
-        spell.failure, spell.gave_up = watch.failure, watch.gave_up
-        if spell.opened is not None:
-            spell.dials = tracked.dials_in(spell.opened)
-        elif spell.kind != FAULT:
-            spell.dials = max(0, tracked.attempt)
+    def _begin(self, period: DownPeriod) -> None:
+        self.standing, self.period = DOWN, period
+        period.failure, period.gave_up = self._failure, self._gave_up
+        if period.opened is not None:
+            period.dials = self._facts.dials_in(period.opened)
+        elif period.kind != FAULT:
+            period.dials = max(0, self._facts.attempt)
 
-    def _begin_outage(self, tracked: TrackedConnection, watch: Watch, opened: FlatRecord) -> None:
-        if opened.planned and tracked.state == DISCONNECTED:
-            watch.standing = UNWANTED
+    def _begin_outage(self, opened: FlatRecord) -> None:
+        if opened.planned and self._facts.state == DISCONNECTED:
+            self.standing = UNWANTED
             return
-        since, seen, loss = opened.timestamp, watch.opened, watch.loss
+        since, seen, loss = opened.timestamp, self._opened, self._loss
         if loss is not None and loss.record.seq == opened.seq - 1:
             seen = loss  # which tells more
-        if opened.planned and watch.sought is not None:
-            since = max(since, watch.sought.record.timestamp)
-        spell = Spell(LOST, since, opened.cause or MISSING, planned=opened.planned, seen=seen, opened=opened)
-        self._begin(tracked, watch, spell)
+        if opened.planned and self._sought is not None:
+            since = max(since, self._sought.record.timestamp)
+        self._begin(DownPeriod(LOST, since, opened.cause or MISSING, planned=opened.planned, seen=seen, opened=opened))
 
-    def _begin_search(self, tracked: TrackedConnection, watch: Watch) -> None:
+    def _begin_search(self) -> None:
         """Begin without a record of an outage: before the first link, or where that record is missing."""
-        sought = watch.sought
+        sought = self._sought
         if sought is None:
-            watch.standing = UNKNOWN
+            self.standing = UNKNOWN
             return
         step = sought.record
-        kind = NO_LINK if watch.loss is None and step.source not in LIVE else LOST
-        spell = Spell(kind, step.timestamp, step.cause or MISSING, seen=sought)
+        kind = NO_LINK if self._loss is None and step.source not in LIVE else LOST
+        period = DownPeriod(kind, step.timestamp, step.cause or MISSING, seen=sought)
         if step.source in (RECONNECTING, ERROR):  # the step that entered the state is missing
-            spell.since, spell.is_exact = step.timestamp - timedelta(seconds=max(0.0, step.dwell)), False
-        self._begin(tracked, watch, spell)
+            period.since, period.is_exact = _entered(step), False
+        self._begin(period)
 
-    def _after_step(self, tracked: TrackedConnection, watch: Watch, line: FlatRecord, number: int) -> None:
+    def _after_step(self, line: FlatRecord, number: int) -> None:
         if line.source in LIVE and line.dest not in LIVE:
-            watch.loss = Seen(line, number)
+            self._loss = LocatedRecord(line, number)
         if line.dest in LIVE or line.dest in (DISCONNECTED, DISPOSING):
-            watch.sought = None
-        elif watch.sought is None:
-            watch.sought = Seen(line, number)
+            self._sought = None
+        elif self._sought is None:
+            self._sought = LocatedRecord(line, number)
         if line.dest in _SETTLED:
-            watch.failure, watch.gave_up = None, False
+            self._failure, self._gave_up = None, False
         elif line.cause not in (None, MISSING):
-            watch.failure, watch.gave_up = line, watch.gave_up or line.dest == ERROR
-        if watch.standing is None:
+            self._failure, self._gave_up = line, self._gave_up or line.dest == ERROR
+        if self.standing is None:
             return
-        if not watch.is_sure:
-            watch.is_sure = True
-            self._correct(tracked, watch, line)
-        if watch.spell is not None and watch.spell.until is None:
-            self._go_on(tracked, watch, watch.spell, line)
+        if not self._is_sure:
+            self._is_sure = True
+            self._correct(line)
+        if self.period is not None and self.period.until is None:
+            self._go_on(self.period, line)
 
-    @staticmethod
-    def _go_on(tracked: TrackedConnection, watch: Watch, spell: Spell, line: FlatRecord) -> None:
-        """Follow a spell through a step."""
-        if spell.kind != FAULT:
-            spell.dials = max(spell.dials, tracked.dials_in(spell.opened) if spell.opened is not None else line.attempt)
+    def _go_on(self, period: DownPeriod, line: FlatRecord) -> None:
+        """Follow a period through a step."""
+        if period.kind != FAULT:
+            period.dials = max(period.dials, self._facts.dials_in(period.opened) if period.opened is not None else line.attempt)
         if line.dest == DISPOSING:
-            spell.finish(line.timestamp, "disposed")
-        elif spell.kind == FAULT:
+            period.finish(line.timestamp, "disposed")
+        elif period.kind == FAULT:
             return
         elif line.source in _SETTLED:  # the record of its end is missing
-            spell.finish(max(spell.since, line.timestamp - timedelta(seconds=max(0.0, line.dwell))), "healed")
+            period.finish(max(period.since, _entered(line)), "healed")
         elif line.dest in _SETTLED:
-            spell.finish(line.timestamp, "healed")
+            period.finish(line.timestamp, "healed")
         else:
-            spell.failure, spell.gave_up = watch.failure, watch.gave_up
+            period.failure, period.gave_up = self._failure, self._gave_up
 
-    def _correct(self, tracked: TrackedConnection, watch: Watch, line: FlatRecord) -> None:
+    def _correct(self, line: FlatRecord) -> None:
         """Correct the opinion on the instant by the first step after it, which tells since when its state was."""
-        entered = line.timestamp - timedelta(seconds=max(0.0, line.dwell))
-        if entered > self.moment or line.dwell < 0:
+        entered = _entered(line)
+        if entered > self._at or line.dwell < 0:
             return
-        if line.source in _SETTLED or (line.source == CONNECTED and watch.standing == UNKNOWN):
-            watch.standing, watch.spell = UP, None
+        if line.source in _SETTLED or (line.source == CONNECTED and self.standing == UNKNOWN):
+            self.standing, self.period = UP, None
         elif line.source == DISCONNECTED:
-            watch.standing, watch.spell = UNWANTED, None
-        elif line.source in (RECONNECTING, ERROR) and watch.standing != DOWN:
-            self._begin(tracked, watch, Spell(LOST, entered, MISSING, is_exact=False))
+            self.standing, self.period = UNWANTED, None
+        elif line.source in (RECONNECTING, ERROR) and self.standing != DOWN:
+            self._begin(DownPeriod(LOST, entered, MISSING, is_exact=False))
 
-    def _after_outage(self, tracked: TrackedConnection, watch: Watch, line: FlatRecord, number: int) -> None:
+    def _after_outage(self, line: FlatRecord, number: int) -> None:
         """Learn from the end of an outage: it tells the length, whatever came before."""
         began = line.timestamp - timedelta(seconds=line.seconds)
-        if watch.standing is None or not began <= self.moment < line.timestamp:
+        if self.standing is None or not began <= self._at < line.timestamp:
             return
-        if watch.standing in (UNWANTED, ABSENT) and line.planned:
+        if self.standing in (UNWANTED, ABSENT) and line.planned:
             return
-        spell = watch.spell
-        if spell is None or spell.kind == FAULT:
-            spell = Spell(LOST, began, MISSING, seen=Seen(line, number))
-            self._begin(tracked, watch, spell)
-        if spell.opened is None:
-            spell.since, spell.is_exact = began, True
-        spell.kind, spell.cause, spell.planned, spell.dials = LOST, line.cause or MISSING, line.planned, line.dials
-        spell.finish(line.timestamp, "healed")
+        period = self.period
+        if period is None or period.kind == FAULT:
+            period = DownPeriod(LOST, began, MISSING, seen=LocatedRecord(line, number))
+            self._begin(period)
+        if period.opened is None:
+            period.since, period.is_exact = began, True
+        period.kind, period.cause, period.planned, period.dials = LOST, line.cause or MISSING, line.planned, line.dials
+        period.finish(line.timestamp, "healed")
 
-    def _is_silent(self, tracked: TrackedConnection) -> bool:
+    def _is_silent(self, last: datetime) -> bool:
         """Whether pings should have left records until the instant."""
-        policies, last = tracked.policies, tracked.last
-        if policies is None or not policies.ping.enabled or last is None:
+        policies = self._facts.policies
+        if policies is None or not policies.ping.enabled:
             return False
-        return (self.moment - last).total_seconds() > 3 * (policies.ping.interval + policies.ping.timeout)
+        return (self._at - last).total_seconds() > 3 * (policies.ping.interval + policies.ping.timeout)
 
 
-def _go_on_as_outage(spell: Spell, opened: FlatRecord) -> None:
-    """Go on where the loss of the link ends a server fault: nothing is delivered, as before."""
-    if spell.until is None or (opened.timestamp - spell.until).total_seconds() <= 1:
-        spell.kind, spell.opened, spell.cause, spell.until, spell.end = LOST, opened, opened.cause or MISSING, None, ""
-
-
-def _miss(spell: Spell, line: FlatRecord) -> None:
-    """Note the gap of a subscription that belongs to a spell."""
-    since = line.timestamp - timedelta(seconds=line.seconds)
-    if len(spell.missed) < MOST_MISSED and (spell.until is None or since < spell.until):
-        spell.missed.append(Missed(line.subscription, since, line.timestamp, line.seconds))
+def _entered(line: FlatRecord) -> datetime:
+    """When the state was entered that a step ends."""
+    return line.timestamp - timedelta(seconds=max(0.0, line.dwell))

@@ -9,41 +9,67 @@ import msgspec
 from realtime_fsm.audit.decoding import TRANSITION, BadRecord, decode_unusual
 from realtime_fsm.audit.formats.text_utils import pluralize
 from realtime_fsm.audit.report import ContextRecord, Finding
-from realtime_fsm.audit.rules import RULES, RuleBreach, Severity
+from realtime_fsm.audit.row_facts import UNKNOWN
+from realtime_fsm.audit.rules import RULES, RuleBreach, Severity, weigh
 from realtime_fsm.audit.secret_scan import masked, redact
 from realtime_fsm.fsm.table import State, Trigger
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from realtime_fsm.audit.collector import ReportBuilder
     from realtime_fsm.audit.positions import LineNumbers
     from realtime_fsm.audit.tracking import TrackedConnection
+    from realtime_fsm.audit.window import Window
     from realtime_fsm.fsm.tablespec import Row
 
 
-def finding_of(
-    tracked: TrackedConnection | None, said: RuleBreach, here: tuple[int, bytes], places: LineNumbers, fail_on: Collection[str]
-) -> Finding:
-    """Make a finding about a line.
+class Reporter:
+    """Makes findings about lines.
 
     Args:
-        tracked: the connection before the line; None where the line names no connection.
-        said: the rule and the reason.
-        here: the number of the line, and the line.
+        builder: takes the findings.
         places: the files of the lines.
+        window: the span of time whose findings count.
         fail_on: the rules whose findings count as violations, whatever their weight.
+
+    Attributes:
+        here: the number of the line that is judged, and the line.
     """
-    weight = RULES[said.rule].weight if said.rule not in fail_on else Severity.VIOLATION
-    place, record = places.of(here[0]), decode_redacted(here[1])
-    if tracked is None:
-        return Finding(said.rule, weight.value, said.text, place, None, record)
-    name = masked(tracked.connection_id)
-    if weight is Severity.NOTE:
-        return Finding(said.rule, weight.value, said.text, place, name, record)
-    before = [ContextRecord(places.of(number), decode_redacted(earlier) or {}) for number, earlier in tracked.recent]
-    is_step = record is not None and record.get("event") == TRANSITION  # other records follow no transition rule
-    allowed = describe_allowed(tracked, record.get("trigger")) if record is not None and is_step else []
-    return Finding(said.rule, weight.value, said.text, place, name, record, before, allowed)
+
+    def __init__(self, builder: ReportBuilder, places: LineNumbers, window: Window, fail_on: Collection[str]) -> None:
+        self._builder, self._places, self._window, self._fail_on = builder, places, window, frozenset(fail_on)
+        self.here: tuple[int, bytes] = 0, b""
+
+    def report(self, tracked: TrackedConnection, said: RuleBreach) -> bool:
+        """Note a finding about a connection, and tell whether the record contradicts the known facts."""
+        weight = RULES[said.rule].weight
+        if tracked.book is UNKNOWN and weight is Severity.VIOLATION and said.rule != "secret":
+            return True  # only its table could tell
+        if not self._window.reports(tracked):
+            return True
+        known = tracked.findings.get(said.rule)
+        self._builder.add(tracked, known[0] if known is not None else self._finding(tracked, said))
+        return weight is Severity.VIOLATION
+
+    def report_secrets(self, tracked: TrackedConnection, names: tuple[str, ...]) -> None:
+        """Note the fields of a record that look like secrets."""
+        self.report(tracked, RuleBreach("secret", f"{', '.join(names)}: the value looks like a secret"))
+
+    def report_line(self, said: RuleBreach) -> None:
+        """Note a finding about a line that names no connection."""
+        self._builder.add_unattributed(self._finding(None, said))
+
+    def _finding(self, tracked: TrackedConnection | None, said: RuleBreach) -> Finding:
+        weight, places = weigh(said.rule, self._fail_on), self._places
+        place, record = places.of(self.here[0]), decode_redacted(self.here[1])
+        name = None if tracked is None else masked(tracked.connection_id)
+        if tracked is None or weight is Severity.NOTE:
+            return Finding(said.rule, weight.value, said.text, place, name, record)
+        before = [ContextRecord(places.of(number), decode_redacted(earlier) or {}) for number, earlier in tracked.recent]
+        is_step = record is not None and record.get("event") == TRANSITION  # other records follow no transition rule
+        allowed = describe_allowed(tracked, record.get("trigger")) if record is not None and is_step else []
+        return Finding(said.rule, weight.value, said.text, place, name, record, before, allowed)
 
 
 def describe_allowed(tracked: TrackedConnection, trigger: object) -> list[str]:
@@ -56,12 +82,12 @@ def describe_allowed(tracked: TrackedConnection, trigger: object) -> list[str]:
     Returns:
         A line for each rule, in the order of the table.
     """
-    if tracked.state is None:
+    if tracked.facts.state is None:
         return ["anything: records are missing before, so the state is not known"]
     table, steps = tracked.book
     if not steps:
         return ["anything: the table of this connection is not known"]
-    state = State(tracked.state)
+    state = State(tracked.facts.state)
     known = next((each for each in Trigger if each == trigger), None)
     if known is None:
         return [describe_row(row) for row in table.rows if row.source is state]

@@ -6,20 +6,23 @@ Design: both are rare, so only a line that the strict decoder refuses comes here
 from __future__ import annotations
 
 import re
-from json import JSONDecoder
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from realtime_fsm.audit.shapes import MARK
+from realtime_fsm.audit.shapes import MARK, Shapes, decode_first
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+
+    from realtime_fsm.audit.decoding import BadRecord, ExtendedRecord
+
+    Piece = tuple[bytes, ExtendedRecord | BadRecord | None]
+    """A line with one record, and the record; a broken record; or None for another line."""
 
 LONGEST = 1 << 20
 """The most bytes of a record that is joined from its parts."""
 _CRI = re.compile(rb"(\d{4}-\d\d-\d\dT\S+ (stdout|stderr) )([PF])((?::\S*)? )")
-_decode_first = JSONDecoder().raw_decode
 
 
 class Framing:
@@ -73,13 +76,41 @@ class Framing:
         return None
 
 
+class LineReader:
+    """Reads the lines that the strict decoder refuses.
+
+    Args:
+        names: the keys of fields that the log renames, by the field.
+    """
+
+    def __init__(self, names: Mapping[str, str] | None = None) -> None:
+        self._shapes, self._framing = Shapes(names), Framing()
+
+    @property
+    def surplus(self) -> int:
+        """How many records more the lines have than one each."""
+        return self._framing.surplus
+
+    def read(self, line: bytes) -> Iterator[Piece]:
+        """Read a line; a part of a split record gives nothing until its last part comes."""
+        return map(self._shapes.read, self._framing.pieces(line))
+
+    def flush(self) -> Iterator[Piece]:
+        """Read the records whose last part never came."""
+        return map(self._shapes.read, self._framing.flush())
+
+    def explain(self, line: bytes) -> str:
+        """Explain why a line that names an event of this library is no record."""
+        return self._shapes.explain(line)
+
+
 def _split(line: bytes) -> Iterator[bytes]:
     """Split a line into the values that stand one behind the other, and lists and texts of several lines into their parts."""
     text = line.decode(errors="replace")
     start = _begin_of(text)
     while start >= 0:
         try:
-            value, end = _decode_first(text, start)
+            value, end = decode_first(text, start)
         except (ValueError, RecursionError):
             yield text[start:].encode()
             return

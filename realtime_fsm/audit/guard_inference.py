@@ -1,7 +1,7 @@
 """The guards, as far as records show whether they held.
 
-Design: no record shows the guards that are missing in `INFERRED_GUARDS`. The audit believes that these held where their row
-was taken.
+Design: no record shows the guards that are missing in `INFERRED_GUARDS`. The audit believes that these held where their
+transition rule was taken.
 """
 
 from __future__ import annotations
@@ -18,16 +18,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from realtime_fsm.audit.decoding import FlatRecord
-    from realtime_fsm.audit.row_facts import RowFacts
-    from realtime_fsm.audit.tracking import TrackedConnection
+    from realtime_fsm.audit.facts import Facts
+    from realtime_fsm.audit.row_facts import Check, RowFacts
     from realtime_fsm.fsm.table import State, Trigger
     from realtime_fsm.fsm.tablespec import Row
 
-    Fact = Callable[[TrackedConnection, FlatRecord], bool | None]
+    Fact = Callable[[Facts, FlatRecord], bool | None]
 
 URL_ERAS = frozenset({"E1", "E2", "E3"})
 """The eras of servers that read channels from the URL."""
 TOO_MANY_REQUESTS = 429
+
+
+def _not(fact: bool | None) -> bool | None:
+    return None if fact is None else not fact
 
 
 def failure_code(line: FlatRecord) -> int | str | None:
@@ -55,142 +59,128 @@ def is_told_to_wait(line: FlatRecord) -> bool | None:
     return True if line.retry_after else is_throttled(line)
 
 
-def blamed_end(tracked: TrackedConnection, line: FlatRecord) -> bool | None:
+def blamed_end(facts: Facts, line: FlatRecord) -> bool | None:
     """Whether the error frame that announced the end of a link answered a request."""
     if line.trigger != "lost" or line.cause != "error_frame" or line.error_code != POLICY or line.source == "reconnecting":
         return False
-    return tracked.error_answered_request
+    return facts.frames.error_answered
 
 
-def is_forgiven(tracked: TrackedConnection, line: FlatRecord) -> bool | None:
+def is_forgiven(facts: Facts, line: FlatRecord) -> bool | None:
     """Whether the end of a link does not count as a failed attempt, because it rejects a known request."""
-    blamed = blamed_end(tracked, line)
-    return tracked.accepted if blamed else blamed
+    blamed = blamed_end(facts, line)
+    return facts.link.accepted if blamed else blamed
 
 
-def is_refusal(tracked: TrackedConnection, line: FlatRecord) -> bool | None:
+def is_refusal(facts: Facts, line: FlatRecord) -> bool | None:
     """Whether a failure counts as a refusal of the connection."""
     if failure_code(line) != POLICY:
         return False
-    blamed = blamed_end(tracked, line)
+    blamed = blamed_end(facts, line)
     if blamed is None:
         return None
-    excused = tracked.accepted if blamed else tracked.proven
-    return None if excused is None else not excused
+    return _not(facts.link.accepted if blamed else facts.link.proven)
 
 
-def is_fatal(tracked: TrackedConnection, line: FlatRecord) -> bool | None:
+def is_fatal(facts: Facts, line: FlatRecord) -> bool | None:
     """As `policies.verdict` judges the failure."""
     if line.cause in ("certificate_refused", "greeted_as_guest"):
         return True
     code = failure_code(line)
     if code == POLICY:
-        return _is_refused_for_good(tracked, line)
+        return _is_refused_for_good(facts, line)
     return code in (401, 403) and line.source == "reconnecting"
 
 
-def _is_refused_for_good(tracked: TrackedConnection, line: FlatRecord) -> bool | None:
-    blamed, borne = blamed_end(tracked, line), _is_borne(tracked)
+def _is_refused_for_good(facts: Facts, line: FlatRecord) -> bool | None:
+    blamed, may_go_on = blamed_end(facts, line), _may_be_refused_again(facts)
     if blamed is None:
         return None
     if blamed:  # no record shows which subscriptions the request held, and so whether all are refused
-        return False if tracked.accepted or borne else None
-    if tracked.proven is not False:
-        return None if tracked.proven is None else False
-    if not tracked.been_up:
-        return None if tracked.been_up is None else True
-    return None if borne is None else not borne
+        return False if facts.link.accepted or may_go_on else None
+    if facts.link.proven is not False:
+        return _not(facts.link.proven)
+    return _not(may_go_on if facts.history.been_up else facts.history.been_up)
 
 
-def _is_borne(tracked: TrackedConnection) -> bool | None:
+def _may_be_refused_again(facts: Facts) -> bool | None:
     """Whether one more refusal in a row is not yet too many."""
-    if tracked.policies is None:
+    if facts.policies is None:
         return None
-    most = tracked.policies.retry.attempts
+    most = facts.policies.retry.attempts
     if most is None:
         return True
-    return None if tracked.refusals is None else tracked.refusals + 1 < most
+    return None if facts.history.refusals is None else facts.history.refusals + 1 < most
 
 
-def _may_retry(tracked: TrackedConnection, line: FlatRecord) -> bool | None:
-    if tracked.policies is None:
+def _may_retry(facts: Facts, line: FlatRecord) -> bool | None:
+    if facts.policies is None:
         return None
-    retry = tracked.policies.retry
+    retry = facts.policies.retry
     first, later = retry.allows(line.attempt), retry.allows(line.attempt, been_up=True)
-    if tracked.been_up is None or (tracked.draining is not None and not tracked.complete):
+    if facts.history.been_up is None or (facts.draining is not None and not facts.complete):
         return first if first is later else None
-    if tracked.draining is not None:
+    if facts.draining is not None:
         return first
-    return later if tracked.been_up else first
+    return later if facts.history.been_up else first
 
 
-def _credentials_renewable(tracked: TrackedConnection, line: FlatRecord) -> bool | None:
-    return False if line.error_code not in (401, 403) or tracked.been_up is False else None
+def _credentials_renewable(facts: Facts, line: FlatRecord) -> bool | None:
+    return False if line.error_code not in (401, 403) or facts.history.been_up is False else None
 
 
-def _reconnect_off(tracked: TrackedConnection, _: FlatRecord) -> bool | None:
-    return None if tracked.policies is None else not tracked.policies.auto_reconnect
-
-
-def _without_link(tracked: TrackedConnection, _: FlatRecord) -> bool | None:
-    return None if tracked.has_link is None else not tracked.has_link
-
-
-def _may_hurry(tracked: TrackedConnection, _: FlatRecord) -> bool | None:
-    if tracked.has_link or tracked.throttled:
+def _can_dial_early(facts: Facts, _: FlatRecord) -> bool | None:
+    if facts.link.is_open or facts.next_dial.throttled:
         return False
-    return None if tracked.has_link is None or tracked.throttled is None else True
+    return None if facts.link.is_open is None or facts.next_dial.throttled is None else True
 
 
-def _wants_channels(tracked: TrackedConnection, line: FlatRecord) -> bool | None:
-    if line.error_code != POLICY or tracked.dialed_in_url or (line.era == Era.E4 and tracked.refusals == 0):
+def _needs_url_channels(facts: Facts, line: FlatRecord) -> bool | None:
+    if line.error_code != POLICY or facts.link.in_url or (line.era == Era.E4 and facts.history.refusals == 0):
         return False
-    if line.era == Era.E4 and tracked.refusals is None:
+    if line.era == Era.E4 and facts.history.refusals is None:
         return None
-    if tracked.policies is None or tracked.dialed_in_url is None:
+    if facts.policies is None or facts.link.in_url is None:
         return None
-    return tracked.policies.era is None
+    return facts.policies.era is None
 
 
-def _newcomers_blamed(tracked: TrackedConnection, line: FlatRecord) -> bool | None:
-    if line.error_code in (401, 403) or drops_message(line) or tracked.dialed_in_url is False:
+def _new_subscriptions_rejected(facts: Facts, line: FlatRecord) -> bool | None:
+    if line.error_code in (401, 403) or drops_message(line) or facts.link.in_url is False:
         return False
-    return tracked.rejected > 0 if tracked.complete else None
+    return facts.last_step.rejected > 0 if facts.complete else None
 
 
-def _handover_due(tracked: TrackedConnection, _: FlatRecord) -> bool | None:
-    if tracked.dialed_in_url is False or (tracked.complete and tracked.desired <= tracked.acknowledged):
+def _handover_due(facts: Facts, _: FlatRecord) -> bool | None:
+    if facts.link.in_url is False or (facts.complete and facts.subscriptions.desired <= facts.subscriptions.acknowledged):
         return False
     return None
 
 
-def _all_closed(tracked: TrackedConnection, _: FlatRecord) -> bool | None:
-    return None if tracked.awaits is None or not tracked.complete else tracked.awaits <= 1
+def _all_closed(facts: Facts, _: FlatRecord) -> bool | None:
+    awaits = facts.next_dial.awaits
+    return None if awaits is None or not facts.complete else awaits <= 1
 
 
-def _while_old_link_delivers(tracked: TrackedConnection, _: FlatRecord) -> bool | None:
-    return False if tracked.complete and tracked.draining is None else None
-
-
-def _request_blamed(tracked: TrackedConnection, _: FlatRecord) -> bool | None:
-    return tracked.request_in_flight
+def _is_old_link_there(facts: Facts, _: FlatRecord) -> bool | None:
+    return False if facts.complete and facts.draining is None else None
 
 
 INFERRED_GUARDS: dict[str, Fact] = {
     Guard.IS_FATAL: is_fatal,
-    Guard.SERVER_NEEDS_URL_CHANNELS: _wants_channels,
-    Guard.NEW_SUBSCRIPTIONS_REJECTED: _newcomers_blamed,
+    Guard.SERVER_NEEDS_URL_CHANNELS: _needs_url_channels,
+    Guard.NEW_SUBSCRIPTIONS_REJECTED: _new_subscriptions_rejected,
     Guard.CREDENTIALS_RENEWABLE: _credentials_renewable,
     Guard.HANDOVER_DUE: _handover_due,
     Guard.ALL_CLOSED: _all_closed,
-    Guard.USER_CHANGED: _while_old_link_delivers,
-    Guard.CAN_RESUME: _while_old_link_delivers,
+    Guard.USER_CHANGED: _is_old_link_there,
+    Guard.CAN_RESUME: _is_old_link_there,
     Guard.MAY_RETRY: _may_retry,
-    Guard.RECONNECT_OFF: _reconnect_off,
-    Guard.CAN_DIAL_EARLY: _may_hurry,
-    Guard.ATTEMPT_DUE: _without_link,
-    Guard.ERROR_ANSWERS_REQUEST: _request_blamed,
-    Guard.REPETITION_DUE: lambda tracked, _: False if tracked.erred is False else None,
+    Guard.RECONNECT_OFF: lambda facts, _: None if facts.policies is None else not facts.policies.auto_reconnect,
+    Guard.CAN_DIAL_EARLY: _can_dial_early,
+    Guard.ATTEMPT_DUE: lambda facts, _: _not(facts.link.is_open),
+    Guard.ERROR_ANSWERS_REQUEST: lambda facts, _: facts.frames.in_flight,
+    Guard.REPETITION_DUE: lambda facts, _: False if facts.frames.erred is False else None,
     Guard.REPLY_OVERDUE: lambda _, line: line.cause == "reply_overdue",
     Guard.HEARD_SINCE_PING: lambda _, line: line.cause is None,
     Guard.RATE_LIMITED: lambda _, line: drops_message(line),
@@ -208,39 +198,30 @@ def _is_out(guard: str, step: RowFacts) -> bool:
     return guard == Guard.IS_FATAL and step.causes == {None}
 
 
-class RowChoiceCheck:
-    """Whether a transition rule is the first of its cell whose guards held, as far as the records tell.
+def choice_of(step: RowFacts, cell: tuple[Row[State, Trigger], ...]) -> Check | None:
+    """Make the check that a transition rule is the first of its cell whose guards held; None where the records tell nothing.
 
     Args:
         step: the facts of the rule.
         cell: all rules of its cell, in order.
     """
+    own = tuple((name, INFERRED_GUARDS[name]) for name in step.row.guards if name in INFERRED_GUARDS)
+    before = tuple(
+        (row.id, tuple(INFERRED_GUARDS[name] for name in row.guards))
+        for row in cell[: cell.index(step.row)]
+        if all(name in INFERRED_GUARDS and not _is_out(name, step) for name in row.guards)
+    )
 
-    __slots__ = ("_before", "_own", "_row")
-
-    def __init__(self, step: RowFacts, cell: tuple[Row[State, Trigger], ...]) -> None:
-        self._row = step.id
-        self._own = tuple((name, INFERRED_GUARDS[name]) for name in step.row.guards if name in INFERRED_GUARDS)
-        self._before = tuple(
-            (row.id, tuple(INFERRED_GUARDS[name] for name in row.guards))
-            for row in cell[: cell.index(step.row)]
-            if all(name in INFERRED_GUARDS and not _is_out(name, step) for name in row.guards)
-        )
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether the records tell nothing about it."""
-        return not self._own and not self._before
-
-    def __call__(self, tracked: TrackedConnection, line: FlatRecord, _: RowFacts, __: float) -> RuleBreach | None:
-        """Check the choice."""
-        for name, fact in self._own:
-            if fact(tracked, line) is False:
-                return RuleBreach("row", f"rule {self._row} does not apply: its guard {name} cannot have held")
-        for row, facts in self._before:
-            for fact in facts:
-                if not fact(tracked, line):
+    def check(facts: Facts, line: FlatRecord, _: RowFacts, __: float) -> RuleBreach | None:
+        for name, held in own:
+            if held(facts, line) is False:
+                return RuleBreach("row", f"rule {step.id} does not apply: its guard {name} cannot have held")
+        for row, guards in before:
+            for held in guards:
+                if not held(facts, line):
                     break
             else:
-                return RuleBreach("row", f"rule {self._row} does not apply: {row} comes before it, and all of its guards held")
+                return RuleBreach("row", f"rule {step.id} does not apply: {row} comes before it, and all of its guards held")
         return None
+
+    return check if own or before else None

@@ -34,14 +34,7 @@ class Histogram:
 
     def add(self, seconds: float) -> None:
         """Count one."""
-        new = self._new
-        new.append(seconds)
-        if len(new) >= _BATCH:
-            self._settle()
-
-    def extend(self, times: list[float]) -> None:
-        """Count some."""
-        self._new += times
+        self._new.append(seconds)
         if len(self._new) >= _BATCH:
             self._settle()
 

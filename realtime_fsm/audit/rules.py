@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 
 class Severity(Enum):
@@ -79,6 +82,11 @@ SINGLE = 2**-22
 """The rounding of numbers that a shipper wrote in single precision, as a part of the number."""
 LATE = 1.0
 """The lateness of a process that is worth a note, in seconds."""
+
+
+def weigh(rule: str, fail_on: Collection[str]) -> Severity:
+    """Weigh a finding; the rules of `fail_on` are violations, whatever their weight."""
+    return Severity.VIOLATION if rule in fail_on else RULES[rule].weight
 
 
 class RuleBreach(NamedTuple):

@@ -47,7 +47,8 @@ _STAMP = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d
 _COLOR = re.compile(r"\x1b\[[\d;]*m")
 _FLAGS = ("planned", "auto_reconnect", "enabled", "heard")
 _WORDS = {"": None, "None": None, "null": None, "nil": None, "True": True, "true": True, "False": False, "false": False}
-_decode_first = JSONDecoder().raw_decode
+decode_first = JSONDecoder().raw_decode
+"""Decodes the JSON with which a text begins, and tells where it ends."""
 
 
 class _Found(NamedTuple):
@@ -241,7 +242,7 @@ def _decoded(text: bytes) -> object:
     except (ValueError, RecursionError):
         pass
     try:
-        return _decode_first(text[:_LONGEST].decode())[0]  # another text follows
+        return decode_first(text[:_LONGEST].decode())[0]  # another text follows
     except (ValueError, RecursionError):
         return None
 

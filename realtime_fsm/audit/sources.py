@@ -15,19 +15,20 @@ from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from io import BufferedReader, BytesIO, RawIOBase
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
 import msgspec
 
-from realtime_fsm.audit.decoding import BadRecord, ExtendedRecord, decode_fast
-from realtime_fsm.audit.framing import Framing
-from realtime_fsm.audit.shapes import Shapes
+from realtime_fsm.audit.decoding import ExtendedRecord, decode_fast
+from realtime_fsm.audit.framing import LineReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from datetime import datetime
+
+    from realtime_fsm.audit.decoding import BadRecord, FlatRecord
 
 STDIN = "-"
 LONGEST = 1 << 20
@@ -251,36 +252,39 @@ def read_lines(file: IO[bytes]) -> Iterator[bytes]:
     return chain.from_iterable(map(split_lines, read_blocks(file)))
 
 
+def _records(lines: Iterable[bytes], renamed: Mapping[str, str] | None) -> Iterator[FlatRecord | BadRecord]:
+    """Read the records of lines, whole or broken."""
+    reader = LineReader(renamed)
+    for line in lines:
+        try:
+            yield decode_fast(line)
+        except (msgspec.MsgspecError, ValueError):
+            for _, made in reader.read(line):
+                if made is not None:
+                    yield made.line if isinstance(made, ExtendedRecord) else made
+
+
+def _head_lines(lines: Iterable[bytes]) -> Iterator[bytes]:
+    read = 0
+    for line in islice(lines, _HEAD_LINES):
+        read += len(line)
+        if read > _HEAD_BYTES:
+            return
+        yield line
+
+
 class _Head:
     """The beginning of a file: the first moment, and the first number of each connection."""
 
-    def __init__(self, name: str, names: Mapping[str, str] | None) -> None:
+    def __init__(self, name: str, renamed: Mapping[str, str] | None) -> None:
         self.name = name
         self.moment: datetime | None = None
         self.numbers: dict[str, int] = {}
-        self._shapes = Shapes(names)
-        try:
-            with open_log(name) as file:
-                self._read(read_lines(file))
-        except Unreadable:
-            pass  # the audit reports it
-
-    def _read(self, lines: Iterable[bytes]) -> None:
-        read, framing = 0, Framing()
-        for count, line in enumerate(lines):
-            read += len(line)
-            if count >= _HEAD_LINES or read > _HEAD_BYTES:
-                return
-            for piece in framing.pieces(line):
-                _, made = self._shapes.read(piece)
-                if isinstance(made, ExtendedRecord):
-                    self._note(made.line.connection_id, made.line.seq, made.line.timestamp)
-                elif isinstance(made, BadRecord) and made.connection_id is not None and made.seq is not None:
-                    self._note(made.connection_id, made.seq, made.timestamp)
-
-    def _note(self, connection: str, seq: int, moment: datetime | None) -> None:
-        self.moment = self.moment or moment
-        self.numbers.setdefault(connection, seq)
+        with suppress(Unreadable), open_log(name) as file:  # the audit reports it
+            for record in _records(_head_lines(read_lines(file)), renamed):
+                if record.connection_id is not None and record.seq is not None:
+                    self.moment = self.moment or record.timestamp
+                    self.numbers.setdefault(record.connection_id, record.seq)
 
     def comes_before(self, other: _Head) -> bool:
         """Whether the numbers of a connection put this file before another one."""
@@ -296,22 +300,11 @@ def newest_moment(files: Iterable[str], renamed: Mapping[str, str] | None = None
     """
     newest: datetime | None = None
     for name in files:
-        shapes, framing = Shapes(renamed), Framing()
         with suppress(Unreadable), open_log(name) as file:
-            for line in read_lines(file):
-                moment = _moment_of(line, shapes, framing)
-                if moment is not None and (newest is None or moment > newest):
-                    newest = moment
+            for record in _records(read_lines(file), renamed):
+                if record.timestamp is not None and (newest is None or record.timestamp > newest):
+                    newest = record.timestamp
     return newest
-
-
-def _moment_of(line: bytes, shapes: Shapes, framing: Framing) -> datetime | None:
-    try:
-        return decode_fast(line).timestamp
-    except (msgspec.MsgspecError, ValueError):
-        made = [shapes.read(piece)[1] for piece in framing.pieces(line)]
-    moments = (each.line.timestamp if isinstance(each, ExtendedRecord) else each.timestamp for each in made if each is not None)
-    return max((moment for moment in moments if moment is not None), default=None)
 
 
 def sort_by_content(names: Iterable[str], renamed: Mapping[str, str] | None = None) -> list[str]:

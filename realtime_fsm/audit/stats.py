@@ -5,6 +5,7 @@ Design: an outage is what a `realtime.outage` record says it is. Nothing here de
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 from realtime_fsm.audit.histogram import Histogram
@@ -21,8 +22,9 @@ _ZERO_TIMES = {state.value: 0.0 for state in State}
 class StatsAccumulator:
     """The counts of one connection, or of several together."""
 
+    since: float = 0.0  # where they begin, in seconds of the connection
     states: dict[str, float] = field(default_factory=_ZERO_TIMES.copy)
-    counts: dict[str, int] = field(default_factory=dict)
+    counts: Counter[str] = field(default_factory=Counter)
     outages: list[OutageLine] = field(default_factory=list)
     outages_left_out: int = 0
     longest: float = 0.0  # of the outages that were not planned
@@ -33,10 +35,6 @@ class StatsAccumulator:
     recoveries: Histogram = field(default_factory=Histogram)  # the lengths of failures that healed
     pings: Histogram = field(default_factory=Histogram)
     stays: Stays = field(default_factory=Stays)
-
-    def count(self, what: str, by: int = 1) -> None:
-        """Count something by name."""
-        self.counts[what] = self.counts.get(what, 0) + by
 
     def add_outage(self, outage: OutageLine) -> None:
         """Count an outage that has ended, or that the end of the log has cut."""
@@ -54,8 +52,7 @@ class StatsAccumulator:
         """Add the counts of another connection, without its list of outages and its timeline."""
         for state, seconds in other.states.items():
             self.states[state] += seconds
-        for name, count in other.counts.items():
-            self.count(name, count)
+        self.counts.update(other.counts)
         self.failures += other.failures
         self.covered += other.covered
         self.unwanted += other.unwanted
@@ -66,7 +63,7 @@ class StatsAccumulator:
     @property
     def up(self) -> float:
         """The seconds in which a link delivered."""
-        return sum(self.states[state] for state in LIVE) + self.covered
+        return sum(seconds for state, seconds in self.states.items() if state in LIVE) + self.covered
 
     @property
     def availability(self) -> float | None:
@@ -104,12 +101,12 @@ def life_of(stats: StatsAccumulator) -> ConnectionStats:
         to_recovery=stats.mttr,
         resubscribe=spread_of(stats.recoveries),
         ping=spread_of(stats.pings),
-        gave_up=stats.counts.get("gave up", 0),
-        rejected=stats.counts.get("rejected", 0),
-        dropped=stats.counts.get("dropped", 0),
-        gaps=stats.counts.get("gaps", 0),
-        malformed=stats.counts.get("malformed", 0),
-        faults=stats.counts.get("faults", 0),
+        gave_up=stats.counts["gave up"],
+        rejected=stats.counts["rejected"],
+        dropped=stats.counts["dropped"],
+        gaps=stats.counts["gaps"],
+        malformed=stats.counts["malformed"],
+        faults=stats.counts["faults"],
         at_fault=round(stats.faulty, 6),
         outages=stats.outages,
         outages_left_out=stats.outages_left_out,

@@ -58,12 +58,13 @@ class Window:
     @staticmethod
     def look_back(tracked: TrackedConnection, line: FlatRecord) -> None:
         """Learn from a record after the window how the outage under way ended."""
-        if tracked.outage is None or line.event not in (OUTAGE, GAP) or line.seq <= tracked.seq:
+        outages, healed = tracked.facts.outages, tracked.healed
+        if outages.current is None or line.event not in (OUTAGE, GAP) or line.seq <= tracked.seq:
             return
-        healed, opened = tracked.healed, tracked.outage.record
+        opened = outages.current.record
         if line.event != OUTAGE:
             if healed is None or line.seq < healed.seq:
-                tracked.gap = max(tracked.gap, line.seconds)
+                outages.gap = max(outages.gap, line.seconds)
         elif line.change == "closed" and (healed is None or line.seq < healed.seq):
             begun = (line.timestamp - opened.timestamp).total_seconds() - line.seconds
             if abs(begun) <= _SLACK:
@@ -87,12 +88,13 @@ class Window:
         Returns:
             Whether the connection lived in the window.
         """
-        lasts = tracked.outage is not None and tracked.state != DISPOSING and not tracked.closed_by_record
+        facts = tracked.facts
+        lasts = facts.outages.current is not None and facts.state != DISPOSING and not facts.closed_by_record
         end = self.until if self.until is not None else newest
         if not tracked.in_window and not self.is_all:
             if not (lasts and self.has_started(end)):
                 return False
             self._begin(tracked)
-        if end is not None and (lasts or (tracked.past_window and not tracked.closed_by_record)):
-            tracked.now = max(tracked.now, tracked.time_at(end))
+        if end is not None and (lasts or (tracked.past_window and not facts.closed_by_record)):
+            facts.last_step.now = max(facts.last_step.now, tracked.time_at(end))
         return True

@@ -38,8 +38,8 @@ class Listener(SubscriptionInfo):
     A plain handler runs on the event loop: it must not block.
 
     A listener outlives lost links, and the states ``error`` and ``disconnected``: after ``reconnect()`` it goes on. It ends after
-    ``stop()``, after ``dispose()``, when its task is cancelled, and when the server refuses to restore its subscription or has
-    become too old for it. Its subscription ends with it.
+    ``stop()``, after ``dispose()``, with the cancellation of its task, and when the server refuses to restore its subscription,
+    or has become too old for it. Its subscription ends with it.
 
     Attributes:
         task: the task in which the handler runs.
@@ -77,7 +77,7 @@ class Listener(SubscriptionInfo):
             await asyncio.wait([self.task])
 
     async def wait(self) -> None:
-        """Wait until the listener has ended, for programs that do nothing but listen. Not for the handler itself.
+        """Wait until the listener has ended. A program that only listens can wait here; the handler itself cannot.
 
         Raises:
             RealtimeError: when the subscription gets no events for now: the stored error while the connection is in ``error``,
@@ -121,12 +121,12 @@ class Listener(SubscriptionInfo):
 
     def _set_error(self, error: RealtimeError) -> None:
         self._error.set_exception(error)
-        self._error.exception()  # marks it as retrieved: a forgotten future would report the error a second time
+        self._error.exception()  # marks the error as retrieved: else the future would report it a second time
         if not self._waiting:
             self._driver.report(error, f"listener {self.id} gets no events")
 
     def _withdraw(self, task: asyncio.Task[None]) -> None:
-        """Withdraw the subscription at the end of the task, which took its events."""
+        """Withdraw the subscription: the task that took its events has ended."""
         failure = None if task.cancelled() else task.exception()
         if failure is not None:
             self._driver.report(failure)

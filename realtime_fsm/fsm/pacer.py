@@ -109,9 +109,12 @@ class Dials:
     def record_dial(self, now: float) -> float:
         """Record a dial that leaves now, and return its moment."""
         self._left.append(now)
-        _BUSY.add(self)
-        for dials in [dials for dials in _BUSY.copy() if dials.idle_since < now - RATE_LIMIT_WINDOW]:
-            _BUSY.discard(dials)
+        _BUSY.pop(self, None)
+        _BUSY[self] = None
+        for dials in list(_BUSY):
+            if dials.idle_since >= now - RATE_LIMIT_WINDOW:
+                break
+            _BUSY.pop(dials, None)
         return now
 
 
@@ -176,8 +179,9 @@ class Pacer:
         return self._dials.record_dial(now) if at <= now else at
 
 
-_BUSY: set[Dials] = set()
-"""The dials to servers that a connection dialed within a minute; `_SERVERS` alone would forget them with the connection."""
+_BUSY: dict[Dials, None] = {}
+"""The dials to servers that a connection dialed within a minute, with the newest dial last; `_SERVERS` alone would forget them
+with the connection."""
 _SERVERS: WeakValueDictionary[str, Dials] = WeakValueDictionary()
 
 

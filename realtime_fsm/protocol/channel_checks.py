@@ -6,6 +6,7 @@ A plain unknown channel passes, because a newer server may have it.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from realtime_fsm.callers import warn
@@ -131,8 +132,9 @@ def _correct(parts: list[str]) -> str | None:
     """Correct a channel that is misspelled, unfinished or too long; return None if no correction is certain."""
     if re.fullmatch(_KNOWN, ".".join(parts)):
         return ".".join(parts)
-    found = [fitting for template in _TEMPLATES if (fitting := _fit(parts, template))]
-    found += [f"{fitting}.{path[-1]}" for path in _UNFINISHED if (fitting := _fit(parts, path[:-1]))]
+    size = len(parts)
+    found = [spelled for template in _TEMPLATES if len(template) == size and (spelled := _fit(parts, template))]
+    found += [f"{spelled}.{path[-1]}" for path in _UNFINISHED if len(path) == size + 1 and (spelled := _fit(parts, path[:-1]))]
     if not found and parts:
         if parts[0] in _WITHOUT_IDS and all(part in ACTIONS for part in parts[1:]):
             return ".".join(parts[:2])
@@ -142,16 +144,17 @@ def _correct(parts: list[str]) -> str | None:
 
 
 def _fit(parts: list[str], template: Sequence[str]) -> str | None:
-    """Spell the parts like a template; return None if the parts do not fit."""
-    if len(parts) != len(template):
-        return None
-    fitting = [
-        (part if _is_plain(part) else None) if slot == "?" else _closest(part, ACTIONS if slot == "!" else (slot,))
-        for part, slot in zip(parts, template, strict=True)
-    ]
-    return None if None in fitting else ".".join(filter(None, fitting))
+    """Spell the parts like a template of as many parts; return None if the parts do not fit."""
+    fitting = []
+    for part, slot in zip(parts, template, strict=True):
+        spelled = (part if _is_plain(part) else None) if slot == "?" else _closest(part, ACTIONS if slot == "!" else (slot,))
+        if spelled is None:
+            return None
+        fitting.append(spelled)
+    return ".".join(fitting)
 
 
+@lru_cache(256)  # thousands of unknown channels share their words: without the cache, each channel takes 0.2 ms
 def _closest(word: str, known: Sequence[str]) -> str | None:
     """Return the known word with the most similar spelling; None if no word is similar. A word with digits is an id."""
     if word in known:

@@ -1,6 +1,6 @@
 """The frames on the wire: JSON text, decoded once into typed frozen values, and encoded from values.
 
-Invariant: `decode` never raises. A message that cannot be understood becomes a `Malformed`, which names the problem in one word.
+Invariant: `decode` never raises. A message that breaks the protocol becomes a `Malformed`, which names the problem in one word.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class AcknowledgedSubscription(msgspec.Struct, frozen=True, rename="camel"):
 
 class _Greeting(msgspec.Struct, frozen=True):
     user: msgspec.Raw = msgspec.Raw(b"null")
-    # Of any type: wrong values here must not make the greeting malformed.
+    # Of any type: a wrong value must not make the greeting malformed.
     channels: Any = ()
     subscriptions: Any = None
 
@@ -53,7 +53,7 @@ class ConnectedFrame(msgspec.Struct, frozen=True, tag="connected"):
 
     @property
     def slots(self) -> dict[int, str] | None:
-        """The ids that the server chose, by slot; None before E3. The wire has a list, or an object where slots have gaps."""
+        """The ids that the server chose, by slot; None before E3. The server sends a list, or an object if slots have gaps."""
         ids = self.data.subscriptions
         if isinstance(ids, list):
             ids = {str(slot): identifier for slot, identifier in enumerate(ids)}
@@ -76,7 +76,7 @@ class ResponseFrame(msgspec.Struct, frozen=True, tag="response"):
 
 
 class _Fault(msgspec.Struct, frozen=True):
-    # Of any type: the client must not lose an odd error frame, which explains the end of a link.
+    # Of any type: even an odd error frame explains the end of a link.
     code: Any = None
     message: Any = ""
 
@@ -96,7 +96,7 @@ class ErrorFrame(msgspec.Struct, frozen=True, tag="error"):
 
     @property
     def message(self) -> str:
-        """The server's own text; empty where it sent none."""
+        """The text of the server; empty if the frame has no text."""
         message = self.data.message
         return message if isinstance(message, str) else ""
 
@@ -112,7 +112,7 @@ class EventFrame(msgspec.Struct, frozen=True, tag="event", gc=False):
 
 
 class Malformed(msgspec.Struct, frozen=True):
-    """A message that cannot be understood.
+    """A message that breaks the protocol.
 
     Attributes:
         kind: ``"not_json"``, ``"too_deep"``, ``"unknown_type"`` or ``"wrong_shape"``.
@@ -140,16 +140,16 @@ def _replace_lone_surrogates(data: bytes) -> bytes:
     return _ESCAPE.sub(lambda found: rb"\ufffd" if found[1] else found[0], data)
 
 
-_frames: msgspec.json.Decoder[Frame] = msgspec.json.Decoder(Frame)
-decode_known: Callable[[bytes | str], Frame] = _frames.decode
-"""The fast path of `decode`: one call less for each event. An odd message raises ValueError or RecursionError."""
+decode_event: Callable[[bytes | str], EventFrame] = msgspec.json.Decoder(EventFrame).decode
+"""Decode an event, 0.05 us faster than `decode` does; any other message raises ValueError or RecursionError."""
+_decode_frame: Callable[[bytes | str], Frame] = msgspec.json.Decoder(Frame).decode
 _typed = msgspec.json.Decoder(_Typed)
 
 
 def decode(data: bytes) -> Frame | Malformed:
     """Decode one message from the server. Raises nothing."""
     try:
-        return decode_known(data)
+        return _decode_frame(data)
     except RecursionError:
         return Malformed("too_deep")
     except ValueError:  # DecodeError, ValidationError and UnicodeDecodeError are all ValueErrors
@@ -197,10 +197,10 @@ def authentication(session: str) -> bytes:
 def presence(
     status: str, metadata: Mapping[str, Any] | None, permissions: Sequence[str] | None, identifier: str | None = None
 ) -> bytes:
-    """Encode a ``presence`` message. The server keeps its stored value for a missing one, and chooses a missing id."""
+    """Encode a ``presence`` message. The server keeps the stored value of a missing part, and chooses a missing id."""
     data = {"status": status, "presenceId": identifier, "metadata": metadata, "permissions": permissions}
     return _encode({"type": "presence", "data": {name: value for name, value in data.items() if value is not None}})
 
 
 ENVELOPE_BYTES = len(message("unsubscribe", ()))
-"""The bytes of the longer of the two messages without its items."""
+"""Bytes of a ``subscribe`` or ``unsubscribe`` message without items: of the longer of the two."""

@@ -160,4 +160,8 @@ def validated_strings(option: str, values: Iterable[str], *, least: int = 1) -> 
 
 def is_valid_unicode(value: str) -> bool:
     """Tell whether a text can be sent: half of a surrogate pair cannot."""
-    return all(not 0xD800 <= ord(character) <= 0xDFFF for character in value)
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

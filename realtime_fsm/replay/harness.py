@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import SimpleNamespace
 
-    from realtime_fsm.audit.tracking import Policies
+    from realtime_fsm.audit.policies import Policies
     from realtime_fsm.fsm.commands import Command, StepResult
     from realtime_fsm.fsm.inputs import Input
     from realtime_fsm.fsm.table import State

@@ -10,11 +10,11 @@ import msgspec
 from realtime_fsm.audit.decoding import BadRecord, decode_unusual
 from realtime_fsm.audit.formats.text_utils import pluralize
 from realtime_fsm.audit.framing import Framing
+from realtime_fsm.audit.policies import Policies
 from realtime_fsm.audit.report import Location
 from realtime_fsm.audit.secret_scan import REDACTED, looks_secret
 from realtime_fsm.audit.shapes import MARK, Shapes
 from realtime_fsm.audit.sources import Unreadable, open_log, read_lines, sort_by_content
-from realtime_fsm.audit.tracking import Policies
 from realtime_fsm.auditlog.records import (
     RECORDS,
     SCHEMA,

@@ -15,7 +15,7 @@ from realtime_fsm.replay.harness import MachineHarness, ReplayInput
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from realtime_fsm.audit.tracking import Policies
+    from realtime_fsm.audit.policies import Policies
     from realtime_fsm.replay.replayer import ReplayedStep
 
 _DIGITS = (3, 6, 9, 12)

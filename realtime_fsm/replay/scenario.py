@@ -19,7 +19,7 @@ from realtime_fsm.replay.harness import FRAMES
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from realtime_fsm.audit.tracking import Policies
+    from realtime_fsm.audit.policies import Policies
     from realtime_fsm.replay.replayer import ReplayedStep
 
 _EDGE = 0.001

@@ -20,7 +20,7 @@ from realtime_fsm.replay.source_code import PLAIN, quoted, source_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from realtime_fsm.audit.tracking import Policies
+    from realtime_fsm.audit.policies import Policies
     from realtime_fsm.fsm.canary_policy import Canary
     from realtime_fsm.fsm.policies import PingPolicy
     from realtime_fsm.replay.harness import ReplayInput

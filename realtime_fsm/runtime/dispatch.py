@@ -1,11 +1,12 @@
-"""The dispatch: what becomes of each message of a link. A control frame is an input of the machine, an event goes to its streams.
+"""The dispatcher: a control frame becomes an input of the machine, and an event goes to its subscriptions.
 
-Invariant: events do not pass through the machine: socket, decode, buffer, the user's `async for`. The dispatcher tells the
-machine two things: how many frames came, and that reading is paused while a subscription that must lose nothing is full.
+Invariant: no event passes through the machine. The path of an event is socket, decoder, buffer, and the user's `async for`. The
+dispatcher tells the machine how many frames came, and when a full buffer pauses a link.
 
-Design: `message_handler` returns a closure, because there is nothing faster than its names.
+Design: the handler of messages is a closure, because Python reads the variables of a closure faster than attributes.
 """
 
+# ruff: noqa: SLF001  (the encoded parts of an event are no part of what the user sees)
 from __future__ import annotations
 
 import asyncio
@@ -21,7 +22,7 @@ from realtime_fsm.fsm.inputs import Acknowledged, ErrorReceived, GreetingReceive
 from realtime_fsm.fsm.subscriptions import GREETING_ACK
 from realtime_fsm.fsm.table import State
 from realtime_fsm.protocol import frames
-from realtime_fsm.protocol.frames import EventFrame, decode_known
+from realtime_fsm.protocol.frames import EventFrame, decode_event
 from realtime_fsm.runtime.connection import Connection
 
 if TYPE_CHECKING:
@@ -36,24 +37,24 @@ if TYPE_CHECKING:
     from realtime_fsm.runtime.sockets import MessageHandler
 
 _TURN, _CONTROL_TURN = 256, 32
-"""Messages after which the reader yields to the event loop: of any kind; and control messages alone, which take longer."""
+"""Messages after which the reader yields to the event loop. A control message takes longer than an event."""
 
 
 class DispatchingConnection(Connection, Protocol):
     """The connection whose messages are dispatched."""
 
     def set_read_paused(self, link: LinkIO, *, paused: bool) -> float:
-        """Note whether a link is read, and return the moment."""
+        """Note whether a link delivers, and return the moment."""
 
     def time_in_state(self, now: float) -> float:
-        """Count the seconds from the entry into the state to a moment."""
+        """Return the seconds from the entry into the state to a moment."""
 
 
 class Dispatcher:
     """Dispatches the messages of a connection's links.
 
     Attributes:
-        malformed: how many messages of the server could not be understood, by kind.
+        malformed: how many messages of the server broke the protocol, by kind.
     """
 
     __slots__ = ("_audit", "_links", "_owner", "_registry", "malformed")
@@ -66,17 +67,20 @@ class Dispatcher:
         self.malformed: dict[str, int] = {}
         registry.on_strays = self._count_strays
 
-    def message_handler(self, link: LinkIO) -> MessageHandler:
-        """Make what takes the messages of a link, one by one. Its answer, if it gives one, is to be awaited before the next."""
-        links, state, delivery_of, route = self._links, link.state, self._registry.deliveries.get, self._registry.route
-        in_url = link.plan is not None
+    def message_handler(self, link: LinkIO, *, held: bool = False) -> MessageHandler:
+        """Make the handler of a link's messages: of those that arrive, or of those that a pause held."""
+        links, state, registry, delivery_of = self._links, link.state, self._registry, self._registry.deliveries.get
+        next_turn = state.frames_received + _TURN
 
-        def on_message(data: bytes) -> Awaitable[None] | None:
+        def on_message(data: bytes) -> Awaitable[object] | None:
+            nonlocal next_turn
+            if link.read_ahead is not None and not held:
+                return link.read_ahead.hold(data)
             if link is not links.current and link is not links.draining:
-                return asyncio.sleep(0)  # closed, and its reader not yet stopped
+                return asyncio.sleep(0)  # the link is closed, and its reader stops soon
             state.frames_received = received = state.frames_received + 1
             try:
-                frame: Frame | Malformed = decode_known(data)
+                frame: Frame | Malformed = decode_event(data)
             except (ValueError, RecursionError):
                 frame = frames.decode(data)
             if type(frame) is not EventFrame:
@@ -85,24 +89,27 @@ class Dispatcher:
                     self._handle_control_frame(link, frame)
                 return None if received % _CONTROL_TURN else self._apply_backpressure(link)
             event = frame.data
-            event._size = len(data)  # noqa: SLF001
-            if state.at_fault:
+            event._size = len(data)
+            if state.fault is not None and state.fault.is_open:
                 self._recover(link)
-            if in_url:
-                if link.routes is None:  # before the greeting no subscription is acknowledged
-                    return None if received % _TURN else self._apply_backpressure(link)
-                self._resolve_subscription_ids(link, event)
-            identifiers = event._subscriptions  # noqa: SLF001  (the property makes a tuple of it)
-            if links.is_overlapping:
+            if link.plan is not None and not self._resolve_subscription_ids(link, event):
+                should_yield = False
+            elif links.is_overlapping:
                 should_yield = self._route_overlapping(link, event)
-            elif len(identifiers) == 1 and (delivery := delivery_of(identifiers[0])) is not None:
-                if (timestamp := event._timestamp) is not None:  # noqa: SLF001  (as it came: most are never asked for)
+            # Most events are for one subscription. They take 0.45 us less here than by `route`, and the local name `put` saves
+            # 0.03 us on CPython 3.11. Their time stays as it came: most are never asked for.
+            elif len(identifiers := event._subscriptions) == 1 and (delivery := delivery_of(identifiers[0])) is not None:
+                if (timestamp := event._timestamp) is not None:
                     delivery.last_timestamp = timestamp
                 delivery.received += 1
-                should_yield = delivery.put(event)
+                put = delivery.put
+                should_yield = put(event)
             else:
-                should_yield = (bool(identifiers) or not in_url) and route(event)  # the routes have found no subscription
-            return self._apply_backpressure(link) if should_yield or not received % _TURN else None
+                should_yield = registry.route(event)
+            if should_yield or received >= next_turn:
+                next_turn = received + _TURN
+                return self._apply_backpressure(link)
+            return None
 
         return on_message
 
@@ -127,7 +134,7 @@ class Dispatcher:
     def _handle_greeting(self, link: LinkIO, frame: frames.ConnectedFrame) -> None:
         owner = self._owner
         if owner.state is not State.RECONNECTING:
-            return  # the link is up; what a second greeting says of it is not to be believed
+            return  # the link is up, and the client believes no second greeting
         text, slots = bytes(frame.data.user), frame.slots
         if link.plan is not None and link.routes is None:
             link.routes = link.plan.routes(slots or {}, frame.channels)
@@ -146,7 +153,7 @@ class Dispatcher:
             owner.feed(Acknowledged(link.generation, GREETING_ACK, ()))
 
     def count_malformed(self, kind: str, count: int = 1) -> None:
-        """Count messages that could not be understood, and tell of each kind once."""
+        """Count messages that break the protocol, and record the first of each kind."""
         known = kind in self.malformed
         self.malformed[kind] = self.malformed.get(kind, 0) + count
         if not known:
@@ -164,27 +171,29 @@ class Dispatcher:
         elif self._links.handover is not None:
             self._registry.recover_draining(self._links.handover, self._owner.loop.time())
 
-    def _resolve_subscription_ids(self, link: LinkIO, event: Event) -> None:
-        """Find the subscriptions of an event, where the server does not know our ids."""
-        assert link.routes is not None
+    def _resolve_subscription_ids(self, link: LinkIO, event: Event) -> bool:
+        """Find the subscriptions of an event of a server that does not know our ids; tell whether to route the event."""
+        if link.routes is None:  # before the greeting no subscription is acknowledged
+            return False
         channels: tuple[str, ...] = ()
         with suppress(MalformedEvent):
             channels = event.channels
-        meant = link.routes.match(event._subscriptions, channels)  # noqa: SLF001
+        meant = link.routes.match(event._subscriptions, channels)
         if CANARY in meant and link is self._links.current:
             self._registry.on_canary(event)
-        event._subscriptions = self._registry.filter_known(meant)  # noqa: SLF001
+        event._subscriptions = self._registry.filter_known(meant)
+        return bool(event._subscriptions) or self._links.is_overlapping
 
     def _route_overlapping(self, link: LinkIO, event: Event) -> bool:
-        """Give an event to those that no other link has given it to, and note who gets it behind a later one."""
+        """Deliver an event to the subscriptions that did not get it from another link, and note those that get it late."""
         handover = self._links.handover
         from_old = None if link is self._links.current else handover
         if link.plan is None:
             known = self._registry.resolve(event, from_old)
         else:
-            known = [self._registry.deliveries[identifier] for identifier in event._subscriptions]  # noqa: SLF001
+            known = [self._registry.deliveries[identifier] for identifier in event._subscriptions]
         new = self._links.filter_new(link, event, known)
-        event._subscriptions = [one.spec.id for one in new]  # noqa: SLF001
+        event._subscriptions = [one.spec.id for one in new]
         should_yield = self._registry.route_out_of_order(event, from_old)
         if handover is not None:
             handover.record(event, known, new, from_old=from_old is not None)
@@ -193,7 +202,7 @@ class Dispatcher:
     # --- backpressure ---------------------------------------------------------------------------------------------------
 
     async def _apply_backpressure(self, link: LinkIO) -> None:
-        """Let consumers run, and deliver no more while one of them, who must lose nothing, is full."""
+        """Let consumers run, and pause the link while a buffer that must lose nothing is full."""
         await asyncio.sleep(0)
         if self._registry.gate.is_blocked:
             await link.pause(partial(self._wait_for_consumers, link))
@@ -209,7 +218,7 @@ class Dispatcher:
 
 
 def decode_json_object(text: bytes) -> dict[str, Any] | None:
-    """Decode an object of the server; None stands for whatever else it sent."""
+    """Decode a JSON object; return None for any other text."""
     try:
         named = msgspec.json.decode(text)
     except ValueError:

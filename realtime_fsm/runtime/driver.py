@@ -302,9 +302,9 @@ class Driver:
         self._timer = None
         self.feed(Deadline())
 
-    def message_handler(self, link: LinkIO) -> MessageHandler:
-        """Make what takes the messages of a link."""
-        return self._dispatcher.message_handler(link)
+    def message_handler(self, link: LinkIO, *, held: bool = False) -> MessageHandler:
+        """Make the function that takes the messages of a link: those that arrive, or those that a pause held."""
+        return self._dispatcher.message_handler(link, held=held)
 
     def set_read_paused(self, link: LinkIO, *, paused: bool) -> float:
         """Note since now whether a link is read.

@@ -208,7 +208,7 @@ def make_buffer(
     capacity: int,
     limit: int,
     gate: ReadGate,
-    on_drops: Callable[[int], None] | None,
+    on_drops: Callable[[int], None] | None = None,
 ) -> EventBuffer:
     """Make the buffer of a mode. The arguments are those of `EventBuffer`, and the gate that a full ``"pause"`` buffer closes."""
     buffer = _MODES[overflow](label, loop, capacity, limit, on_drops)

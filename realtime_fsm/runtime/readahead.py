@@ -14,7 +14,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable
 
     from realtime_fsm.runtime.sockets import MessageHandler
 
@@ -27,70 +27,52 @@ _TURN = 256
 
 
 class ReadAhead:
-    """Hold the messages of one link that arrive during a pause.
+    """Hold the messages of one link that arrive during one pause.
 
     A link without a pause has no queue, because the queues of ten thousand idle links would take 14 MB.
 
     Args:
-        deliver: takes a message outside of a pause.
+        deliver: takes each message after the pause.
 
     Attributes:
         size: how many bytes are held, each message with its overhead.
     """
 
-    __slots__ = ("_backlog", "_deliver", "_writable", "size")
+    __slots__ = ("_deliver", "_messages", "_writable", "size")
 
     size: int
 
     def __init__(self, deliver: MessageHandler) -> None:
         self._deliver = deliver
-        self._backlog: deque[bytes] | None = None
+        self._messages: deque[bytes] = deque()
         self._writable: asyncio.Event | None = None
         self.size = 0
 
-    @property
-    def is_holding(self) -> bool:
-        """Whether messages are held: from the beginning of a pause until the last held message is delivered."""
-        return self._backlog is not None
-
-    def receive(self, data: bytes) -> Awaitable[None] | None:
-        """Deliver a message, or hold it."""
-        if (backlog := self._backlog) is None:
-            return self._deliver(data)
-        backlog.append(data)
+    def hold(self, data: bytes) -> Awaitable[object] | None:
+        """Hold a message. The reader awaits the answer, if there is one, before it reads the next message."""
+        self._messages.append(data)
         self.size += len(data) + OVERHEAD
         if self.size > LIMIT:
             self._writable = asyncio.Event()
-            return self._wait_for(self._writable)
-        return None if len(backlog) % _TURN else asyncio.sleep(0)
+            return self._writable.wait()
+        return None if len(self._messages) % _TURN else asyncio.sleep(0)
 
-    def hold(self) -> None:
-        """Hold the messages from now on."""
-        self._backlog = deque()
-
-    async def deliver_after(self, pause: Callable[[], Awaitable[None]]) -> None:
-        """Wait until a pause is over, then deliver the held messages."""
-        try:
-            await pause()
-            while self._backlog:
-                data = self._backlog.popleft()
-                self.size -= len(data) + OVERHEAD
-                if self.size <= LIMIT // 2:
-                    self._set_writable()
-                if (turn := self._deliver(data)) is not None:
-                    await turn
-        finally:
-            self.discard()
+    async def deliver(self) -> None:
+        """Deliver the held messages, and those that arrive meanwhile."""
+        while self._messages:
+            data = self._messages.popleft()
+            self.size -= len(data) + OVERHEAD
+            if self.size <= LIMIT // 2:
+                self._set_writable()
+            if (turn := self._deliver(data)) is not None:
+                await turn
 
     def discard(self) -> None:
-        """Drop the held messages, and stop to hold any."""
-        self._backlog, self.size = None, 0
+        """Drop the held messages, and let the reader go on."""
+        self._messages.clear()
+        self.size = 0
         self._set_writable()
 
     def _set_writable(self) -> None:
         if self._writable is not None:
             self._writable.set()
-
-    @staticmethod
-    async def _wait_for(writable: asyncio.Event) -> None:
-        await writable.wait()

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MessageHandler", "Socket", "Transport"]
 
-MessageHandler = Callable[[bytes], Awaitable[None] | None]
+MessageHandler = Callable[[bytes], Awaitable[object] | None]
 """Takes one message. The reader awaits the answer, if there is one, before it reads the next message."""
 
 

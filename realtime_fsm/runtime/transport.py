@@ -1,15 +1,17 @@
-"""The transport: the only file of the client that knows aiohttp.
+"""The transport: the only file of the client that imports aiohttp.
 
-aiohttp is used plainly: `receive()` without its timeout (deadlines belong to the machine, and one that expires leaves a false
-close code on a live socket), messages as bytes and up to a limit, no compression (Appwrite ignores the offer), and no heartbeat
-of WebSocket (the application's ping is the one to use).
+Design: the client calls `receive()` without a timeout. Deadlines belong to the machine, and a timeout of aiohttp leaves a false
+close code on a live socket. The client offers no compression, because Appwrite ignores the offer. It sends no ping of WebSocket,
+because Appwrite has a ping of its own.
 
-A dial is one HTTP request. A redirect is not followed, for our headers are credentials, and a server that hangs up is not
-asked a second time behind the retry policy's back. `ws_connect()` has no option for either, so each dial is a session of its
-own with a middleware around its only request. There a caller's session comes in, too, to which the request is handed over,
-and there the socket can be had that `close()` must be able to abort. aiohttp's exceptions hold the request's headers and the
-proxy's password, and so do its frames: each exception becomes one of ours, which no frame hangs on. A caller's session brings
-code of the application's (middlewares, resolvers), so `dial` expects any exception.
+A dial is one HTTP request. The client follows no redirect, because its headers are credentials. It does not repeat a request
+that the server hangs up on, because the retry policy decides that. `ws_connect()` has no option for either. So each dial makes a
+session of its own, and a middleware around the only request of that session. The middleware forwards the request to the caller's
+session, where there is one, and keeps the transport that `close()` aborts.
+
+The exceptions of aiohttp and their frames hold the headers of the request and the password of the proxy. So the client replaces
+each exception by one of its own. A caller's session runs code of the application (middlewares, resolvers), which may raise any
+exception in `dial`.
 """
 
 from __future__ import annotations
@@ -49,12 +51,12 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_MAX_FRAME", "AiohttpTransport", "ClientSession", "InsecureWarning"]
 
 DEFAULT_MAX_FRAME = 64 * 1024 * 1024
-"""Bytes of the largest frame that is taken from a server by default. Events of 20 MB were seen; aiohttp's default is 4 MiB."""
+"""Bytes of the largest frame that the client accepts by default. Servers sent events of 20 MB; aiohttp's default is 4 MiB."""
 _NO_STATUS, _LOST = 1005, 1006
 _TOO_BIG = 1009
 _GOODBYE = (1000).to_bytes(2, "big")
 _TURN = 32
-"""Frames that reach no consumer, after which the event loop has a turn."""
+"""Frames for no consumer, after which the reader yields to the event loop."""
 _FAILURES = (aiohttp.ClientError, OSError)
 _COOKIE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+=(\"?)[!#-+\--:<-\[\]-~]*\1")  # RFC 6265
 _OPENSSL_ERROR = re.compile(r"(?:\[.*?\] )?(.*?) \(_ssl\.c:\d+\)")
@@ -66,22 +68,22 @@ _LARGER = "; give http= an aiohttp.ClientSession with a larger {}"
 
 
 class InsecureWarning(UserWarning):
-    """An option turns the verification of certificates off, so anyone between client and server can read and change the links."""
+    """An option turns the verification of certificates off: anyone between client and server can read and change the links."""
 
 
 class AiohttpTransport:
     """WebSockets over aiohttp.
 
     Args:
-        session: the caller's own session, which is never closed here. Its cookie jar, proxy, connector and middlewares
-            count; what is given below is added, and wins. None for a connector of our own.
-        ssl: what to trust, and which certificate to show; None for the system's authorities.
+        session: the caller's own session, which the transport never closes. Its cookie jar, proxy, connector and middlewares
+            count; the options below add to them, and win. None for a connector of our own.
+        ssl: the trusted authorities, and the client's certificate; None for the authorities of the system.
         self_signed: whether to trust any certificate, of an ``https://`` proxy, too. Warns.
         proxy: an ``http://`` or ``https://`` URL, with ``user:password@`` where the proxy asks for it.
         trust_env: whether each dial takes the proxy from ``WSS_PROXY`` or ``HTTPS_PROXY`` (for ``ws://`` from ``WS_PROXY``
             or ``HTTP_PROXY``), or else from ``ALL_PROXY``, with the exceptions of ``NO_PROXY``: names, addresses, CIDR.
         cookies: cookies for each dial, sent as they stand.
-        max_frame: bytes of the largest message that is taken; a larger one ends the link before it is read.
+        max_frame: bytes of the largest message that the client accepts; a larger message ends the link before it is read.
 
     Raises:
         BadOption: when an argument, or two together, cannot be used.
@@ -125,10 +127,10 @@ class AiohttpTransport:
             warn(text, InsecureWarning)
 
     def check(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Refuse to dial from a loop that cannot.
+        """Refuse an event loop that cannot dial.
 
         Raises:
-            WrongLoop: when the caller's session belongs to another one.
+            WrongLoop: when the caller's session belongs to another event loop.
         """
         if self._session is not None and getattr(self._session, "_loop", loop) is not loop:  # `loop` itself is deprecated
             raise WrongLoop("the aiohttp session given as http=")
@@ -138,11 +140,11 @@ class AiohttpTransport:
         """Open a WebSocket.
 
         Raises:
-            LinkFailure: when it does not come about.
+            LinkFailure: when the dial fails.
         """
         session = self._session
         if session is None:
-            # The default limit would let the 101st connection wait without a word; one that is kept could be dead when used.
+            # By default, the 101st connection of a connector waits, and a connection that is used again may be dead.
             self._connector = self._connector or aiohttp.TCPConnector(limit=0, force_close=True)
         elif session.closed:
             raise DialFailed("the given aiohttp session is closed")
@@ -152,12 +154,12 @@ class AiohttpTransport:
             async with ClientSession(
                 connector=self._connector if session is None else session.connector,
                 connector_owner=False,
-                cookie_jar=aiohttp.DummyCookieJar(),  # identity is what the caller gave, never what an earlier answer left
-                timeout=aiohttp.ClientTimeout(),  # none: the machine has the deadline
-                skip_auto_headers=() if session is None else ("Accept", "Accept-Encoding", "User-Agent"),  # it has its own
+                cookie_jar=aiohttp.DummyCookieJar(),  # the caller decides who the user is, and no earlier answer
+                timeout=aiohttp.ClientTimeout(),  # no timeout: the machine has the deadline
+                skip_auto_headers=() if session is None else ("Accept", "Accept-Encoding", "User-Agent"),  # those of the session
                 middlewares=(partial(self._request_middleware, proxy, used),),
             ) as dialer:
-                # http:// is the same to a server and known to proxies; aiohttp refuses what reaches its limit.
+                # Proxies know http:// and no ws://. aiohttp refuses a message as large as its limit.
                 http_url, limit = url.replace("ws", "http", 1), self._max_frame + 1
                 websocket = await dialer.ws_connect(
                     http_url,
@@ -180,7 +182,7 @@ class AiohttpTransport:
         raise why  # outside of the handler, so that aiohttp's exception is no part of ours
 
     async def close(self) -> None:
-        """Close the connector, if it is our own."""
+        """Close the connector, if the transport made it."""
         if self._connector is not None:
             await self._connector.close()
 
@@ -188,13 +190,13 @@ class AiohttpTransport:
         self, proxy: str | None, used: list[asyncio.Transport], request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
         """Make the request as a middleware, and return its first answer."""
-        if ours := [f"{name}={value}" for name, value in self._cookies.items()]:  # aiohttp would quote one that ends in "="
+        if ours := [f"{name}={value}" for name, value in self._cookies.items()]:  # aiohttp would quote a value that ends in "="
             request.headers["Cookie"] = "; ".join([*request.headers.getall("Cookie", ()), *ours])
         try:
             response = await (
                 handler(request) if self._session is None else self._forward_to_session(self._session, request, proxy)
             )
-        except _FAILURES as failure:  # for an exception of its own, aiohttp would repeat the request
+        except _FAILURES as failure:  # aiohttp would repeat the request after an exception of its own
             why = _classify_failure(failure)
         else:
             if response.status != 101:
@@ -212,8 +214,9 @@ class AiohttpTransport:
     async def _forward_to_session(
         self, session: ClientSession, request: aiohttp.ClientRequest, proxy: str | None
     ) -> aiohttp.ClientResponse:
-        # Cookies of the jar win over those of a header; given a second time, ours win (in the writing of that jar).
-        twice = {name: self._cookies[name] for name in {morsel.key for morsel in session.cookie_jar} & self._cookies.keys()}
+        # The cookies of the jar win over those of a header, so an argument repeats those of both: it wins over the jar.
+        ours = self._cookies
+        twice = {morsel.key: ours[morsel.key] for morsel in session.cookie_jar if morsel.key in ours} if ours else {}
         get = partial(session.get, headers=request.headers, allow_redirects=False, raise_for_status=False)
         return await get(request.url, cookies=twice, proxy=proxy, ssl=request.ssl)
 
@@ -226,7 +229,7 @@ class _AiohttpSocket:
         self._closing = self._ended = False
         self._turns = itertools.count(1)
         self._receiving = False  # whether a `receive` is pending
-        self._stopped: asyncio.Event | None = None  # `close` makes it, to wait until none is
+        self._stopped: asyncio.Event | None = None  # `close` waits for the end of a pending `receive`
 
     async def send(self, data: bytes) -> None:
         if self._closing:
@@ -241,15 +244,15 @@ class _AiohttpSocket:
         self._receiving = True
         try:
             while True:
-                kind, data, _ = await receive()
-                if kind is text or kind is WSMsgType.BINARY:
-                    if (pause := deliver(data)) is not None:
+                message = await receive()
+                if message.type is text or message.type is WSMsgType.BINARY:
+                    if (pause := deliver(message.data)) is not None:
                         self._stop_receiving()
                         await pause
                         if self._closing and deliver != self._discard:
                             return _LOST  # `close` reads the rest
                         self._receiving = True
-                elif (end := await self._control(kind, data)) is not None:
+                elif (end := await self._control(message.type, message.data)) is not None:
                     self._ended = True
                     return end
         finally:
@@ -261,24 +264,24 @@ class _AiohttpSocket:
             self._stopped.set()
 
     async def _control(self, kind: WSMsgType, data: Any) -> int | LinkFailure | None:
-        """Answer a control frame, or give the end of the stream."""
+        """Answer a control frame; return the close code, or the cause, at the end of the stream."""
         if kind is WSMsgType.CLOSE:
             if not self._closing:
                 await self._websocket.close()  # the answer
-            return data or _NO_STATUS  # not close_code: that is lost when the echo cannot be written any more
+            return data or _NO_STATUS  # `close_code` would be 1006 where the answer could not be sent
         if kind is WSMsgType.ERROR and self._websocket.close_code == _TOO_BIG:
-            return FrameTooLarge(self._limit)  # ours; a peer's own 1009 comes as CLOSE and means the opposite
+            return FrameTooLarge(self._limit)  # our own 1009; the server's comes as CLOSE, and refuses a message of ours
         if kind in (WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR):
             return int(self._websocket.close_code or _LOST)
         if kind is WSMsgType.PING:
-            with suppress(*_FAILURES):  # the end may have come behind it; more to read may stand before
+            with suppress(*_FAILURES):  # the stream may have ended behind the ping, with messages left to read
                 await self._websocket.pong(data)
         if (turn := self._discard(data)) is not None:
             await turn
         return None
 
     def _discard(self, _: object) -> Awaitable[None] | None:
-        """Count a frame that reaches no consumer. While aiohttp holds frames it never waits, so the event loop needs a turn."""
+        """Count a frame for no consumer, and yield after some: `receive` never waits while aiohttp holds frames."""
         return None if next(self._turns) % _TURN else asyncio.sleep(0)
 
     async def close(self, timeout: float) -> None:  # noqa: ASYNC109
@@ -287,13 +290,13 @@ class _AiohttpSocket:
                 async with asyncio.timeout(timeout):
                     await self._shake_hands()
         finally:
-            # Closing alone would keep the descriptor for as long as a peer that reads nothing holds what we sent.
+            # Without `abort`, a peer that reads nothing would keep the descriptor open.
             self.transport.abort()
-            await self._websocket.close()  # sends nothing any more, and gives the connection back
-            await asyncio.sleep(0)  # in which the event loop closes it
+            await self._websocket.close()  # sends nothing any more, and returns the connection to its connector
+            await asyncio.sleep(0)  # the event loop closes the socket
 
     async def _shake_hands(self) -> None:
-        """Send a close frame, and read to the server's. The `close` of aiohttp reads on without a turn for the event loop."""
+        """Send a close frame, and read to that of the server. The `close` of aiohttp would never yield to the event loop."""
         self._closing = True
         await self._websocket.send_frame(_GOODBYE, WSMsgType.CLOSE)
         if self._receiving:
@@ -304,18 +307,20 @@ class _AiohttpSocket:
 
 
 def _is_cancelled() -> bool:
-    """Whether the running task was asked to end, so that its `CancelledError` is not one of the application's making."""
+    """Tell whether someone cancelled the running task: code of the application may raise `CancelledError` itself."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 
 
 def _accept_list(response: aiohttp.ClientResponse) -> bool:
-    """Let ``Connection: keep-alive, Upgrade`` pass: RFC 6455, 4.1, wants a token of the list; aiohttp before 3.15 the whole.
+    """Accept ``Connection: keep-alive, Upgrade``. RFC 6455, 4.1, wants one token of a list, aiohttp before 3.15 no other token.
 
     Returns:
         Whether the token is there.
     """
     connection = ",".join(response.headers.getall("Connection", ()))
+    if connection.lower() == "upgrade":
+        return True
     if "upgrade" not in (token.strip().lower() for token in connection.split(",")):
         return False
     headers = response.headers.copy()
@@ -329,7 +334,7 @@ def _classify_failure(failure: BaseException, by: str = "") -> LinkFailure:
     """Give a failed dial its type. The text holds no URL, because the query may hold secrets."""
     match failure:
         case LinkFailure():
-            return copy(failure)  # without the frames that it came through
+            return copy(failure)  # without its traceback
         case aiohttp.ServerDisconnectedError():
             return DialFailed("the server hung up")
         case aiohttp.ClientConnectorCertificateError(certificate_error=SSLCertVerificationError(verify_message=said)):

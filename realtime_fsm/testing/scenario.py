@@ -19,7 +19,7 @@ from realtime_fsm.testing.virtual import VirtualClock
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from realtime_fsm.audit.tracking import Policies
+    from realtime_fsm.audit.policies import Policies
     from realtime_fsm.replay.scenario import Scenario
     from realtime_fsm.testing.eras import EraName
     from realtime_fsm.testing.server import RealtimeServer

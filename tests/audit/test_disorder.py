@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from realtime_fsm.audit import auditor
+from realtime_fsm.audit import connections
+from realtime_fsm.audit.auditor import Auditor
 from realtime_fsm.fsm.inputs import Authenticate, Closed, LinkClosed, LogOut, Pong, Reconnect
 from realtime_fsm.fsm.policies import RetryPolicy
 from realtime_fsm.fsm.table import State
@@ -69,9 +70,9 @@ def test_a_broken_record_waits_like_any_other() -> None:
 
 
 def test_the_wait_for_a_record_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(auditor, "MAX_EARLY", 3)
+    monkeypatch.setattr(connections, "MAX_EARLY", 3)
     lines = without(PONG)
-    judge = auditor.Auditor()
+    judge = Auditor()
     judge.begin("log")
     judge.feed(lines[: PONG + 3])
     assert judge.waiting == 3
@@ -84,8 +85,8 @@ def test_the_wait_for_a_record_ends(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_many_connections_wait_within_a_common_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(auditor, "MAX_EARLY_TOGETHER", 10)
-    judge = auditor.Auditor()
+    monkeypatch.setattr(connections, "MAX_EARLY_TOGETHER", 10)
+    judge = Auditor()
     judge.begin("log")
     for step in some(range(1, len(LINES))):
         judge.feed(renamed(f"c{number}")[step] for number in range(30))

@@ -37,7 +37,7 @@ def test_a_hole_is_at_the_beginning_or_later(before: int, seq: int, said: str) -
 )
 def test_the_allowed_rules_are_those_of_the_cell_or_of_the_state(state: str | None, trigger: str, said: list[str]) -> None:
     tracked = TrackedConnection("c1", 1)
-    tracked.state = state
+    tracked.facts.state = state
     assert describe_allowed(tracked, trigger) == said
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import settings
 
 from realtime_fsm.audit.auditor import Auditor
-from realtime_fsm.audit.tracking import TrackedConnection
+from realtime_fsm.audit.facts import Facts
 from realtime_fsm.fsm.commands import StepResult
 from realtime_fsm.fsm.context import ConnectionContext
 from realtime_fsm.fsm.inputs import Input
@@ -50,17 +50,17 @@ class Witness:
         context = self._bench.context
         self._began = self._began or context.state_entered_at or 0.0
         if self._began and self._auditor.live:
-            (tracked,) = self._auditor._live.values()
-            facts = self.facts(tracked, context)
+            (tracked,) = self._auditor._connections.live.values()
+            facts = self.facts(tracked.facts, context)
             unknown = {name for name, known, true in facts if known is None and true is not None}
             self.unknown |= unknown
             known = {name: known for name, known, _ in facts if name not in unknown}
             assert known == {name: true for name, _, true in facts if name not in unknown}, result.transition
         return result
 
-    def facts(self, tracked: TrackedConnection, context: ConnectionContext) -> list[tuple[str, Any, Any]]:
+    def facts(self, known: Facts, context: ConnectionContext) -> list[tuple[str, Any, Any]]:
         """The name of each fact, its value for the audit, and its true value. Each moment counts from the first step."""
-        subscriptions, link = context.subscriptions, context.link
+        subscriptions, link, mine, frames = context.subscriptions, context.link, known.subscriptions, known.frames
         outage = self._scribe.outages.current
 
         def since_began(moment: float | None) -> float:
@@ -69,51 +69,55 @@ class Witness:
         now = since_began(self._bench.now)
         desired = set(subscriptions.desired)
         facts: list[tuple[str, Any, Any]] = [
-            ("state", tracked.state, context.state),
-            ("entered", round(tracked.entered, 6), since_began(context.state_entered_at)),
-            ("link", tracked.link, context.generation),
-            ("attempt", tracked.attempt, context.attempt),
-            ("has_link", tracked.has_link, link is not None),
-            ("draining", tracked.draining or 0, context.draining_generation or 0),
-            ("not_before", max(tracked.not_before, now), max(since_began(context.not_before), now)),
-            ("throttled", tracked.throttled, context.throttled),
-            ("era", tracked.era, context.era),
-            ("doubtful", tracked.doubtful, context.doubtful),
-            ("been_up", tracked.been_up, context.been_up),
-            ("ever_up", tracked.ever_up, context.ever_up),
-            ("refusals", tracked.refusals, context.refusals),
-            ("sends", tracked.sends, context.frames_sent),
-            ("request_in_flight", tracked.request_in_flight, subscriptions.in_flight is not None),
-            ("desired", tracked.desired, desired),
-            ("acknowledged", tracked.acknowledged & tracked.desired, set(subscriptions._acknowledged) & desired),
-            ("outage", tracked.outage is not None, outage is not None),
-            ("lost_by", tracked.lost_by, None),
+            ("state", known.state, context.state),
+            ("entered", round(known.entered, 6), since_began(context.state_entered_at)),
+            ("link", known.newest_link, context.generation),
+            ("attempt", known.attempt, context.attempt),
+            ("has_link", known.link.is_open, link is not None),
+            ("draining", known.draining.link.number if known.draining is not None else 0, context.draining_generation or 0),
+            ("not_before", max(known.next_dial.not_before, now), max(since_began(context.not_before), now)),
+            ("throttled", known.next_dial.throttled, context.throttled),
+            ("era", known.era, context.era),
+            ("doubtful", known.next_dial.doubtful, context.doubtful),
+            ("been_up", known.history.been_up, context.been_up),
+            ("ever_up", known.history.ever_up, context.ever_up),
+            ("refusals", known.history.refusals, context.refusals),
+            ("sends", frames.sends, context.frames_sent),
+            ("request_in_flight", known.frames.in_flight, subscriptions.in_flight is not None),
+            ("desired", mine.desired, desired),
+            ("acknowledged", mine.acknowledged & mine.desired, set(subscriptions._acknowledged) & desired),
+            ("outage", known.outages.current is not None, outage is not None),
+            ("lost_by", known.outages.lost_by, None),
         ]  # fmt: skip
         if context.awaited or link is not None:  # a machine that waits no longer for links may still wait for its slot
-            facts.append(("awaits", tracked.awaits, len(context.awaited)))
+            facts.append(("awaits", known.next_dial.awaits, len(context.awaited)))
         if context.generation:
-            facts.append(("next_dial_in_url", tracked.next_dial_in_url, context.subscribes_in_url))
-        if tracked.retry is not None and context.attempt_at is not None:
-            planned, least, most = tracked.retry
+            facts.append(("next_dial_in_url", known.next_dial.in_url, context.subscribes_in_url))
+        if known.next_dial.retry is not None and context.attempt_at is not None:
+            planned, least, most = known.next_dial.retry
             due = since_began(context.attempt_at) - planned
             facts.append(("retry", least - 1e-6 <= due <= most + 1e-6, True))
         if link is not None:
             budget = link.budget
             sent = sorted(map(since_began, (*budget._pings, *budget._requests)))
             facts += [
-                ("current", tracked.current, link.generation),
-                ("dialed_in_url", tracked.dialed_in_url, link.subscribed_in_url),
-                ("proven", tracked.proven, link.proven),
-                ("closed_until", tracked.closed_until, since_began(budget._closed_until)),
-                ("sent", [round(moment, 6) for moment in tracked.sent[-len(sent) :]] if tracked.sent_known else None, sent),
-                ("faulty", tracked.faulty_since is not None, link.at_fault),
+                ("current", known.link.number, link.generation),
+                ("dialed_in_url", known.link.in_url, link.subscribed_in_url),
+                ("proven", known.link.proven, link.proven),
+                ("closed_until", frames.closed_until, since_began(budget._closed_until)),
+                (
+                    "sent",
+                    [round(moment, 6) for moment in frames.sent[-len(sent) :]] if frames.sent_known else None,
+                    sent,
+                ),
+                ("faulty", known.outages.faulty_since is not None, link.at_fault),
             ]
             if link.phase is Phase.DIALING:
-                facts.append(("dialed_at", round(tracked.dialed_at, 6), since_began(link.since)))
+                facts.append(("dialed_at", round(known.link.dialed_at, 6), since_began(link.since)))
             if link.phase is Phase.GREETING:
-                facts.append(("opened_at", round(tracked.opened_at, 6), since_began(link.since)))
-            if link.request_sent_at is not None and tracked.request_in_flight:
-                facts.append(("asked_at", round(tracked.asked_at, 6), since_began(link.request_sent_at)))
+                facts.append(("opened_at", round(known.link.opened_at, 6), since_began(link.since)))
+            if link.request_sent_at is not None and known.frames.in_flight:
+                facts.append(("asked_at", round(known.frames.asked_at, 6), since_began(link.request_sent_at)))
         return facts
 
 

@@ -1,8 +1,8 @@
 """Guard the cost of an event, as a ratio to aiohttp with msgspec (B in the benchmarks).
 
 The guard compares the CPU time of two processes that alternate on the same events: a ratio of their best rounds, never a time.
-On two cores with up to six busy processes, this ratio scattered by 12 %. The bounds are 30 % above the ratio, so only a change
-of the code exceeds them.
+On two cores with up to six busy processes, this ratio scattered by 12 %. The bounds are 14 and 25 % above the measured ratios,
+1.41 and 1.12, and the guard measures a disturbed size up to three times. So only a change of the code exceeds them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from bench.events import SIZES
 from bench.measure import Bench
 
-BOUNDS = {"1.3 KB": 1.65, "10 KB": 1.45}
+BOUNDS = {"1.3 KB": 1.6, "10 KB": 1.4}
 _ROUNDS = 5
 _TRIES = 3
 

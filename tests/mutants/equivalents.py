@@ -1,7 +1,7 @@
 """List the mutants without a visible effect, each with the reason. The score leaves them out."""
 
 EQUIVALENTS: dict[str, str] = {
-    "realtime_fsm/audit/tracking.py: error_answered_request: bool | None = False: False  ->  (True)": (
+    "realtime_fsm/audit/facts.py: error_answered: bool | None = False: False  ->  (True)": (
         "The first dial overwrites it, and only the end of a link reads it."
     ),
     "realtime_fsm/audit/histogram.py: _BATCH = 100: 100  ->  (101)": (
@@ -22,7 +22,7 @@ EQUIVALENTS: dict[str, str] = {
     "realtime_fsm/runtime/outages.py: self.current.losses += 1: 1  ->  (2)": (
         "The registry compares the number alone, as equal or not."
     ),
-    "realtime_fsm/audit/tracking.py: been_up: bool | None = False  # since the user last asked for a link: False  ->  (True)": (
+    "realtime_fsm/audit/facts.py: been_up: bool | None = False  # since the user last asked for a link: False  ->  (True)": (
         "Every rule that leads out of `disconnected` sets it, and no check reads it before."
     ),
 }

@@ -19,11 +19,10 @@ from support.some import some
 from support.virtual import eventually
 
 
-def ahead_of(realtime: Realtime) -> ReadAhead:
+def bytes_held(realtime: Realtime) -> int | None:
+    """The bytes that its link holds; None outside of a pause."""
     link = realtime._driver.links.current
-    assert link is not None
-    assert link._read_ahead is not None
-    return link._read_ahead
+    return None if link is None or link.read_ahead is None else link.read_ahead.size
 
 
 def paused(realtime: Realtime) -> bool:
@@ -80,11 +79,11 @@ async def test_beyond_the_bound_nothing_is_read_and_pings_wait_for_the_end_of_th
         for number in range(count):
             server.publish(["e"], ["rows"], {"n": number, "text": "x" * size})
         ping(server, b"behind")
-        await until(lambda: ahead_of(realtime).size > LIMIT)
+        await until(lambda: (bytes_held(realtime) or 0) > LIMIT)
         highest, seen = 0, []
         for _ in some(range(count)):
             seen.append((await anext(rows)).payload["n"])
-            highest = max(highest, ahead_of(realtime).size)
+            highest = max(highest, bytes_held(realtime) or 0)
             assert pongs == [] or len(seen) > count / 2
         assert seen == list(range(count))
         assert LIMIT < highest < LIMIT + size + 1000
@@ -104,14 +103,13 @@ async def test_tiny_messages_count_for_what_they_take() -> None:
         await asyncio.sleep(1)
         assert 20_001 - network.socket._inbound.qsize() == LIMIT // (OVERHEAD + 2) + 1
         assert [(await anext(rows)).payload["n"] for _ in range(2)] == [0, 1]
-        await eventually(lambda: not ahead_of(realtime).is_holding)
-        assert (ahead_of(realtime).size, network.socket._inbound.qsize()) == (0, 0)
+        await eventually(lambda: bytes_held(realtime) is None)
+        assert network.socket._inbound.qsize() == 0
 
 
 async def test_the_event_loop_has_its_turns_while_messages_are_held() -> None:
     ahead = ReadAhead(lambda _: None)
-    ahead.hold()
-    turns = [ahead.receive(b"{}") for _ in range(1024)]
+    turns = [ahead.hold(b"{}") for _ in range(1024)]
     given = [number for number, turn in enumerate(turns, 1) if turn is not None]
     assert given == [256, 512, 768, 1024]
     for turn in turns:
@@ -152,27 +150,23 @@ async def test_the_end_comes_at_any_turn_of_a_pause(held: int, turns: int) -> No
     async with asyncio.timeout(10):
         await realtime.dispose()
     assert [event.payload async for event in rows] == [{}]
-    assert link._read_ahead is not None
-    assert not link._read_ahead.is_holding
+    assert link.read_ahead is None
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-async def test_what_is_discarded_never_comes_and_the_next_pause_begins_empty() -> None:
+async def test_what_is_discarded_never_comes_and_the_reader_goes_on() -> None:
     delivered: list[bytes] = []
     ahead = ReadAhead(delivered.append)
-    ahead.hold()
-    turn = ahead.receive(b"x" * LIMIT)
+    turn = ahead.hold(b"x" * LIMIT)
     assert turn is not None, "there is no room"
     waiting = asyncio.ensure_future(turn)
     await asyncio.sleep(0)
     assert not waiting.done()
     ahead.discard()
     await waiting
-    assert (ahead.is_holding, ahead.size) == (False, 0)
-
-    ahead.hold()
-    assert ahead.receive(b"{}") is None, "there is room again"
-    await ahead.deliver_after(lambda: asyncio.sleep(0))
+    assert ahead.size == 0
+    assert ahead.hold(b"{}") is None, "there is room again"
+    await ahead.deliver()
     assert delivered == [b"{}"]
 
 
@@ -183,21 +177,18 @@ async def test_the_bound_itself_may_be_held_and_there_is_room_again_at_half_of_i
 
     steps: list[tuple[bytes, int, bool]] = []
     ahead, half = ReadAhead(deliver), LIMIT // 2
-    assert (ahead.is_holding, ahead.size) == (False, 0)
-    ahead.hold()
-    assert [ahead.receive(name * (half - OVERHEAD)) for name in (b"a", b"b")] == [None, None]
-    beyond = ahead.receive(b"c" * (half - OVERHEAD))
+    assert [ahead.hold(name * (half - OVERHEAD)) for name in (b"a", b"b")] == [None, None]
+    beyond = ahead.hold(b"c" * (half - OVERHEAD))
     assert beyond is not None
     waiting = asyncio.ensure_future(beyond)
-    await ahead.deliver_after(lambda: asyncio.sleep(0))
+    await ahead.deliver()
     assert steps == [(b"a", 2 * half, False), (b"b", half, True), (b"c", 0, True)]
 
 
 async def test_one_byte_beyond_the_bound_waits_for_room() -> None:
     ahead = ReadAhead(lambda _: None)
-    ahead.hold()
-    assert ahead.receive(b"x" * (LIMIT - 2 * OVERHEAD)) is None
-    turn = ahead.receive(b"y")
+    assert ahead.hold(b"x" * (LIMIT - 2 * OVERHEAD)) is None
+    turn = ahead.hold(b"y")
     assert turn is not None
     waiting = asyncio.ensure_future(turn)
     await asyncio.sleep(0)

@@ -72,12 +72,15 @@ class Deliveries:
         self.links.holds(driver.links)
         self.outages.settle(real=driver.outages.current is not None)
 
-    def receiver(self, link: RealLink) -> MessageHandler:
+    def receiver(self, link: RealLink, *, held: bool = False) -> MessageHandler:
         """Wrap the driver's handler: the streams must deliver the events of the current link and of the draining link."""
-        receive: MessageHandler = self._receiver(link)
-        link._send_queue = SendQueue(partial(self.links.ask, link.generation))
+        receive: MessageHandler = self._receiver(link, held=held)
+        if not held:
+            link._send_queue = SendQueue(partial(self.links.ask, link.generation))
 
-        def received(data: bytes) -> Awaitable[None] | None:
+        def received(data: bytes) -> Awaitable[object] | None:
+            if link.read_ahead is not None and not held:
+                return receive(data)  # a pause holds the message
             found = EVENT.match(data)
             model = self.links.delivering(link, self._driver.links)
             if model is not None:

@@ -24,6 +24,7 @@ from realtime_fsm.fsm.table import State
 from realtime_fsm.runtime import (
     calls,
     canary,
+    catching_up,
     delivery,
     dispatch,
     driver,
@@ -134,8 +135,8 @@ def _every_generation(means_nothing: Any) -> Any:
 
 
 def _every_link(receiver: Any) -> Any:
-    def late(self: Any, old: Any) -> Any:
-        return lambda data: receiver(self, old if self.links.current is None else self.links.current)(data)
+    def late(self: Any, old: Any, **options: Any) -> Any:
+        return lambda data: receiver(self, old if self.links.current is None else self.links.current, **options)(data)
 
     return late
 
@@ -207,8 +208,8 @@ def _stale_routes(name: Any) -> Any:
 
 
 def _deaf_to_what_makes_room(receiver: Any) -> Any:
-    def listen(self: Any, link: Any) -> Any:
-        receive = receiver(self, link)
+    def listen(self: Any, link: Any, **options: Any) -> Any:
+        receive = receiver(self, link, **options)
         return lambda data: receive(data) if link is self.links.current else None
 
     return listen
@@ -339,11 +340,11 @@ _MUTATIONS: dict[str, Mutation] = {
     "frames are sent twice": _with(link.LinkIO, "send", _twice),
     "events go to the unsubscribed": _with(registry.DeliveryRegistry, "_remove_id", _unforgotten),
     "a full stream loses the newest, silently": _with(event_buffer.EventBuffer, "_overflow", lambda _: lambda self, item: None),
-    "events are told apart by their ids alone": _with(delivery, "version_or_none", _without_date),
+    "events are told apart by their ids alone": _with(catching_up, "version_or_none", _without_date),
     "what comes while catching up is lost": _with(
         stream_buffer.StreamBuffer, "merge_from", lambda _: lambda self, other, wanted: None
     ),
-    "what was caught up comes again": _with(delivery.SubscriptionDelivery, "_is_new", lambda _: lambda self, event, seen: True),
+    "what was caught up comes again": _with(catching_up.CatchingUp, "_is_new", lambda _: lambda self, event, seen: True),
     # one link in the place of another
     "a drained link is kept": _with(handover.Handover, "_check_drained", _lingering_for_ever),
     "a drained link goes at once": _with(handover, "DRAIN_SECONDS", lambda _: 0.0),

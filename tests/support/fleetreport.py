@@ -48,7 +48,7 @@ class _Life:
         self.tracked.stats.states[state] += seconds
         self.tracked.stats.stays.add(BEGIN.timestamp() + self.now, seconds, state)
         self.tracked.seq += 1
-        self.tracked.state = state
+        self.tracked.facts.state = state
         self.now += seconds
 
     def live(self, seconds: float) -> None:
@@ -82,7 +82,7 @@ def fleet(count: int, *, hours: float = 24.0, seed: int = 1) -> Report:
     builder = auditor._builder
     for number in range(count):
         tracked = _lived(builder, number, hours * 3600, random.Random(seed * 100_000 + number))
-        builder.finish_connection(tracked, Location(FILE, 0), ())
+        builder.finish_connection(tracked, Location(FILE, 0))
         records += tracked.records
     return msgspec.structs.replace(auditor.finish(), files=[FILE], lines=records, other=0)
 
@@ -107,7 +107,7 @@ def _lived(builder: ReportBuilder, number: int, end: float, draw: random.Random)
             life.outage(lasts, "error_frame", error=max(1.0, end - life.now - lasts))
             break
         life.outage(lasts, draw.choice(CAUSES))
-    if life.tracked.state != State.ERROR:
+    if life.tracked.facts.state != State.ERROR:
         life.live(end - life.now)
     if number % 97 == 5:
         said = "sub41 is not a transition rule of its state and trigger"

@@ -58,7 +58,7 @@ class SimulatedSocket(MemorySocket):
         self.sent.append(data)
 
     async def pump(self, deliver: MessageHandler) -> int:
-        def hear(frame: bytes) -> Awaitable[None] | None:
+        def hear(frame: bytes) -> Awaitable[object] | None:
             self.heard.append((len(self.sent), frame))
             return deliver(frame)
 

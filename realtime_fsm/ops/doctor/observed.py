@@ -132,7 +132,7 @@ class _ObservedSocket:
         await self._socket.send(data)
 
     async def pump(self, deliver: MessageHandler) -> int | LinkFailure:
-        def observe(data: bytes) -> Awaitable[None] | None:
+        def observe(data: bytes) -> Awaitable[object] | None:
             self._observation.note_received(data)
             return deliver(data)
 
