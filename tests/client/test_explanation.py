@@ -100,6 +100,8 @@ async def test_channels_that_can_bring_no_event_are_notes() -> None:
         ]
         await realtime.authenticate(session=network.backend.add_user("alice"))
         assert not any("guest" in note for note in realtime.explain().notes)
+        await realtime.subscribe("rows.create")
+        assert not any("publishes nothing" in note for note in realtime.explain().notes)
     old = Network(era="E2")
     async with old.realtime() as realtime:
         await realtime.subscribe("rows.create")
@@ -403,6 +405,8 @@ async def test_no_secret_no_payload_and_no_control_character_is_in_it() -> None:
             assert "hunter2" not in text
         assert all(part.isprintable() for part in str(found).split("\n"))
         assert r"\x1b[31mred\nState: fine" in str(found)
+        (failure,) = (text for text in str(found).split("\n") if "fine" in text)
+        assert (failure.partition(":")[0], failure[-5:]) == ("Last failure", "fine.")
 
 
 async def test_a_refusal_has_its_remedy() -> None:
