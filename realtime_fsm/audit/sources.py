@@ -2,7 +2,7 @@
 
 Invariant: files may be named in any order. Rotation may spread a connection over several files if the lines of each file are
 in order. Of two files that begin with records of one connection, the file with the lower number comes first; otherwise the
-file whose first record is older. Standard input comes last.
+file whose first record is older. Standard input and pipes come last.
 """
 
 from __future__ import annotations
@@ -42,6 +42,11 @@ _DAMAGES = (OSError, EOFError, zlib.error)
 
 class Unreadable(Exception):
     """A file cannot be read, or not to its end. The text says why, without naming the file."""
+
+
+def is_read_once(name: str) -> bool:
+    """Tell whether a name is standard input or a pipe, of which no part can be read ahead."""
+    return name == STDIN or Path(name).is_fifo()
 
 
 def open_log(name: str, watch: Callable[[IO[bytes]], IO[bytes]] = lambda file: file) -> IO[bytes]:
@@ -314,10 +319,11 @@ def sort_by_content(names: Iterable[str], renamed: Mapping[str, str] | None = No
         names: the names. Each file in an archive gets a name of its own.
         renamed: the keys of fields that the logs rename, by the field.
     """
-    given = list(dict.fromkeys(each for name in names for each in ([name] if name == STDIN else _members(name))))
+    given = list(dict.fromkeys(each for name in names for each in ([name] if is_read_once(name) else _members(name))))
     if len(given) < 2:
         return given
-    heads = [_Head(name, renamed) for name in given if name != STDIN]
+    streams = [name for name in given if is_read_once(name)]
+    heads = [_Head(name, renamed) for name in given if name not in streams]
     waits = {head.name: {other.name for other in heads if other is not head and other.comes_before(head)} for head in heads}
     ranks = {head.name: (0.0 if head.moment is None else head.moment.timestamp(), head.name) for head in heads}
     order: list[str] = []
@@ -328,4 +334,4 @@ def sort_by_content(names: Iterable[str], renamed: Mapping[str, str] | None = No
         del waits[name]
         for before in waits.values():
             before.discard(name)
-    return order + [STDIN] * (STDIN in given)
+    return order + streams

@@ -6,12 +6,12 @@ import argparse
 import shutil
 import sys
 import tempfile
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from realtime_fsm.audit.sources import STDIN, newest_moment
+from realtime_fsm.audit.sources import STDIN, is_read_once, newest_moment
 from realtime_fsm.audit.times import FORMS, AskedTime, parse_time
 from realtime_fsm.errors import BadOption
 
@@ -48,7 +48,7 @@ def _time(word: str) -> AskedTime:
 
 @contextmanager
 def rereadable(options: argparse.Namespace, names: list[str]) -> Iterator[dict[str, str]]:
-    """Copy standard input into a file where the log must be read twice: first for its end, and then for the audit.
+    """Copy standard input and pipes into files where the log must be read twice: first for its end, and then for the audit.
 
     Args:
         options: as the parser gives them.
@@ -57,14 +57,17 @@ def rereadable(options: argparse.Namespace, names: list[str]) -> Iterator[dict[s
     Yields:
         The files to read in place of others, by their names.
     """
-    if STDIN not in names or not needs_end(options):
+    streams = [name for name in dict.fromkeys(names) if is_read_once(name)] if needs_end(options) else []
+    if not streams:
         yield {}
         return
     with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / "stdin"
-        with copy.open("wb") as file:
-            shutil.copyfileobj(sys.stdin.buffer, file)
-        yield {STDIN: str(copy)}
+        copies = {name: str(Path(folder) / str(number)) for number, name in enumerate(streams)}
+        for name, copy in copies.items():
+            with ExitStack() as files:
+                given = sys.stdin.buffer if name == STDIN else files.enter_context(Path(name).open("rb"))
+                shutil.copyfileobj(given, files.enter_context(Path(copy).open("wb")))
+        yield copies
 
 
 def needs_end(options: argparse.Namespace) -> bool:

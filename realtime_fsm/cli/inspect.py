@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from realtime_fsm.audit.sources import STDIN, Unreadable, open_log
+from realtime_fsm.audit.sources import STDIN, Unreadable, is_read_once, open_log
 from realtime_fsm.cli.arguments import add_connections, add_renamed_fields, port
 from realtime_fsm.cli.identity import identity_from_environment
 from realtime_fsm.cli.loop import run_until_interrupted, start_server
@@ -75,7 +74,7 @@ def _refuse_unreadable(names: list[str]) -> None:
     """Refuse a log that cannot be opened. A log that is damaged further on is shown up to there."""
     for name in names:
         try:
-            if name != STDIN and not Path(name).is_fifo():  # a pipe is read once
+            if not is_read_once(name):
                 open_log(name).close()
         except Unreadable as unreadable:
             raise BadOption("NAME", f"{name}: {unreadable}") from None

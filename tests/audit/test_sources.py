@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -77,6 +80,31 @@ def test_files_are_read_in_the_order_of_their_content(tmp_path: Path) -> None:
     for names in ([later, earlier, other], [other, later, earlier, earlier]):
         assert main([*names, "--format", "json", "--output", str(tmp_path / "out.json")]) == 0
     assert sort_by_content([later, "-", earlier]) == [earlier, later, "-"]
+
+
+@contextmanager
+def piped(path: Path, content: bytes) -> Iterator[str]:
+    """Offer a content through a named pipe, once."""
+    os.mkfifo(path)
+    writer = Thread(target=path.write_bytes, args=(content,))
+    writer.start()
+    yield str(path)
+    writer.join()
+
+
+def test_a_pipe_is_read_once_and_after_the_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cut = len(LINES) // 2
+    earlier = write(tmp_path / "earlier", LINES[:cut])
+    with piped(tmp_path / "later", b"".join(LINES[cut:])) as later:
+        assert sort_by_content([later, earlier]) == [earlier, later]
+        assert main([later, earlier]) == 0
+    assert f"{len(LINES)} records" in capsys.readouterr().out
+
+
+def test_a_pipe_has_an_end_from_which_times_count(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with piped(tmp_path / "log", b"".join(LINES)) as log:
+        assert main([log, "--since", "1h"]) == 0
+    assert f"{len(LINES)} records" in capsys.readouterr().out
 
 
 def test_the_number_decides_where_the_clock_was_set_back(tmp_path: Path) -> None:
