@@ -126,9 +126,9 @@ class _UserToken:
         self._seconds = seconds
         self._lock = Lock()
         self._token = ""
-        self._ends = 0.0, 0.0  # by each of the clocks
+        self._ends: tuple[float, float]  # of the token, by each of the clocks
         self._request: Future[TokenUnavailable | None] | None = None
-        self._asked = 0.0
+        self._asked: float  # when, by the first clock
 
     def __repr__(self) -> str:
         return f"<as_user {self._user_id!r}>"
@@ -147,7 +147,7 @@ class _UserToken:
     def _pending_request(self) -> Future[TokenUnavailable | None] | None:
         """Return the pending request, or a new one; None if the token is fresh."""
         with self._lock:
-            if all(clock() < end - _RENEW_BEFORE for clock, end in zip(_CLOCKS, self._ends, strict=True)):
+            if self._token and all(clock() < end - _RENEW_BEFORE for clock, end in zip(_CLOCKS, self._ends, strict=True)):
                 return None
             now = time.monotonic()
             if self._request is None or self._request.done() or now - self._asked > _ABANDON_AFTER:

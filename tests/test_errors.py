@@ -61,12 +61,16 @@ SAMPLES: list[tuple[RealtimeError, list[str], dict[str, object]]] = [
     (CertificateRefused("self-signed"), ["self-signed"], {"reason": "self-signed", "kind": "certificate_refused"}),
     (UpgradeRefused(503, retry_after=9.0), ["503", "9 seconds"], {"status": 503, "retry_after": 9.0, "kind": "upgrade_refused"}),
     (UpgradeRefused(301, location="https://b"), ["https://b", "use https"], {"location": "https://b", "retry_after": None}),
+    (UpgradeRefused(301, location="http://b"), ["http://b", "give that endpoint"], {"status": 301}),
+    (UpgradeRefused(429, retry_after=3600.5), ["3600 seconds"], {"retry_after": 3600.0}),
     (Overdue("pong", 2.5), ["pong", "2.5 seconds"], {"awaited": "pong", "seconds": 2.5, "kind": "pong_overdue"}),
     (Overdue("greeting", 10), ["greeting", "10 seconds"], {"awaited": "greeting", "kind": "greeting_overdue"}),
     (StreamEnded(), ["1006"], {"close_code": 1006, "kind": "stream_ended"}),
     (StreamEnded(1012), ["1012"], {"close_code": 1012, "kind": "stream_ended"}),
     (ServerError("42S02", "oops"), ["42S02", "oops"], {"code": "42S02", "message": "oops", "kind": "error_frame"}),
     (RefusedByServer(1008, "unknown project"), ["1008", "unknown project"], {"code": 1008, "message": "unknown project"}),
+    (RefusedByServer(1008, "no"), ["the server refused"], {"server": ""}),
+    (RefusedByServer(1008, "no", "host:443"), ["the server host:443 refused"], {"server": "host:443"}),
     (RetriesExhausted(1, StreamEnded()), ["after 1 attempt;", "1006"], {"attempts": 1}),
     (RetriesExhausted(3, StreamEnded()), ["after 3 attempts;", "RetryPolicy.attempts allows", "1006"], {"option": "attempts"}),
     (
@@ -144,6 +148,30 @@ def test_a_bad_option_is_a_value_error() -> None:
 def test_texts_and_facts(error: RealtimeError, words: list[str], facts: dict[str, object]) -> None:
     assert [word for word in words if word not in str(error)] == []
     assert {name: getattr(error, name) for name in facts} == facts
+
+
+@pytest.mark.parametrize(
+    ("code", "guest", "remedy"),
+    [
+        (1003, True, True),
+        (1003, False, False),
+        (499, True, True),
+        (500, True, False),
+        (599, True, False),
+        (600, True, True),
+        ("42S02", True, False),
+    ],
+)
+def test_a_guest_is_told_to_log_in_unless_the_server_failed(code: int | str, guest: bool, remedy: bool) -> None:
+    error = SubscriptionRejected(("rows",), (), code, "no", guest=guest)
+    assert (error.guest, "; you are a guest, and a project can deny guests" in str(error)) == (guest, remedy)
+
+
+def test_the_server_stands_before_the_text_of_a_failure() -> None:
+    failure = DialFailed("refused")
+    assert (failure.server, str(failure)) == ("", "the dial failed: refused")
+    failure.server = "host:443"
+    assert str(failure) == "host:443: the dial failed: refused"
 
 
 def test_each_link_failure_has_a_kind_for_logs() -> None:

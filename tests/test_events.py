@@ -315,6 +315,7 @@ def test_an_asterisk_in_a_name_matches_no_id() -> None:
         (b'{"$id":7}', None),
         (b'{"$id":null}', None),
         (b'{"$id":1e999}', None),
+        (b'{"$id":1e999,"$updatedAt":"t"}', None),
         (b'{"$id":"r1","a":1e999}', "r1"),
         (b"[]", None),
         (b"{}", None),

@@ -323,3 +323,8 @@ def test_without_the_sdk_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setitem(__import__("sys").modules, "appwrite.services.users", None)
     with pytest.raises(BadOption, match=r"install realtime-fsm\[appwrite\]"):
         as_user(client_of("http://127.0.0.1:1/v1", MARK), "worker")
+
+
+def test_an_object_with_headers_and_no_endpoint_is_no_client() -> None:
+    with pytest.raises(BadOption, match=r"Headers is not an appwrite\.client\.Client"):
+        as_user(type("Headers", (), {"_global_headers": {"X-Appwrite-Key": "k"}})(), "worker")

@@ -291,7 +291,7 @@ class RelayedRecord(Record, frozen=True, kw_only=True, tag="realtime.relayed"):
     lag: float
 
 
-class CloseRecord(Record, frozen=True, kw_only=True, tag="realtime.close"):
+class CloseRecord(Record, frozen=True, tag="realtime.close"):
     """The user disposed of a connection object, and its socket is closed."""
 
 

@@ -50,7 +50,7 @@ def options_from_client(client: object, user_id: str | None = None, given: Mappi
     options: dict[str, Any] = {
         "endpoint": getattr(client, "_endpoint"),  # noqa: B009  (`client` has no type that mypy knows)
         "project": project,
-        "self_signed": bool(getattr(client, "_self_signed", False)),
+        "self_signed": bool(getattr(client, "_self_signed", None)),
         "headers": {name: value for name, value in headers.items() if value and name.startswith(_FORWARDED_HEADERS)},
     }
     return options | own | further

@@ -27,7 +27,7 @@ class DaemonThreads(ThreadPoolExecutor):
     """
 
     def __init__(self, name: str) -> None:
-        super().__init__(1)  # which starts no thread
+        super().__init__()  # which starts no thread
         self._name = name
         self._jobs: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
         self._changed = threading.Condition()
@@ -56,9 +56,8 @@ class DaemonThreads(ThreadPoolExecutor):
         with self._changed:
             return self._changed.wait_for(lambda: len(self._started) - self._idle <= own, seconds)
 
-    def shutdown(self, wait: bool = False, *, cancel_futures: bool = False) -> None:
+    def shutdown(self, *ignored: object, **options: object) -> None:
         """End every thread after its job. Ignores its arguments, and does not wait: see `wait`."""
-        del wait, cancel_futures
         with self._changed:
             self._closed = True
             for _ in self._started:

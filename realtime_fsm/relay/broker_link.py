@@ -41,7 +41,6 @@ _MAX_AGE, _MAX_BYTES = 7 * 86_400.0, 1024 * 1024 * 1024  # seconds and bytes tha
 _PATIENCE = 10  # seconds for a dial, and for all acknowledgements of a chunk
 _CHUNK_BYTES = 4 * 1024 * 1024  # in flight at once, or one larger message
 _CHUNK = 1024
-_HEADER_ROOM = 4096  # bytes; a payload this much below the broker's limit fits with all headers
 _FULL = {10023, 10047, 10077}  # resources, storage, limits of the stream: codes of the broker
 _TOO_LARGE = 10054
 _DISABLED = 10039  # for this account
@@ -82,8 +81,8 @@ class BrokerLink:
         self._js = self._client.jetstream(timeout=_PATIENCE / 2)
         self._lost: asyncio.Future[RealtimeError] = asyncio.get_running_loop().create_future()
         self._problems: list[Exception] = []
-        self._inbox = ""
-        self._answers = _Answers(0)
+        self._inbox: str
+        self._answers: _Answers
 
     @sealed
     async def open(self, options: Mapping[str, Any], *, tls_required: bool, window: float) -> float:
@@ -185,12 +184,10 @@ class BrokerLink:
         chunk: list[Message] = []
         for message in left:
             length = len(message.data)
-            if length > limit - _HEADER_ROOM:
-                total = length + sum(len(name) + len(value) + 4 for name, value in self._headers(message).items()) + 12
-                if total > limit:
-                    if chunk:
-                        break
-                    raise MessageTooLarge(message.subject, length, f"the broker takes {limit} bytes with headers")
+            if length + sum(len(name) + len(value) + 4 for name, value in self._headers(message).items()) + 12 > limit:
+                if chunk:
+                    break
+                raise MessageTooLarge(message.subject, length, f"the broker takes {limit} bytes with headers")
             size += length
             if chunk and (size > _CHUNK_BYTES or len(chunk) == _CHUNK):
                 break
@@ -244,7 +241,7 @@ class BrokerLink:
             return StreamFull(self._stream, text)
         if code == _TOO_LARGE and message is not None:
             return MessageTooLarge(message.subject, len(message.data), text)
-        if code in (_DISABLED, *_FULL) or (error.get("code") or 503) < 500:
+        if code in (_DISABLED, *_FULL) or str(error.get("code")).startswith("4"):
             return StreamUnfit(self._stream, text)
         return BrokerUnavailable(self._server, text)
 

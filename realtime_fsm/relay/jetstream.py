@@ -82,7 +82,7 @@ class JetStream:
         self._tls_required = any(urlsplit(url).scheme in ("tls", "wss") for url in urls)
         self._options = {**options, "servers": urls}
         self._on_trouble = on_trouble
-        self._subjects = ""
+        self._subjects: str  # of the project of `open`
         self._link: BrokerLink | None = None
         self._channels_before: str | None = None  # the hash in the newest message of the project, until a message is compared
 

@@ -182,7 +182,7 @@ class Relay:
         """End `run` with a failure, from any task."""
         if self._failure is None and self._timeout is not None:
             self._failure = failure
-            self._timeout.reschedule(0)
+            self._timeout.reschedule(asyncio.get_running_loop().time())
 
     async def _publish(self, events: Sequence[Event]) -> None:
         await self._store([self._maker.of_event(event) for event in events])

@@ -65,9 +65,29 @@ def test_a_file_that_is_renamed_or_removed_is_opened_anew(tmp_path: Path) -> Non
         file.write(b"4")
     assert moved.read_text() == "1\n"
     assert path.read_text() == "4\n"
-    with pytest.raises(ValueError, match="closed"):
+    path.unlink()
+    with pytest.raises(ValueError, match="the audit file is closed"):
         file.write(b"5")
+    assert not path.exists()
     file.close()
+
+
+def test_a_rename_is_noticed_a_tenth_of_a_second_after_the_check_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr("realtime_fsm.auditlog.file.time.monotonic", lambda: now)
+    path = tmp_path / "audit.jsonl"
+    with AuditFile(path) as file:
+        path.rename(tmp_path / "1")
+        for now in (0.0, 0.09, 0.1, 0.11):
+            file.write(b"%g" % now)
+        path.rename(tmp_path / "2")
+        for now in (0.19, 0.2):
+            file.write(b"%g" % now)
+    assert [(tmp_path / name).read_text().split() for name in ("1", "2", "audit.jsonl")] == [
+        ["0", "0.09"],
+        ["0.1", "0.11", "0.19"],
+        ["0.2"],
+    ]
 
 
 def test_a_file_that_stays_is_opened_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,6 +166,15 @@ def test_the_applications_levels_apply_to_the_file_of_configure(tmp_path: Path) 
         structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
         run(lambda: a_life(losses=1))
     assert {line["level"] for line in records(path)} == {"warning"}
+
+
+def test_a_later_configuration_counts_for_a_connection_that_has_written(tmp_path: Path) -> None:
+    first, second = tmp_path / "1", tmp_path / "2"
+    log = AuditWriter("c1", lambda failure: None)
+    for path in (first, second):
+        with audit.configure(path):
+            log.ping(0.5)
+    assert [[line["seq"] for line in records(path)] for path in (first, second)] == [[1], [2]]
 
 
 def test_a_line_holds_the_record_in_the_order_of_its_fields_then_sentence_event_and_level(tmp_path: Path) -> None:

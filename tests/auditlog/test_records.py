@@ -15,7 +15,7 @@ from realtime_fsm.auditlog.records import RECORDS, AnyRecord, Record
 def test_a_record_is_frozen_and_takes_its_fields_by_name(kind: type[Record]) -> None:
     config = kind.__struct_config__
     assert config.frozen
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match="Extra positional arguments provided"):
         kind(1)  # type: ignore[call-arg]
 
 

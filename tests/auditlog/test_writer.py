@@ -15,10 +15,12 @@ from realtime_fsm.auditlog import settings
 from realtime_fsm.auditlog.records import RECORDS, SCHEMA, AnyRecord, json_schema
 from realtime_fsm.auditlog.writer import AuditWriter
 from realtime_fsm.errors import DialFailed, LinkFailure, Overdue, ServerError, StreamEnded, UpgradeRefused
+from realtime_fsm.fsm.canary_policy import Canary
 from realtime_fsm.fsm.change import Gap
 from realtime_fsm.fsm.commands import TransitionTaken
 from realtime_fsm.fsm.context import ConnectionContext
 from realtime_fsm.fsm.table import TABLE, State
+from realtime_fsm.protocol.eras import Era
 from realtime_fsm.protocol.faults import FaultNews
 from support.network import Network
 from support.some import some
@@ -363,6 +365,35 @@ def test_a_tree_that_was_never_installed_has_no_version(monkeypatch: pytest.Monk
     assert settings._versions.__wrapped__()["realtime-fsm"] == "unknown"
 
 
+def test_a_fault_and_a_gap_tell_when_they_began_and_ended() -> None:
+    sink = Sink()
+    log = audit()
+    log.fault(FaultNews(opened=True, seconds=2.5), AT)
+    log.fault(FaultNews(opened=False, seconds=2.5), AT)
+    log.gap("s1", Gap(AT, AT, 1.5, 2))
+    log.gap("s1", Gap(None, AT, 1.5, 2))
+    began, ended = "2026-11-24T05:06:04.500089Z", "2026-11-24T05:06:07.000089Z"
+    assert [(record.get("change"), record["since"], record["until"]) for record in sink.records] == [
+        ("opened", began, None),
+        ("closed", began, ended),
+        (None, "2026-11-24T05:06:07.000+00:00", ended),
+        (None, None, ended),
+    ]
+
+
+@pytest.mark.parametrize("write", [None, lambda: None])
+def test_the_first_record_holds_the_settings(write: Callable[[], None] | None) -> None:
+    sink = Sink()
+    canary = Canary(channel="rows", every=60.0, within=5.0, write=write) if write else Canary(every=60.0, within=5.0)
+    audit().opened(ConnectionContext(canary=canary, auto_reconnect=False, max_link_age=90.0, era=Era.E2))
+    (record,) = sink.records
+    assert record["canary"] == {"every": 60.0, "within": 5.0, "write": write is not None}
+    assert (record["auto_reconnect"], record["max_link_age"], record["protocol"]) == (False, 90.0, "E2")
+    assert set(record["versions"]) == {"python", "realtime-fsm", "transitions", "aiohttp", "structlog", "msgspec"}
+    audit().opened(ConnectionContext())
+    assert sink.records[1]["canary"] is None
+
+
 async def test_drops_are_one_record_an_episode() -> None:
     sink = Sink()
     network = Network()
@@ -421,6 +452,7 @@ TOLD: list[tuple[str, Callable[[AuditWriter], object]]] = [
     ("warning", lambda audit: audit.canary("missed", seconds=THIRD)),
     ("warning", lambda audit: audit.retired(1, THIRD)),
     ("warning", lambda audit: audit.gap("s1", Gap(None, AT, THIRD, 2))),
+    ("debug", lambda audit: audit.relayed(1, 0, lag=THIRD)),
 ]
 
 

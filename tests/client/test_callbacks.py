@@ -440,6 +440,23 @@ async def test_with_nobody_waiting_trouble_is_told_through_the_loop() -> None:
 
 
 @pytest.mark.virtual(reports=1)
+async def test_trouble_is_told_once_until_a_link_is_up() -> None:
+    network = Network()
+    async with network.realtime(retry=RetryPolicy(attempts=1, reconnect_attempts=1)) as realtime:
+        await realtime.on("rows", print)
+        await fail(network, realtime)
+        await eventually(reported)
+        with pytest.raises(RetriesExhausted):
+            await realtime.reconnect()
+        await asyncio.sleep(60)
+        network.otherwise = "greet"
+        await realtime.reconnect()
+        await asyncio.sleep(1)
+        gc.collect()  # a forgotten future would tell it again
+        assert [type(error) for error in reported()] == [RetriesExhausted]
+
+
+@pytest.mark.virtual(reports=1)
 async def test_trouble_is_told_through_the_loop_when_nobody_waits_any_more() -> None:
     network = Network()
     async with network.realtime(retry=RetryPolicy(reconnect_attempts=3)) as realtime:

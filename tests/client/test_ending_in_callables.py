@@ -314,3 +314,30 @@ async def test_a_handler_stops_itself_and_goes_on(way: Callable[..., Awaitable[o
         network.publish("rows")
         await listener.wait()
         assert told == ["ends"]
+
+
+async def test_a_stopped_listener_asks_on_misfit_no_more() -> None:
+    network = Network()
+    handled: list[int] = []
+    misfits: list[PayloadMisfit] = []
+
+    async def handler(event: Event[Order]) -> None:
+        handled.append(event.payload.n)
+        await stopped_by_handler.stop()
+
+    async def on_misfit(misfit: PayloadMisfit) -> None:
+        misfits.append(misfit)
+        await stopped_by_misfit.stop()
+
+    async with network.realtime() as realtime:
+        stopped_by_handler = await realtime.on("rows", handler, payload=Order, on_misfit=misfits.append)
+        network.publish("rows", payload={"n": 1})
+        network.publish("rows", payload={"n": "odd"})
+        await stopped_by_handler.wait()
+        assert (handled, misfits) == ([1], [])
+        stopped_by_misfit = await realtime.on("rows", handler, payload=Order, on_misfit=on_misfit)
+        for number in ("odd", 2, "odd"):
+            network.publish("rows", payload={"n": number})
+        await stopped_by_misfit.wait()
+        assert (handled, len(misfits)) == ([1], 1)
+        assert realtime._listener_tasks == [], "nothing holds a listener that has ended"

@@ -100,6 +100,8 @@ async def test_channels_that_can_bring_no_event_are_notes() -> None:
         ]
         await realtime.authenticate(session=network.backend.add_user("alice"))
         assert not any("guest" in note for note in realtime.explain().notes)
+        await realtime.subscribe("rows.create")
+        assert not any("publishes nothing" in note for note in realtime.explain().notes)
     old = Network(era="E2")
     async with old.realtime() as realtime:
         await realtime.subscribe("rows.create")
@@ -235,9 +237,12 @@ PHASES: dict[str, tuple[Arrange, State, dict[str, str]]] = {
     "a throttled dial": (
         dialing(UpgradeRefused(429, retry_after=60)), State.RECONNECTING,
         {"Next": "the next dial is due in 60.5 s; dials in a row so far: 1, at most 3.",
-         "Note": "The dial waits as long as the server, or a proxy, asked."},
+         "Note": "The dial waits as long as the server, or a proxy, asked.", "Advice": STATES[State.RECONNECTING].advice},
     ),
-    "nothing desired": (connect, State.CONNECTED, {"Next": "the next ping is due in 15.0 s.", "Link": "1 is up."}),
+    "nothing desired": (
+        connect, State.CONNECTED,
+        {"Next": "the next ping is due in 15.0 s.", "Link": "1 is up.", "Advice": STATES[State.CONNECTED].advice},
+    ),
     "a request": (ask, State.CONNECTED, {"Next": "the reply to a request is awaited for 9.0 s more."}),
     "nothing left": (idle, State.UNSUBSCRIBED, {"Next": "the link is closed in 10.0 s, because nothing is subscribed."}),
     "a ping": (ping, State.PING, {"Next": "the answer to a ping is awaited for 9.0 s more."}),
@@ -400,6 +405,8 @@ async def test_no_secret_no_payload_and_no_control_character_is_in_it() -> None:
             assert "hunter2" not in text
         assert all(part.isprintable() for part in str(found).split("\n"))
         assert r"\x1b[31mred\nState: fine" in str(found)
+        (failure,) = (text for text in str(found).split("\n") if "fine" in text)
+        assert (failure.partition(":")[0], failure[-5:]) == ("Last failure", "fine.")
 
 
 async def test_a_refusal_has_its_remedy() -> None:
@@ -433,6 +440,30 @@ async def test_a_refusal_for_good_has_one_remedy() -> None:
 )
 def test_each_error_has_the_remedy_of_its_nearest_kind(error: Exception, remedy: str) -> None:
     assert remedy_of(error) == remedy.replace("``", "`")
+
+
+@pytest.mark.parametrize(
+    ("status", "remedy"),
+    [
+        (404, "Check the path of the endpoint"),
+        (407, "Put the proxy's login into its URL"),
+        *((status, "Wait: the server, or a proxy before it, is down or overloaded") for status in (429, 502, 503, 504)),
+        *((status, "Check that the endpoint is that of Appwrite, and that") for status in (200, 403, 405, 408, 430, 500, 505)),
+    ],
+)
+def test_each_status_of_a_refused_upgrade_has_its_remedy(status: int, remedy: str) -> None:
+    assert remedy_of(UpgradeRefused(status)).startswith(remedy)
+
+
+async def test_a_state_lasts_in_seconds_and_from_two_minutes_on_in_hours() -> None:
+    async with Network().realtime() as realtime:
+        await realtime.connect()
+        await realtime.disconnect()
+        lasted = []
+        for seconds in (119.9, 0.1, 30.6):
+            await asyncio.sleep(seconds)
+            lasted.append(line(realtime, "State").split(",")[0].removeprefix("State: disconnected for "))
+        assert lasted == ["119.9 s", "0:02:00 h", "0:02:31 h"]
 
 
 def test_the_synchronous_face_explains_before_during_and_after(served: Served) -> None:

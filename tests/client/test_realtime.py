@@ -528,6 +528,8 @@ async def test_the_wire_may_hold_nonsense() -> None:
         ((ENDPOINT, "demo"), {"retry": 3}, "retry"),
         ((ENDPOINT, "demo"), {"ping": 30}, "ping"),
         ((ENDPOINT, "demo"), {"timeouts": 10}, "timeouts"),
+        ((ENDPOINT, "demo"), {"canary": 10}, "canary"),
+        ((ENDPOINT, "demo"), {"max_link_age": 0}, "max_link_age"),
     ],
 )
 def test_misuse_is_refused_when_it_is_built(arguments: tuple[Any, ...], options: dict[str, Any], named: str) -> None:

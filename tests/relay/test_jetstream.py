@@ -8,6 +8,7 @@ import ssl
 import sys
 import traceback
 import warnings
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -349,6 +350,106 @@ async def test_tls_is_checked_and_required() -> None:
     assert "the broker has no TLS, and the URL requires it" in text
 
 
+# --- the waits, with a stand-in for the link in virtual time ----------------------------------------------------------
+
+
+class Link:
+    """The part of the link that the sink uses. Each call of `store_chunk` takes an outcome: messages to store, and a trouble."""
+
+    def __init__(self, *outcomes: tuple[int, RelayError | None], window: float = 600.0) -> None:
+        self._outcomes = list(outcomes)
+        self._window = window
+        self.tries: list[float] = []
+        self.refusal: RelayError | None = None
+        self.dials = self.ends = 0
+
+    def __call__(self, server: str, stream: str, subjects: str) -> Link:
+        assert (server, stream, subjects) == ("host:4222", "APPWRITE", "appwrite.demo.>")
+        return self
+
+    async def open(self, options: dict[str, Any], *, tls_required: bool, window: float) -> float:
+        self.dials += 1
+        if self.dials > 1 and self.refusal is not None:
+            raise self.refusal
+        return self._window
+
+    async def newest_headers(self) -> dict[str, str]:
+        return {}
+
+    async def store_chunk(self, left: deque[Message]) -> int:
+        self.tries.append(round(asyncio.get_running_loop().time() - self.began, 6))
+        count, trouble = self._outcomes.pop(0)
+        for _ in range(count):
+            left.popleft()
+        if trouble is not None:
+            raise trouble
+        return 1
+
+    async def close(self) -> None:
+        self.ends += 1
+
+    async def stored(self, *numbers: int, **options: Any) -> int:
+        """Store messages through a sink with this link."""
+        self.began = asyncio.get_running_loop().time()
+        with patch("realtime_fsm.relay.jetstream.BrokerLink", self):
+            sink = JetStream("nats://host", **options)
+            assert sink.duplicate_window == 0
+            async with sink.open("demo"):
+                return await sink.publish(messages(*numbers))
+
+
+AWAY = BrokerUnavailable("host:4222", "refused")
+FULL = StreamFull("APPWRITE", "maximum bytes exceeded")
+
+
+@pytest.mark.parametrize(("trouble", "links"), [(AWAY, 10), (FULL, 1)])  # a full stream keeps its link
+async def test_the_waits_double_up_to_two_seconds_until_the_outage_is_over(trouble: RelayError, links: int) -> None:
+    troubles: list[RelayError] = []
+    link = Link(*[(0, trouble)] * 10)
+    with pytest.raises(type(trouble)):
+        await link.stored(1, outage=10.0, on_trouble=troubles.append)
+    assert link.tries == [0, 0.1, 0.3, 0.7, 1.5, 3.1, 5.1, 7.1, 9.1, 11.1]
+    assert troubles == [trouble]
+    assert (link.dials, link.ends) == (links, links)
+
+
+async def test_the_outage_is_over_at_its_last_moment() -> None:
+    link = Link((0, FULL), (0, FULL))
+    with pytest.raises(StreamFull):
+        await link.stored(1, outage=0.1)
+    assert link.tries == [0, 0.1]
+
+
+async def test_each_stored_message_and_each_success_begins_the_outage_anew() -> None:
+    troubles: list[RelayError] = []
+    link = Link((0, AWAY), (0, AWAY), (1, FULL), (0, FULL), (1, None), (0, AWAY), (1, None))
+    assert await link.stored(1, 2, 3, outage=0.35, on_trouble=troubles.append) == 2
+    assert link.tries == [0, 0.1, 0.3, 0.4, 0.6, 0.6, 0.7]
+    assert troubles == [AWAY, FULL, AWAY]
+
+
+async def test_a_link_that_could_not_be_opened_is_closed_and_another_one_serves_the_next_call() -> None:
+    link = Link((0, AWAY), (1, None))
+    link.began = asyncio.get_running_loop().time()
+    link.refusal = StreamUnfit("APPWRITE", "it is sealed")
+    with patch("realtime_fsm.relay.jetstream.BrokerLink", link):
+        sink = JetStream("nats://host")
+        async with sink.open("demo"):
+            with pytest.raises(StreamUnfit):
+                await sink.publish(messages(1))
+            assert (link.dials, link.ends) == (2, 2)
+            link.refusal = None
+            assert await sink.publish(messages(1)) == 1
+    assert (link.dials, link.ends) == (3, 3)
+
+
+async def test_a_short_window_is_told_once_for_all_links() -> None:
+    with pytest.warns(ShortWindowWarning, match="knows ids for 60 s, less than the outage of 600 s") as told:
+        assert await Link((0, AWAY), (0, AWAY), (1, None), window=60.0).stored(1) == 1
+    assert len(told) == 1
+    assert await Link((1, None), window=600.0).stored(1) == 1
+
+
 # --- arguments --------------------------------------------------------------------------------------------------------
 
 
@@ -357,6 +458,8 @@ async def test_tls_is_checked_and_required() -> None:
     [
         (lambda: JetStream(f"writer:{PASSWORD}@host"), "servers: this is not the URL of a NATS server"),
         (lambda: JetStream(f"nats://writer:{PASSWORD}@host:port"), "servers: this is not the URL of a NATS server"),
+        (lambda: JetStream("http://host"), "servers: this is not the URL of a NATS server"),
+        (lambda: JetStream("nats://"), "servers: this is not the URL of a NATS server"),
         (lambda: JetStream([]), "servers: this is not the URL of a NATS server"),
         (lambda: JetStream("nats://h", stream="a.b"), "stream: 'a.b' is not a name of a stream"),
         (lambda: JetStream("nats://h", outage=0), "outage: 0 is not a number of seconds"),

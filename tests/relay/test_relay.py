@@ -15,7 +15,7 @@ import pytest
 from realtime_fsm import BadOption, Disposed, Event, Gap, Realtime
 from realtime_fsm.relay import CatchUpFailed, Message, Relay, RelayError, StreamFull
 from realtime_fsm.testing import InMemoryServer, in_memory
-from support.virtual import eventually
+from support.virtual import VirtualLoop, eventually
 
 TABLE = "databases.main.tables.orders.rows"
 
@@ -132,6 +132,18 @@ async def test_a_gap_is_stored_and_then_the_missed_rows() -> None:
     assert sink.subjects() == [f"{TABLE}.create", "gap", f"{TABLE}.caught_up", f"{TABLE}.create"]
 
 
+async def test_the_missed_rows_come_in_batches_of_the_window() -> None:
+    async def missed(gap: Gap) -> list[dict[str, str]]:
+        return [{"$id": f"row{number}", "$updatedAt": gap.until.isoformat()} for number in range(10)]
+
+    sink = MemorySink()
+    async with relaying(sink, catch_up=missed, window=4) as (server, relay, _):
+        server.drop()
+        await eventually(lambda: relay.stored == 11, within=60)
+    assert sink.rows() == [None, *(f"row{number}" for number in range(10))]
+    assert max(sink.batches) == 4
+
+
 async def test_a_start_fills_the_time_since_the_newest_message() -> None:
     since, gaps = datetime.now(UTC) - timedelta(hours=1), []
 
@@ -143,8 +155,15 @@ async def test_a_start_fills_the_time_since_the_newest_message() -> None:
     async with relaying(sink, catch_up=missed, window=1) as (_, relay, __):
         await eventually(lambda: relay.stored == 3)
     assert sink.subjects() == ["gap", f"{TABLE}.caught_up", f"{TABLE}.caught_up"]
-    assert [gap.since for gap in gaps] == [since - timedelta(seconds=1)]
+    assert [(gap.since, gap.attempts) for gap in gaps] == [(since - timedelta(seconds=1), 0)]
     assert 3600 <= gaps[0].outage_seconds < 3700
+
+
+async def test_a_start_after_a_message_of_a_later_clock_has_a_gap_of_no_length() -> None:
+    sink = MemorySink(datetime.now(UTC) + timedelta(hours=1))
+    async with relaying(sink) as (_, relay, __):
+        await eventually(lambda: relay.stored == 1)
+    assert json.loads(sink.messages[0].data)["outage_seconds"] == 0
 
 
 async def test_a_start_without_catch_up_tells_of_the_gap() -> None:
@@ -260,6 +279,28 @@ async def test_a_gap_that_cannot_be_stored_leaves_its_caller_uncancelled() -> No
 
 
 @pytest.mark.virtual(reports=None)
+async def test_a_gap_that_fails_after_the_end_of_the_relay_is_reported_as_what_it_is() -> None:
+    class Late(MemorySink):
+        async def publish(self, messages: Sequence[Message]) -> int:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                await asyncio.sleep(1)
+                raise StreamFull("APPWRITE", "maximum bytes exceeded")
+
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
+    async with relaying(Late()) as (server, _, task):
+        server.drop()
+        await server.wait_for_subscriptions(1, timeout=60)
+        await asyncio.sleep(1)
+        task.cancel()
+        await asyncio.wait([task])
+        await asyncio.sleep(5)
+        assert [type(context["exception"]) for context in loop.reported] == [StreamFull]
+
+
+@pytest.mark.virtual(reports=None)
 async def test_the_cancellation_of_a_caller_wins_over_a_failure() -> None:
     class Full(MemorySink):
         async def publish(self, messages: Sequence[Message]) -> int:
@@ -272,7 +313,7 @@ async def test_the_cancellation_of_a_caller_wins_over_a_failure() -> None:
             await task
 
 
-async def test_a_disposal_ends_the_relay() -> None:
+async def test_a_disposal_ends_the_relay(records: list[MutableMapping[str, Any]]) -> None:
     sink = MemorySink()
     server = InMemoryServer()
     with in_memory(server):
@@ -281,8 +322,11 @@ async def test_a_disposal_ends_the_relay() -> None:
                 ready = asyncio.Event()
                 task = asyncio.create_task(Relay(realtime, TABLE, sink=sink, on_ready=ready.set).run())
                 await ready.wait()
+                publish(server, "a")
+                await eventually(lambda: sink.rows() == ["a"])
             await asyncio.wait_for(task, 1)
             assert not sink.is_open
+            assert (relayed(records), records[-1]["event"]) == ([], "realtime.close"), "the log ends with the connection"
             with pytest.raises(Disposed):
                 await Relay(realtime, TABLE, sink=sink).run()
 
@@ -301,7 +345,9 @@ async def test_the_audit_log_counts_in_few_records(records: list[MutableMapping[
             publish(server, f"row{number}")
             await eventually(lambda stored=number + 1: relay.stored == stored)  # type: ignore[misc]
         assert relayed(records) == []
-        await asyncio.sleep(11)
+        await asyncio.sleep(9.9)
+        assert relayed(records) == []
+        await asyncio.sleep(0.1)
         assert relayed(records) == [(3, 0)]
         await asyncio.sleep(60)
         publish(server, "more")
@@ -309,6 +355,82 @@ async def test_the_audit_log_counts_in_few_records(records: list[MutableMapping[
         task.cancel()
         await asyncio.wait([task])
     assert relayed(records) == [(3, 0), (1, 0)]
+
+
+@pytest.mark.virtual(reports=None)
+async def test_a_relay_runs_again_after_a_failure_and_its_records_begin_anew(records: list[MutableMapping[str, Any]]) -> None:
+    sink = MemorySink()
+    async with relaying(sink) as (server, relay, task):
+        assert (relay.stored, relay.duplicates, relay.lag) == (0, 0, 0.0)
+        publish(server, "a")
+        await asyncio.sleep(5)
+        sink.failure = StreamFull("APPWRITE", "maximum bytes exceeded")
+        server.drop()
+        with pytest.raises(StreamFull):
+            await task
+        assert relayed(records) == [(1, 0)]
+        sink.failure = None
+        again = asyncio.create_task(relay.run())
+        await server.wait_for_subscriptions(1)
+        publish(server, "b", "c")
+        await asyncio.sleep(9.5)
+        assert relayed(records) == [(1, 0)]
+        await asyncio.sleep(1)
+        assert relayed(records) == [(1, 0), (2, 0)]
+        sink.failure = StreamFull("APPWRITE", "maximum messages exceeded")
+        server.drop()
+        with pytest.raises(StreamFull, match="maximum messages exceeded"):
+            await again
+    assert relayed(records) == [(1, 0), (2, 0)], "a relay that has stored nothing since its last record writes no other"
+
+
+async def test_a_timeout_of_the_sink_ends_the_relay() -> None:
+    class Slow(MemorySink):
+        async def publish(self, messages: Sequence[Message]) -> int:
+            raise TimeoutError("of the sink")
+
+    async with relaying(Slow()) as (server, _, task):
+        publish(server, "a")
+        with pytest.raises(TimeoutError, match="of the sink"):
+            await task
+
+
+async def test_duplicates_are_counted_apart_in_each_record(records: list[MutableMapping[str, Any]]) -> None:
+    class Known(MemorySink):
+        async def publish(self, messages: Sequence[Message]) -> int:
+            return len(messages)
+
+    async with relaying(Known()) as (server, relay, _):
+        for number in (1, 2):
+            publish(server, "a")
+            await eventually(lambda number=number: relay.duplicates == number)  # type: ignore[misc]
+            await asyncio.sleep(11)
+    assert relayed(records) == [(0, 1), (0, 1)]
+
+
+@pytest.mark.parametrize(("ago", "lag"), [(90, 90), (-90, 0)])
+async def test_the_lag_is_the_time_since_the_newest_event_and_never_negative(ago: int, lag: int) -> None:
+    async with relaying(MemorySink()) as (server, relay, _):
+        stamp = (datetime.now(UTC) - timedelta(seconds=ago)).isoformat()
+        server.publish(f"{TABLE}.a.create", TABLE, {"$id": "a"}, timestamp=stamp)
+        await eventually(lambda: relay.stored == 1)
+        assert lag <= relay.lag < lag + 5
+
+
+@pytest.mark.virtual(reports=None)
+async def test_the_first_of_two_failures_is_raised() -> None:
+    async def missed(_: Gap) -> list[dict[str, str]]:
+        raise KeyError("later")
+
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
+    sink = MemorySink()
+    async with relaying(sink, catch_up=missed) as (server, _, task):
+        sink.failure = StreamFull("APPWRITE", "maximum bytes exceeded")
+        server.drop()
+        with pytest.raises(StreamFull):
+            await task
+        assert [type(context["exception"]) for context in loop.reported] == [StreamFull, KeyError]
 
 
 def relayed(records: list[MutableMapping[str, Any]]) -> list[tuple[int, int]]:
