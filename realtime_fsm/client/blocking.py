@@ -211,7 +211,7 @@ class Realtime(ConnectionInfo):
         self._inner = client.Realtime(*args, **self._wrap_callables(options))
         super().__init__(self._inner._driver, self._inner.connection_id)  # noqa: SLF001  (the same connection)
         self._portal.last, self._portal.patience = self._inner.dispose, (options.get("timeouts") or Timeouts()).close
-        weakref.finalize(self, self._portal.close, wait=False)  # garbage is collected in any thread
+        weakref.finalize(self, self._portal.close, wait=False).atexit = False  # garbage is collected in any thread
 
     @classmethod
     @sealed

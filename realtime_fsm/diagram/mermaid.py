@@ -18,7 +18,7 @@ _ROOM = 165
 
 def mermaid(graph: Graph, initial: str) -> str:
     """Return the text of a Mermaid diagram."""
-    full = len(graph.lines) == len(graph.nodes)
+    full = len(graph.lines) > 1
     lines = [f"%% {graph.title}"]
     if not full:  # without this space the labels of neighbouring arrows touch
         lines.append('%%{init: {"state": {"nodeSpacing": 60, "rankSpacing": 90}}}%%')

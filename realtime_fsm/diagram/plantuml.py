@@ -31,7 +31,7 @@ def plantuml(graph: Graph, table: StateTable) -> str:
             "@startuml",
             f"' {graph.title}",
             "hide empty description",
-            "top to bottom direction" if len(graph.lines) == len(graph.nodes) else "left to right direction",
+            "top to bottom direction" if len(graph.lines) > 1 else "left to right direction",
             f"skinparam backgroundColor {LIGHT.paper}",
             "skinparam shadowing false",
             "skinparam defaultFontName Helvetica",
