@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from contextlib import nullcontext
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
@@ -111,9 +112,7 @@ class Dials:
         self._left.append(now)
         _BUSY.pop(self, None)
         _BUSY[self] = None
-        for dials in list(_BUSY):
-            if dials.idle_since >= now - RATE_LIMIT_WINDOW:
-                break
+        for dials in takewhile(lambda busy: busy.idle_since < now - RATE_LIMIT_WINDOW, list(_BUSY)):
             _BUSY.pop(dials, None)
         return now
 
