@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import fsum
 from typing import TYPE_CHECKING
 
 from realtime_fsm.diagram.arrows import plain_arrows, rule_texts
@@ -24,7 +25,7 @@ def state_view(table: StateTable, state: State, current: State | None) -> Canvas
     """Draw one state: the states before and after it, and its rules; mark the state `current`."""
     arrows = [arrow for arrow in plain_arrows(table) if state in (arrow.tail, arrow.head)]
     columns = _columns(table)
-    room = sum(columns)
+    room = fsum(columns)
     width = 2 * _MARGIN + room
     canvas = Canvas(f"The state {state}", (width, _MARGIN), table.fingerprint)  # the height grows with the content
     canvas.add_title()
@@ -42,8 +43,8 @@ def full_view(table: StateTable, current: State | None) -> Canvas:
     canvas = overview(table, current)
     canvas.title = "The states of a connection, and every transition rule"
     *columns, last = _columns(table)
-    width = max(canvas.size[0], 2 * _MARGIN + sum(columns) + last)
-    columns[-1] += width - 2 * _MARGIN - sum(columns) - last
+    width = max(canvas.size[0], 2 * _MARGIN + fsum(columns) + last)
+    columns[-1] += width - 2 * _MARGIN - fsum(columns) - last
     y = canvas.size[1] + 20
     for state in table.states:
         canvas.boxes.append(state_box(state, Rect(_MARGIN, y, *_BOX), current=current))
@@ -95,7 +96,7 @@ def _columns(table: StateTable) -> list[float]:
 
 def _add_rows(canvas: Canvas, table: StateTable, state: State, columns: list[float], y: float) -> float:
     """Add the rules of a state in the order in which the machine asks their guards, and return the lower edge."""
-    edges = [_MARGIN + sum(columns[:number]) for number in range(len(columns) + 1)]
+    edges = [_MARGIN + fsum(columns[:number]) for number in range(len(columns) + 1)]
     canvas.labels += [Label((text,), x, y, "left", "below", 9, "soft") for text, x in zip(_HEADS, edges, strict=False)]
     y += _ROW
     for trigger in table.triggers:

@@ -9,6 +9,7 @@ Arial or Liberation Sans, which are narrower.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import fsum
 from typing import TYPE_CHECKING
 
 from realtime_fsm.fsm.descriptions import STATES, StateKind
@@ -129,8 +130,11 @@ _ADVANCES = {
 
 
 def text_width(text: str, size: float, *, bold: bool = False) -> float:
-    """Return the greatest width of a text in points, in DejaVu Sans and in narrower fonts."""
-    return sum(_ADVANCES.get(letter, 1.0) for letter in text) * size * (_BOLD if bold else 1)
+    """Return the greatest width of a text in points, in DejaVu Sans and in narrower fonts.
+
+    Python 3.12 sums floats otherwise than 3.11, and `fsum` alike, so each version draws the same picture.
+    """
+    return fsum(_ADVANCES.get(letter, 1.0) for letter in text) * size * (_BOLD if bold else 1)
 
 
 def wrapped(parts: tuple[str, ...], joint: str, room: float, size: float) -> tuple[str, ...]:
