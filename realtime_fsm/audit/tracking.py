@@ -112,7 +112,6 @@ class TrackedConnection:
     def _add_outage(self, record: FlatRecord, at: float, seconds: float, dials: int, end: str) -> None:
         start = record.timestamp - timedelta(seconds=record.seconds)
         within = max(0.0, self.facts.last_step.now - max(at, self.stats.since))
-        self.stats.add_outage(OutageLine(
-            start, round(at, 6), round(seconds, 6), record.cause or "unknown", record.planned, dials, self.facts.outages.gap, end,
-            round(within, 6),
-        ))  # fmt: skip
+        at, seconds, within = (round(each, 6) for each in (at, seconds, within))
+        gap, cause = self.facts.outages.gap, record.cause or "unknown"
+        self.stats.add_outage(OutageLine(start, at, seconds, cause, record.planned, dials, gap, end, within))

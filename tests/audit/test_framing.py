@@ -38,6 +38,10 @@ JOINED: dict[str, list[bytes]] = {
     "a comma": in_threes(LINES, b", "),
     "an array": [json.dumps(RECORDS).encode() + b"\n"],
     "behind a text": [b"app-1  | " + line for line in in_threes(LINES, b" ")],
+    "two in an object": [
+        json.dumps({"logEvents": [{"message": line.decode()} for line in LINES[:2]]}).encode() + b"\n",
+        *LINES[2:],
+    ],
     "a list in an object": [json.dumps({"logEvents": [{"message": line.decode()} for line in LINES]}).encode() + b"\n"],
     "texts in a list": [json.dumps({"rows": [line.decode() for line in LINES]}).encode() + b"\n"],
     "a text of several lines": [json.dumps({"log": b"".join(LINES).decode()}).encode() + b"\n"],
