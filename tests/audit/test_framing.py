@@ -38,6 +38,7 @@ JOINED: dict[str, list[bytes]] = {
     "a comma": in_threes(LINES, b", "),
     "an array": [json.dumps(RECORDS).encode() + b"\n"],
     "behind a text": [b"app-1  | " + line for line in in_threes(LINES, b" ")],
+    "two in a text": [json.dumps({"message": b"".join(LINES[:2]).decode()}).encode() + b"\n", *LINES[2:]],
     "two in an object": [
         json.dumps({"logEvents": [{"message": line.decode()} for line in LINES[:2]]}).encode() + b"\n",
         *LINES[2:],
