@@ -89,7 +89,8 @@ class Watch:
     """
 
     def __init__(self, at: datetime, first: datetime, facts: Facts) -> None:
-        self._at, self.first, self._facts = at, first, facts
+        self.first: datetime = first
+        self._at, self._facts = at, facts
         self.standing: str | None = None
         self.period: DownPeriod | None = None
         self._is_sure = True
