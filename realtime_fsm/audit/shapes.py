@@ -47,7 +47,7 @@ _STAMP = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d
 _COLOR = re.compile(r"\x1b\[[\d;]*m")
 _FLAGS = ("planned", "auto_reconnect", "enabled", "heard")
 _WORDS = {"": None, "None": None, "null": None, "nil": None, "True": True, "true": True, "False": False, "false": False}
-decode_first: Callable[[str], tuple[Any, int]] = JSONDecoder().raw_decode
+decode_first: Callable[..., tuple[Any, int]] = JSONDecoder().raw_decode
 """Decodes the JSON with which a text begins, and tells where it ends."""
 
 
