@@ -172,7 +172,7 @@ class SubscriptionDelivery:
         return when is not None and when < before and not (self._catching_up is not None and self._catching_up.remembers(event))
 
     def expect_gap(self) -> None:
-        """Expect a gap that is told later: the catch-up must not repeat the events until then."""
+        """Prepare for a gap that a later call reports: the catch-up must not repeat the events that come before that call."""
         if self._catching_up is not None:
             self._catching_up.expect_gap()
 

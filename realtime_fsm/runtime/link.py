@@ -115,7 +115,7 @@ class LinkIO:
         try:
             end = await socket.pump(self._owner.message_handler(self))
             if self._pausing is not None and not self._pausing.done():
-                await asyncio.wait([self._pausing])  # the end is told after the messages before it
+                await asyncio.wait([self._pausing])  # the reader reports the end after the messages that came before it
         except asyncio.CancelledError:
             if not self._is_closing:  # the event loop ends, and no other task will close the socket
                 await socket.close(0)

@@ -11,7 +11,7 @@ import pytest
 
 from realtime_fsm.runtime.input_queue import InputQueue
 
-CALLER: ContextVar[str] = ContextVar("caller", default="nobody")
+CALLER: ContextVar[str] = ContextVar("caller", default="no caller")
 
 
 class Steps:
@@ -29,7 +29,7 @@ class Steps:
             self.queue.put(each, self.loop)
 
     def _step(self, input_: Any) -> None:
-        assert (self.queue.is_stepping, CALLER.get()) == (True, "nobody")
+        assert (self.queue.is_stepping, CALLER.get()) == (True, "no caller")
         self.taken.append(input_)
         caused = self._causes.get(input_, ())
         if isinstance(caused, Exception):

@@ -33,7 +33,7 @@ async def test_only_ids_that_no_subscription_has_are_counted_as_unknown(handing_
         network.publish("rows", payload={"n": 1})
         await eventually(lambda: take_numbers(rows) == [1])
         assert realtime.malformed == {}
-        network.socket.push(network.event(b'"payload":{"n":2}', "nobody", "nothing"))
+        network.socket.push(network.event(b'"payload":{"n":2}', "s8", "s9"))
         await eventually(lambda: take_numbers(rows) == [2])
         assert realtime._driver.links.is_overlapping is handing_over
         assert realtime.malformed == {"unknown_subscription": 2}
@@ -111,7 +111,7 @@ async def test_the_task_of_a_callable_is_known_and_spared_after_the_end_of_its_s
 async def test_each_id_of_an_event_counts_once_and_the_counts_outlive_a_subscription() -> None:
     with collected():
         one = Registered(buffer=2)
-        for ids in some([["s1", "s1"], ["s1"], ["s1", "nobody", "nobody"]]):
+        for ids in some([["s1", "s1"], ["s1"], ["s1", "s9", "s9"]]):
             one.registry.route(Event(msgspec.Raw(b"{}"), (), ("rows",), None, ids))
         assert (one.registry.counts, one.strays) == ((3, 1), [1])
         one.registry.remove("s1")
