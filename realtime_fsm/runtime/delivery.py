@@ -176,8 +176,8 @@ class SubscriptionDelivery:
         if self._catching_up is not None:
             self._catching_up.expect_gap()
 
-    def met_gap(self) -> Iterable[tuple[str, str] | None]:
-        """Return the versions of the events that have come since `expect_gap`."""
+    def end_expectation(self) -> Iterable[tuple[str, str] | None]:
+        """Prepare no longer for a gap. Return the versions of the events that have come since `expect_gap`."""
         return () if self._catching_up is None else self._catching_up.end_expectation()
 
     def record_gap(

@@ -251,7 +251,7 @@ class DeliveryRegistry:
         deafness, self._deafness = self._deafness or {}, None
         for delivery in dict.fromkeys(self.deliveries.values()):
             if delivery in deafness:
-                delivery.record_gap(until, seconds, dials, deafness[delivery], delivery.met_gap(), proof)
+                delivery.record_gap(until, seconds, dials, deafness[delivery], delivery.end_expectation(), proof)
 
     @property
     def established(self) -> dict[str, SubscriptionDelivery]:
