@@ -36,18 +36,23 @@ SECONDS = 60.0
 class Executed:
     """The tests that execute each line of the package, as ``.mutants/executed/`` records them.
 
-    The text of a line is its name, so an edit moves no other line. A record is stale when its file of tests has changed.
+    The text of a line is its name, so an edit moves no other line. A record is stale when its file of tests has changed. Of a
+    module that has changed since, a record may miss a line, so the tests of the whole function judge its mutants.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.seconds: dict[str, float] = {}
+        self._changed: set[str] = set()
         self._lines: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+        digest = cache(digest_of)
         for file in sorted(directory_of(root).glob("*.json")):
             record = json.loads(file.read_text())
             self.seconds |= record["tests"]
             tests = list(record["tests"])
             for module, lines in record["lines"].items():
+                if record["modules"][module] != digest(root / module):
+                    self._changed.add(module)
                 for text, numbers in lines.items():
                     self._lines[module][text].update(tests[number] for number in numbers)
 
@@ -65,7 +70,10 @@ class Executed:
 
         importing = executing(node.lineno for node in tree.body)  # a test that imports a module is no test of all that runs then
         piece, *around = _scopes(tree, mutant.line, mutant.line + mutant.before.count("\n"))
-        found = exact = executing(piece) - importing
+        found = executing(piece) - importing
+        exact = bool(found) and mutant.path not in self._changed
+        if around and not exact:
+            found |= executing(around.pop(0)) - importing
         while around and not found:
             found = executing(around.pop(0)) - importing
         near = near_files(mutant.path, self.root)
@@ -76,7 +84,7 @@ class Executed:
 
         def order(test: str) -> tuple[bool, int, bool, float, str]:
             away = test not in found
-            return away and bool(exact), rank.get(file_of(test), 2), away, self.seconds[test], test
+            return away and exact, rank.get(file_of(test), 2), away, self.seconds[test], test
 
         chosen: list[str] = []
         total = 0.0
@@ -125,6 +133,11 @@ def file_of(test: str) -> str:
     return test.partition("::")[0]
 
 
+def digest_of(file: Path) -> str:
+    """Hash a file. An absent file, as of a module that was moved, has a digest too."""
+    return hashlib.sha256(file.read_bytes()).hexdigest() if file.exists() else ""
+
+
 def directory_of(root: Path) -> Path:
     """Return the directory of the records, and make it."""
     directory = root / ".mutants" / "executed"
@@ -134,7 +147,7 @@ def directory_of(root: Path) -> Path:
 
 def stale_files(root: Path) -> list[str]:
     """Return the files of tests that changed since their record, and remove the records of files that are gone."""
-    current = {name: hashlib.sha256((root / name).read_bytes()).hexdigest() for name in _texts(root)}
+    current = {name: digest_of(root / name) for name in _texts(root)}
     for file in directory_of(root).glob("*.json"):
         record = json.loads(file.read_text())
         if record["file"] not in current:

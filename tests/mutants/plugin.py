@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import hashlib
 import importlib
 import itertools
 import json
@@ -20,6 +19,8 @@ from typing import Any
 import coverage
 import pytest
 from hypothesis import Phase, settings
+
+from mutants.executed import digest_of
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -79,8 +80,8 @@ class Recorder:
                 if 0 < line <= len(texts):  # an empty module has a line all the same
                     found[texts[line - 1].strip()].update(numbers[test] for test in contexts if test in numbers)
             lines[self._name(Path(module))] = {text: sorted(executing) for text, executing in found.items() if executing}
-        digest = hashlib.sha256(file.read_bytes()).hexdigest()
-        record = {"file": self._name(file), "digest": digest, "tests": tests, "lines": lines}
+        modules = {module: digest_of(self._root / module) for module in lines}
+        record = {"file": self._name(file), "digest": digest_of(file), "modules": modules, "tests": tests, "lines": lines}
         (self._directory / f"{self._name(file).replace('/', '.')}.json").write_text(json.dumps(record))
         self._coverage.erase()
         self._seconds.clear()

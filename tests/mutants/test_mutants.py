@@ -106,7 +106,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / package).mkdir(parents=True)
         (tmp_path / package / "__init__.py").write_text("")
     (tmp_path / "pyproject.toml").write_text("[tool.pytest.ini_options]\n")
-    shutil.copy(plugin.__file__, tmp_path / "tests" / "mutants")
+    for name in ("plugin.py", "executed.py", "mutate.py"):
+        shutil.copy(ROOT / "tests" / "mutants" / name, tmp_path / "tests" / "mutants")
     return tmp_path
 
 
@@ -165,6 +166,21 @@ def test_tests_that_execute_the_line_judge_it(project: Path, capsys: pytest.Capt
     _, out = judge(project, f"import os\n{SMALL}", "", capsys)
     assert "killed    realtime_fsm/catch_up.py:3: 10  ->  (11)" in out
     assert "Score: 100.0 %" in out
+
+
+def test_after_a_change_of_the_module_the_tests_of_the_function_judge_it(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A weak test executed the text `return n < 10` before, and no record says that the strong one does now."""
+    before = "def old(n):\n    return n < 10\n\ndef small(n):\n    n += 1\n    return n in range(10)\n"
+    (project / "realtime_fsm" / "other.py").write_text("from realtime_fsm.catch_up import small\n")
+    (project / "tests" / "test_other.py").write_text(
+        "from realtime_fsm.other import small\n\n\ndef test_it():\n    assert small(8) and not small(9)\n"
+    )
+    weak = "def test_it():\n    assert old(3)\n"
+    judge(project, before, weak, capsys, "--count", "99")
+    _, out = judge(project, before.replace("n in range(10)", "n < 10"), weak, capsys, "--count", "99")
+    assert "realtime_fsm/catch_up.py:6: 10  ->  (11)" in [line.removeprefix("killed    ") for line in out.splitlines()]
 
 
 def test_a_change_of_what_runs_at_the_import_is_judged_too(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
