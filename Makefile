@@ -113,7 +113,7 @@ fleet: $(READY) ## let 1,000 clients lose their server, and show their dials
 COUNT ?= 150
 SEED ?= 1
 mutants: $(READY) ## make COUNT (150) small changes, chosen by SEED (1), and show the unnoticed ones; ONLY=runtime/ for some modules
-	@echo "== mutants: judge $(COUNT) small changes, each by the tests that execute it, and reuse stored verdicts (the first run learns them for 20 minutes)"
+	@echo "== mutants: judge $(COUNT) small changes, each by the tests that execute it, and reuse stored verdicts (the first run learns them for 12 minutes)"
 	@cd tests && ../$(BIN)/python -m mutants.run --count $(COUNT) --seed $(SEED) $(if $(ONLY),--only $(ONLY)) $(if $(JOBS),--jobs $(JOBS)) \
 		$(if $(BUDGET),--budget $(BUDGET)) $(if $(LEAST),--least $(LEAST))
 

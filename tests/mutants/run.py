@@ -183,8 +183,11 @@ class Verdicts:
 class Judge:
     """Judge mutants with the tests that execute their lines."""
 
-    def __init__(self, root: Path, executed: Executed, copies: queue.SimpleQueue[Copy], options: argparse.Namespace) -> None:
-        self._root, self._executed, self._copies = root, executed, copies
+    def __init__(self, root: Path, executed: Executed, copies: list[Copy], options: argparse.Namespace) -> None:
+        self._root, self._executed = root, executed
+        self._copies: queue.SimpleQueue[Copy] = queue.SimpleQueue()
+        for copy in copies:
+            self._copies.put(copy)
         self._verdicts = Verdicts(root / ".mutants" / "verdicts.jsonl", root)
         self._deadline = time.monotonic() + options.budget
         self._timeout: float = options.seconds
@@ -296,16 +299,13 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     options = parser.parse_args(arguments)
     chosen = sample(root, all_mutants(root, options.only), options.count, options.seed)
     with tempfile.TemporaryDirectory(prefix="mutants-") as temporary:
-        copies: queue.SimpleQueue[Copy] = queue.SimpleQueue()
-        for number in range(options.jobs):
-            copies.put(Copy(root, Path(temporary) / str(number)))
-        if stale := stale_files(root):
-            print(f"{len(stale)} files of tests run first, to learn the lines that each test executes", flush=True)
-            copy = copies.get()
-            copy.record(directory_of(root), stale)
-            copies.put(copy)
-        judge = Judge(root, Executed(root), copies, options)
+        copies = [Copy(root, Path(temporary) / str(number)) for number in range(options.jobs)]
         with ThreadPoolExecutor(options.jobs) as pool:
+            if stale := stale_files(root):
+                print(f"{len(stale)} files of tests run first, to learn the lines that each test executes", flush=True)
+                parts = [stale[number :: options.jobs] for number in range(options.jobs)]
+                list(pool.map(lambda copy, files: copy.record(directory_of(root), files), copies, filter(None, parts)))
+            judge = Judge(root, Executed(root), copies, options)
             results = judge.judge(chosen, pool)
     code = report(results, options)
     if judge.failing:
