@@ -76,13 +76,11 @@ def test_a_light_stay_at_the_beginning_is_left_out() -> None:
 
 def test_half_of_the_surplus_is_merged_at_a_time() -> None:
     """The lightest go first, and the neighbours of each become one stay, so that two steps leave three."""
-    merged = merge(stays_of([(50.0, "subscribed"), (0.1, "ping"), (40.0, "subscribed"), (0.2, "ping"), (30.0, "subscribed")]), 3)
+    told = [(50.0, "subscribed"), (0.1, "ping"), (40.0, "subscribed"), (0.2, "ping"), (30.0, "subscribed")]
+    merged = merge(stays_of(told), 3)
     assert (merged.absorbed, merged.longest) == (1, 0.1)
-    assert [(stay.state, round(stay.length, 6)) for stay in merged.stays] == [
-        ("subscribed", 90.1),
-        ("ping", 0.2),
-        ("subscribed", 30.0),
-    ]
+    found = [(stay.state, round(stay.length, 6)) for stay in merged.stays]
+    assert found == [("subscribed", 90.1), ("ping", 0.2), ("subscribed", 30.0)]
 
 
 def test_the_stays_that_wait_to_be_merged_are_as_many_as_those_that_are_kept() -> None:

@@ -109,7 +109,10 @@ def windows() -> Iterator[str]:
 
 
 def _down(down: Downtime, records: list[Record]) -> str:
-    missed = [f"{each.subscription} {_seconds(each.since, records)} to {_seconds(each.until, records)}" for each in down.missed]
+    missed = [
+        f"{each.subscription} {_seconds(each.since, records)} to {_seconds(each.until, records)} ({each.seconds:g})"
+        for each in down.missed
+    ]
     return (
         f"{down.kind}{' planned' * down.planned} since {_seconds(down.since, records)}{'' if down.is_exact else ' or before'}"
         f" until {_seconds(down.until, records)} {down.end}, {down.attempts} attempts, look at {down.seq}:"
@@ -133,10 +136,11 @@ def _asked(lines: list[bytes], at: datetime, records: list[Record]) -> str:
 
 
 def instants() -> Iterator[str]:
-    """Ask about an instant before, in and after each outage or fault, and lose each record in turn."""
+    """Ask about an instant during the first dial, and about the edges of outages and faults, and lose each record in turn."""
     for name, records in _LOGS.items():
         edges = [moment(r) for r in records if r["event"] in ("realtime.outage", "realtime.fault") or r.get("dest") == "error"]
-        instants = sorted({edge + timedelta(milliseconds=part) for edge in edges for part in (-5, 0)} or {moment(records[-1])})
+        instants = sorted({edge + timedelta(milliseconds=part) for edge in edges for part in (-5, 0)})
+        instants = [moment(records[0]) + timedelta(milliseconds=20), *instants, *[moment(records[-1])] * (not edges)]
         for at in instants:
             yield f"=== {name} at {_seconds(at, records)}: {_asked(lines_of(records), at, records)}"
             yield from _grouped((index, _asked(_without(records, index), at, records)) for index in range(len(records)))
