@@ -144,7 +144,7 @@ def test_a_connection_that_is_not_disposed_of_is_open_at_the_last_line() -> None
 
 def test_the_dwells_of_each_rule_are_kept_where_a_page_shows_them() -> None:
     rows = {row.row: (row.count, row.dwell) for row in audited(LINES, detail=True).rows}
-    assert rows["pin42"] == (1, pytest.approx(0.1, rel=0.01))
+    assert list(rows["pin42"]) == [1, pytest.approx(0.1, rel=0.01)]
     assert {row.dwell for row in audited(LINES).rows} == {None}
 
 
@@ -159,7 +159,7 @@ def test_the_first_violation_so_far_is_told() -> None:
     auditor = Auditor()
     auditor.feed(without(PONG)[:-1])
     auditor.settle()
-    assert auditor.violation is None, "a doubt is none"
+    assert auditor.violation is None, "a doubt is no violation"
     auditor.feed(edited(LOSS, seq=99, connection_id="other", row="none")[LOSS : LOSS + 1])
     auditor.settle()
     assert auditor.violation is not None

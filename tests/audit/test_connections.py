@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from realtime_fsm.audit import connections
@@ -112,7 +114,9 @@ def test_a_broken_record_counts_at_its_moment() -> None:
     """In a span of time, and as the first or the last record of its connection."""
     strange = edited(PONG, schema=99)
     moment = BEGIN.fromisoformat(RECORDS[PONG]["timestamp"])
-    for options, counted in (({"since": moment}, 1), ({"since": moment.replace(microsecond=1)}, 0), ({}, 1)):
+    cases: tuple[tuple[dict[str, Any], int], ...]
+    cases = (({"since": moment}, 1), ({"since": moment.replace(microsecond=1)}, 0), ({}, 1))
+    for options, counted in cases:
         assert audited(strange, **options).counts.get("schema", 0) == counted
     connection = only_connection(audited(strange[PONG : PONG + 1]))
     assert (connection.first, connection.last, connection.records) == (moment, moment, 1)

@@ -314,7 +314,7 @@ def test_figures_are_told_to_the_microsecond() -> None:
 
 
 def test_a_gap_belongs_to_one_outage() -> None:
-    """Where the record of the next outage's beginning is missing, the gap before is none of it."""
+    """Where the record of the next outage's beginning is missing, the gap before does not belong to it."""
 
     def live(bench: Bench) -> None:
         bench.to(State.SUBSCRIBED).lose()

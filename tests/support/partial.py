@@ -1,4 +1,4 @@
-"""What an audit tells where records are lost or altered, or where a user asks about a part of the time, in short.
+"""The outcome of an audit where records are lost or altered, or where a user asks about a part of the time, in short.
 
 Each line has an outcome, and the records whose loss or alteration leads to it.
 """
@@ -101,7 +101,8 @@ def windows() -> Iterator[str]:
         moments = list(dict.fromkeys(moment(record) + timedelta(milliseconds=part) for record in records for part in (0, 5)))
         for word in ("since", "until"):
             yield f"=== {name}, {word}"
-            reports = ((at, audited(lines_of(records), **{word: at})) for at in moments)
+            options: list[dict[str, Any]] = [{word: at} for at in moments]
+            reports = zip(moments, (audited(lines_of(records), **each) for each in options), strict=True)
             yield from (f"{_seconds(at, records)}: {_figures(report)}" for at, report in reports)
 
 
