@@ -7,11 +7,12 @@ from typing import Any, cast
 
 import pytest
 
-from realtime_fsm.audit.apply import _asks_in_url, _note_era, _note_url_channels, _resume, doubt, resync
+from realtime_fsm.audit.apply import _asks_in_url, _note_era, _note_link, _note_url_channels, _resume, doubt, resync
 from realtime_fsm.audit.decoding import FlatRecord
 from realtime_fsm.audit.facts import Facts, Link, OldLink
 from realtime_fsm.audit.row_facts import STEPS
 from realtime_fsm.fsm.names import Effect
+from realtime_fsm.fsm.policies import RetryPolicy
 from realtime_fsm.fsm.table import TABLE, State
 from support.brokenlogs import Record, audited, lines_of
 from support.some import some
@@ -84,7 +85,8 @@ def test_the_old_link_takes_over_again() -> None:
     facts.subscriptions.desired, facts.subscriptions.acknowledged = {"s2", "s3"}, {"s3"}
     _resume(facts, line(sends=7), 500.0)
     assert (facts.link.number, facts.link.is_open, facts.link.in_url, facts.next_dial.in_url) == (2, True, True, True)
-    assert (facts.link.up_at, facts.link.idle_from, facts.link.proven, facts.link.accepted) == (420.0, 500.0, None, None)
+    assert (facts.link.up_at, facts.link.idle_from) == (420.0, 500.0)
+    assert [facts.link.proven, facts.link.accepted] == [None, None]
     assert (facts.frames.sends, facts.frames.sent_known, facts.frames.in_flight) == (7, False, None)
     assert (facts.next_dial.awaits, facts.next_dial.throttled, facts.history.refusals) == (0, False, None)
     assert (facts.history.been_up, facts.draining, facts.subscriptions.acknowledged) == (True, None, {"s2", "s3"})
@@ -111,6 +113,18 @@ def test_a_server_that_asked_to_wait_holds_back_the_dial_after_the_way_back(fiel
     facts = Facts()
     _resume(facts, line(**fields), 500.0)
     assert facts.next_dial.not_before == not_before
+
+
+@pytest.mark.parametrize(
+    ("held", "least", "throttled"), [(0.5, 0.5, True), (0.0, 0.0, False), (-5.0, 0.0, False), (9.0, 9.0, True)]
+)
+def test_a_moment_that_the_server_asked_for_holds_back_a_later_dial_too(held: float, least: float, throttled: bool) -> None:
+    """The first dial after a loss may leave at once where the server asked for nothing."""
+    facts = with_policies(Facts(newest_link=3), retry=RetryPolicy(base=2.0))
+    facts.next_dial.not_before = 100.0 + held
+    _note_link(facts, line(attempt=0, era="E4", cause="stream_ended"), STEPS["sub58"], 100.0)
+    assert facts.next_dial.throttled is throttled
+    assert facts.next_dial.retry == (100.0, least, max(2.0, least + 2.0) if held > 0 else 2.0)
 
 
 # --- channels in the URL ----------------------------------------------------------------------------------------------

@@ -44,6 +44,8 @@ def test_a_trigger_of_a_link_needs_one() -> None:
     assert {step.trigger for step in STEPS.values() if step.needs_link} == LINKS & {row.trigger.value for row in TABLE.rows}
     for step in some(STEPS.values()):
         assert step.needs_link is (step.trigger in LINKS)
+        assert step.settles is (step.changes and step.dest in ("subscribed", "unsubscribed"))
+        assert step.gives_up is (step.changes and step.dest == "error")
         assert step.answers is (step.trigger in ("acknowledged", "server_error"))
     facts = facts_of("sub41")
     for is_open, breach in (
@@ -127,6 +129,50 @@ def test_the_blur_of_a_number_in_single_precision_is_a_part_of_it() -> None:
     assert _blur(16_777_217.0 + 2**-20) == 0.0
     assert (_differ(1e6 + 0.24, 1e6), _differ(1e6 + 0.242, 1e6), _differ(1e6 - 0.24, 1e6)) == (False, True, False)
     assert (_differ(1.0, 1.0015), _differ(1.0, 1.0025)) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("answered", "accepted", "attempts"),
+    [(True, True, {1}), (True, False, {2}), (True, None, {1, 2}), (False, True, {2}), (None, True, {1, 2})],
+)
+def test_a_refusal_that_answers_a_request_is_forgiven_where_another_one_was_accepted(
+    answered: bool | None, accepted: bool | None, attempts: set[int]
+) -> None:
+    facts = facts_of("sub58")
+    facts.frames.error_answered, facts.link.accepted = answered, accepted
+    told = {attempt: basics("sub58", facts, attempt=attempt, cause="error_frame", error_code=1008) for attempt in range(4)}
+    assert {attempt for attempt, breach in told.items() if breach is None} == attempts
+
+
+def test_what_no_request_and_no_fault_precedes_is_told() -> None:
+    def told(row: str, facts: Facts, name: str, **fields: Any) -> tuple[str, str] | None:
+        (check,) = (each for each in STEPS[row].checks if each.__name__ == name)
+        return check(facts, line(row, **fields), STEPS[row], 1.0)
+
+    facts = Facts(closed=True)
+    assert told("end80", facts, "_closed_once") == ("end", "the socket was closed before")
+    assert told("end80", Facts(), "_closed_once") is None
+    assert told("sub114", facts, "_recovered") == ("recovery", "no server fault was under way")
+    facts.outages.faulty_since = 0.0
+    assert told("sub114", facts, "_recovered") is None
+    assert told("sub114", Facts(complete=False), "_recovered") is None
+    assert told("sub41", Facts(), "_answered") == ("request", "no request was in flight")
+    assert told("sub41", Facts(), "_answered", era="E2") is None
+    for name in ("in_flight", "put_back"):
+        for value in (True, None):
+            facts = Facts()
+            setattr(facts.frames, name, value)
+            assert told("sub41", facts, "_answered") is None
+    facts = Facts()
+    assert told("con40", facts, "_all_acknowledged") is None, "no record tells"
+    facts.subscriptions.known = True
+    assert told("con40", facts, "_all_acknowledged") == ("healed", "no subscription is desired")
+    assert told("con40", facts, "_all_acknowledged", lag=-1.0) is None
+    facts.subscriptions.desired, facts.subscriptions.acknowledged = {"a", "b", "c"}, {"a", "x"}
+    missing = "of 3 desired subscriptions 2 are not acknowledged on this link"
+    assert told("con40", facts, "_all_acknowledged") == ("healed", missing)
+    facts.subscriptions.acknowledged = {"a", "b", "c"}
+    assert told("con40", facts, "_all_acknowledged") is None
 
 
 # --- eras, dials and identities ---------------------------------------------------------------------------------------

@@ -79,6 +79,14 @@ def test_the_wait_ends_with_one_record_more_than_may_wait(most: int, monkeypatch
             assert auditor.waiting == 0
 
 
+def test_a_connection_leaves_those_that_live_with_its_last_record() -> None:
+    auditor, live = Auditor(), []
+    for line in [*LINES, LINES[PONG]]:
+        auditor.feed([line])
+        live.append(auditor.live)
+    assert live == [1] * (len(LINES) - 1) + [0, 0]
+
+
 def test_a_connection_that_ended_is_followed_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "MAX_ENDED_TRACKED", 2)
     late = lines_of([{**RECORDS[PONG], "connection_id": "a", "seq": len(RECORDS) + 1}])
