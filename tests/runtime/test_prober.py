@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -265,6 +266,27 @@ async def test_a_callable_that_hangs_is_told_once_and_the_next_canary_waits_for_
         (300, "reported", "Canary.write has not returned for 300 s; until it does, no canary goes out"),
     ]
     assert one.probes == [0, 410], "it looks again every ten seconds"
+    one.lose()
+    await one.prober.wait_closed()
+
+
+async def test_a_callable_that_outlives_its_link_is_told_when_it_has_taken_the_interval() -> None:
+    async def write() -> None:
+        for _ in range(3):  # the end of a link cancels it, and so do the next link and its end
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(1_000)
+
+    one = Probed(write)
+    one.serve(1)
+    await one.until(5)
+    one.lose()
+    await one.until(8)
+    one.serve(2)
+    await one.until(307)
+    assert one.told == []
+    await one.until(309)
+    assert [what for _, what, *_ in one.told] == ["failed", "reported"]
+    assert one.probes == [0]
     one.lose()
     await one.prober.wait_closed()
 
