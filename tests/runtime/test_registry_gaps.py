@@ -234,6 +234,18 @@ async def test_an_event_behind_a_later_one_is_noted_where_the_old_link_brings_it
     assert (it.one.received, it.two.received, it.registry.counts) == (2, 2, (4, 0))
 
 
+async def test_an_event_tells_its_time_and_hides_the_canary() -> None:
+    it = Registry()
+    canaries, strays = list[Event](), list[int]()
+    it.registry.on_canary, it.registry.on_strays = canaries.append, strays.append
+    heard = event("s1", "canary", "s2", timestamp=at(8))
+    assert it.registry.route(heard) is False
+    assert it.registry.route(event("s2", "s3")) is False
+    assert (canaries, heard._subscriptions, strays) == ([heard], ["s1", "s2"], [])
+    assert [one.last_timestamp for one in (it.one, it.two, it.new)] == [at(8), at(8), at(1)]
+    assert [one.received for one in (it.one, it.two, it.new)] == [1, 2, 1]
+
+
 @pytest.mark.parametrize("full", ["s1", "s2"])
 async def test_a_half_full_buffer_of_any_subscription_lets_its_consumer_run(full: str) -> None:
     it = Registry()
