@@ -88,6 +88,11 @@ async def test_a_feature_is_refused_only_where_the_server_is_known_to_lack_it() 
     assert refused
 
 
+async def test_ids_are_numbered() -> None:
+    one = Called()
+    assert [one.calls.next_id() for _ in range(3)] == ["s1", "s2", "s3"]
+
+
 def recorded(input_: Any, state: State, desired: tuple[str, ...] = ()) -> list[tuple[Any, ...]]:
     told: list[tuple[Any, ...]] = []
     audit: Any = SimpleNamespace(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -51,7 +51,8 @@ class Draining:
             context=ConnectionContext(ping=ping), loop=self._loop, feed=lambda input_: self.fed.append((self.now, input_))
         )
         self.subscription: Any = Served()
-        self.handover = Handover(self.old, owner, {"s1": self.subscription}, on_drained=lambda: self.drained.append(self.now))
+        old, served = cast("Any", self.old), cast("Any", {"s1": self.subscription})
+        self.handover = Handover(old, owner, served, on_drained=lambda: self.drained.append(self.now))
         self.handover.newer = 2
 
     @property

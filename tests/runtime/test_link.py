@@ -40,6 +40,10 @@ class Linked:
     def _handler(self, *, held: bool) -> Any:
         return lambda data: self.delivered.append((data, held))
 
+    @property
+    def held(self) -> Any:
+        return self.link.read_ahead
+
     def open(self) -> None:
         async def headers() -> dict[str, str]:
             return {"a": "b"}
@@ -57,10 +61,13 @@ class Linked:
         return self.outcome
 
     async def pump(self, deliver: Any) -> Any:
-        return await self.end
+        try:
+            return await self.end
+        finally:
+            self.fed.append("read")
 
     async def send(self, data: bytes) -> None:
-        await asyncio.sleep(0)
+        await asyncio.sleep(1_000 if data == b"slow" else 0)
         if data == b"lost":
             raise StreamEnded
         self.sent.append(data)
@@ -80,7 +87,7 @@ async def test_what_becomes_of_a_link_is_fed_in_order(end: Any) -> None:
     assert (one.dialed, one.fed, one.link.ended) == ([("ws://h/?project=p", {"a": "b"})], [Opened(3)], False)
     one.end.set_result(end)
     await asyncio.sleep(1)
-    assert one.fed[1:] == [LinkClosed(3, end) if isinstance(end, int) else LinkClosed(3, cause=end)]
+    assert one.fed[1:] == ["read", LinkClosed(3, end) if isinstance(end, int) else LinkClosed(3, cause=end)]
     assert (one.link.ended, one.link.is_cut_off, one.closed) == (True, False, [])
 
 
@@ -141,8 +148,9 @@ async def test_a_link_closes_its_socket_once_and_feeds_nothing_else(seconds: flo
     one = Linked()
     one.open()
     await asyncio.sleep(1)
+    one.link.send(b"slow")
     await one.link.close(seconds)
-    assert (one.closed, one.fed) == ([seconds], [Opened(3), Closed(3)])
+    assert (one.closed, one.fed) == ([seconds], [Opened(3), "read", Closed(3)]), "after the end of the reader"
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
@@ -167,7 +175,7 @@ async def test_where_the_event_loop_ends_the_reader_drops_the_socket() -> None:
     reader.cancel()
     assert one.link.is_cut_off
     await asyncio.wait([reader])
-    assert (reader.cancelled(), one.closed, one.fed) == (True, [0], [Opened(3)])
+    assert (reader.cancelled(), one.closed, one.fed) == (True, [0], [Opened(3), "read"])
 
 
 async def test_a_pause_holds_messages_and_ends_with_the_link() -> None:
@@ -179,10 +187,10 @@ async def test_a_pause_holds_messages_and_ends_with_the_link() -> None:
     one.link.read_ahead.hold(b"a")
     one.end.set_result(1006)
     await asyncio.sleep(1)
-    assert one.fed == [Opened(3)], "the end comes behind what is held"
+    assert one.fed == [Opened(3), "read"], "the end comes behind what is held"
     over.set()
     await asyncio.sleep(1)
-    assert (one.delivered, one.fed[1:], one.link.read_ahead) == ([(b"a", True)], [LinkClosed(3, 1006)], None)
+    assert (one.delivered, one.fed[2:], one.held) == ([(b"a", True)], [LinkClosed(3, 1006)], None)
     again = asyncio.Event()
     await one.link.pause(again.wait)  # type: ignore[arg-type]
     held = one.link.read_ahead
@@ -192,7 +200,8 @@ async def test_a_pause_holds_messages_and_ends_with_the_link() -> None:
     await asyncio.sleep(1)
     assert (nested.done(), one.link.read_ahead) == (False, held)
     await one.link.close(0)
-    assert (one.link.read_ahead, held.size, one.delivered) == (None, 0, [(b"a", True)])
+    assert (one.held, held.size, one.delivered) == (None, 0, [(b"a", True)])
+    assert asyncio.all_tasks() == {asyncio.current_task(), nested}
     await one.link.pause(again.wait)  # type: ignore[arg-type]
     assert one.link.read_ahead is None, "a closed link holds nothing"
     again.set()

@@ -67,6 +67,7 @@ def event(number: int) -> Event:
 @pytest.mark.parametrize("graceful", [False, True])
 async def test_a_link_that_is_dropped_is_closed_and_waited_for(them: Any, graceful: bool) -> None:
     one = them()
+    assert (one.links.is_overlapping, one.links.is_cut_off) == (False, False)
     link = one.create(1)
     assert (one.links.current, one.links.current_of(1), one.links.is_cut_off) == (link, link, False)
     one.links.drop(1, graceful=graceful)
@@ -94,6 +95,20 @@ async def test_the_old_link_of_a_handover_is_closed_when_it_is_drained(them: Any
     assert one.reported == [], "without pings the link is trusted"
     one.links.close_draining()
     assert one.closed == [(1, 5)]
+    await one.links.wait_closed()
+
+
+async def test_where_either_link_is_cut_off_the_event_loop_ends(them: Any) -> None:
+    one = them()
+    link = one.create(1)
+    link._reader = SimpleNamespace(cancelling=lambda: 1, done=lambda: False)
+    assert one.links.is_cut_off
+    one.links.begin_handover(1)
+    assert one.links.is_cut_off
+    one.create(2)
+    assert one.links.is_cut_off
+    one.links.close_draining()
+    assert not one.links.is_cut_off
     await one.links.wait_closed()
 
 
@@ -152,7 +167,8 @@ async def test_after_a_return_to_the_old_link_it_lacks_what_the_new_one_has_brou
     assert (handover.ended.is_set(), one.reported) == (True, [(1, None)] * ahead)
     if ahead:
         assert one.links.filter_new(old, event(1), [one.subscription]) == []
-        assert not one.links.is_overlapping
+    assert one.links.filter_new(old, event(2), [one.subscription]) == [one.subscription]
+    assert not one.links.is_overlapping
     await one.links.wait_closed()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -36,7 +36,7 @@ class Registry:
         )
         self.outages: Any = SimpleNamespace(current=None, end_fault=lambda now: self.fault)
         self.fault: float | None = None
-        self.registry = DeliveryRegistry(lambda failure, heading: pytest.fail(heading), audit, self.outages)
+        self.registry = DeliveryRegistry(lambda failure, heading: pytest.fail(heading), audit, cast("Any", self.outages))
         self.loop = asyncio.get_running_loop()
         self.one, self.two, self.new = (self.register(f"s{number}") for number in (1, 2, 3))
         for identifier in ("s1", "s2"):
@@ -184,6 +184,10 @@ async def test_an_update_that_is_given_up_is_under_way_no_more_and_its_removal_f
     it.registry.remove("s4")
     assert type(granted.exception()) is SubscriptionEnded
     assert not it.one.removed.done()
+    it.registry.remove("s1")
+    assert it.one.removed.done()
+    with pytest.raises(StopAsyncIteration):
+        await anext(it.one.buffer)
 
 
 async def test_an_error_of_the_connection_reaches_each_iterator_until_a_link_may_bring_events() -> None:

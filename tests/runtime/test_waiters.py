@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from realtime_fsm import Disconnected, Disposed
+from realtime_fsm import Disconnected, Disposed, RealtimeError
 from realtime_fsm.errors import LinkLost, StreamEnded
 from realtime_fsm.runtime.waiters import Waiters
 
 
 async def started(work: Any) -> asyncio.Task[Any]:
-    task = asyncio.ensure_future(work)
+    task: asyncio.Task[Any] = asyncio.ensure_future(work)
     await asyncio.sleep(0)
     return task
 
@@ -39,7 +39,8 @@ async def test_a_condition_is_asked_for_until_it_holds() -> None:
 
 @pytest.mark.parametrize("everyone", [False, True])
 async def test_only_the_end_fails_those_who_survive_a_disconnect(everyone: bool) -> None:
-    waiters, error = Waiters(), Disposed() if everyone else LinkLost(StreamEnded())
+    waiters = Waiters()
+    error: RealtimeError = Disposed() if everyone else LinkLost(StreamEnded())
     assert type(waiters.failure) is Disconnected
     with waiters.identity() as named, waiters.presence() as stored:
         tasks = [await started(waiters.until(lambda: False, survives_disconnect=survives)) for survives in (False, True)]
