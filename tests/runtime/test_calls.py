@@ -13,7 +13,7 @@ from realtime_fsm.errors import UnsupportedByServer
 from realtime_fsm.fsm.inputs import SetPresence, Subscribe, Unsubscribe
 from realtime_fsm.protocol.eras import Era
 from realtime_fsm.protocol.spec import SubscriptionSpec
-from realtime_fsm.runtime.calls import Calls, record_call
+from realtime_fsm.runtime.calls import IDLE_STATES, Calls, record_call
 
 REPLY = 2.0
 
@@ -86,6 +86,10 @@ async def test_a_feature_is_refused_only_where_the_server_is_known_to_lack_it() 
             refused.append((era, error.args[0].startswith("presence")))
     assert [era for era, _ in refused] == [era for era in Era if not era.supports("presence")]
     assert refused
+
+
+def test_the_states_in_which_no_link_will_come() -> None:
+    assert {*IDLE_STATES} == {State.DISCONNECTED, State.ERROR, State.DISPOSING}
 
 
 async def test_ids_are_numbered() -> None:
