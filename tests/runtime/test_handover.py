@@ -82,7 +82,7 @@ def event(timestamp: str | None) -> Event:
 @pytest.mark.parametrize(("first_ping", "pings"), [(None, [30, 60, 90]), (5.0, [5, 35, 65, 95]), (-5.0, [0, 30, 60, 90])])
 async def test_the_old_link_is_pinged_at_the_usual_pace(first_ping: float | None, pings: list[float]) -> None:
     one = Draining(first_ping=first_ping)
-    for number, at in enumerate(pings, 1):
+    for number, at in some(enumerate(pings, 1)):
         await one.until(at + 1)
         assert one.pings == pings[:number]
         one.answer()
