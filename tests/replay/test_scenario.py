@@ -193,3 +193,46 @@ def test_a_renewal_is_no_fault(tmp_path: Path) -> None:
         bench.acknowledge()
 
     assert scenario(tmp_path, live).script == ""
+
+
+def test_a_fault_at_once_begins_with_the_log_and_lasts_a_tenth_of_a_second(tmp_path: Path) -> None:
+    def live(bench: Bench) -> None:
+        bench.to(State.CONNECTED).subscribe("s1")
+        bench.err(0)
+        bench.now += 0.05
+        bench.hear(Recovered(bench.generation))
+
+    assert scenario(tmp_path, live).script == "0s fault 0.1s"
+
+
+def test_the_answer_to_a_later_request_ends_a_fault_before_the_request(tmp_path: Path) -> None:
+    def live(bench: Bench) -> None:
+        bench.to(State.SUBSCRIBED).now += 5.0
+        bench.subscribe("s2")
+        bench.err(0)
+        bench.expire_until("sub115")
+        bench.now += 3.0
+        bench.acknowledge()
+
+    assert scenario(tmp_path, live).script == "4.999s fault 1s"
+
+
+def test_a_deaf_link_is_deaf_for_a_tenth_of_a_second_at_least(tmp_path: Path) -> None:
+    def live(bench: Bench) -> None:
+        bench.to(State.SUBSCRIBED).do(Probe(SubscriptionSpec("canary", ("rows",))), after=5.0)
+        bench.acknowledge()
+        bench.do(Deaf(bench.generation), after=0.05)
+
+    canary = Canary(60.0, 4.0, write=print, channel="rows")
+    assert scenario(tmp_path, live, canary=canary).script == "5.001s deaf 0.1s"
+
+
+def test_a_second_loss_at_the_same_moment_waits_for_the_first(tmp_path: Path) -> None:
+    def live(bench: Bench) -> None:
+        bench.to(State.SUBSCRIBED).ask_anew("s2", up=False)
+        bench.do(LinkClosed(2), after=0.25)
+        bench.greet()
+        bench.lose()
+
+    first, second = parse(scenario(tmp_path, live, era=Era.E2).script)
+    assert (first.fault, second.fault, second.at - first.at) == ("drop", "drop", pytest.approx(0.001))
