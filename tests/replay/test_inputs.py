@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from realtime_fsm.auditlog.records import SubscriptionRecord, TransitionRecord
+from realtime_fsm.auditlog.records import AnyRecord, SubscriptionRecord, TransitionRecord
 from realtime_fsm.errors import FrameTooLarge, LinkFailure, ServerError, StreamEnded, UpgradeRefused
 from realtime_fsm.fsm.inputs import Subscribe
 from realtime_fsm.protocol.frames import MAX_CLIENT_PAYLOAD, subscribe_item
@@ -55,3 +55,14 @@ def test_items_have_their_sizes_only_where_one_frame_may_not_hold_all(beyond: in
     made = [LogFacts(records).user_call(record) for record in records]
     placed = [spec(f"s{size}", size if beyond else 0) for size in sizes]
     assert made == [Subscribe(each) for each in placed]
+
+
+def test_an_outage_belongs_to_the_step_before_it() -> None:
+    records = [msgspec.convert(record, AnyRecord) for record in RECORDS]  # type: ignore[var-annotated]
+    outages = LogFacts(records).outages
+    assert {seq: outage.change for seq, outage in outages.items()} == {
+        RECORDS[LOSS]["seq"]: "opened",
+        RECORDS[kind("outage", 1)]["seq"] - 1: "closed",
+    }
+    first = next(outage for outage in outages.values() if outage.change == "opened")
+    assert LogFacts([first]).outages == {0: first}, "records count from 1"

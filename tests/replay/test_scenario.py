@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from realtime_fsm.errors import IdentityUnavailable, UpgradeRefused
+from realtime_fsm.errors import CertificateRefused, IdentityUnavailable, UpgradeRefused
 from realtime_fsm.fsm.canary_policy import Canary
 from realtime_fsm.fsm.inputs import Deaf, DialFailure, Disconnect, LinkClosed, Probe, Reconnect, Recovered
 from realtime_fsm.fsm.policies import PingPolicy, RetryPolicy
@@ -236,3 +236,14 @@ def test_a_second_loss_at_the_same_moment_waits_for_the_first(tmp_path: Path) ->
 
     first, second = parse(scenario(tmp_path, live, era=Era.E2).script)
     assert (first.fault, second.fault, second.at - first.at) == ("drop", "drop", pytest.approx(0.001))
+
+
+def test_a_scenario_lasts_as_long_as_its_log_to_the_millisecond(tmp_path: Path) -> None:
+    assert scenario(tmp_path, lambda bench: bench.to(State.SUBSCRIBED).do(Disconnect(), after=1.23456)).seconds == 1.235
+
+
+def test_a_certificate_that_the_client_refuses_is_no_fault(tmp_path: Path) -> None:
+    def live(bench: Bench) -> None:
+        bench.to(State.RECONNECTING).do(DialFailure(1, CertificateRefused("x")))
+
+    assert scenario(tmp_path, live).script == ""
