@@ -9,11 +9,15 @@ import pytest
 
 from realtime_fsm.auditlog.records import AnyRecord, SubscriptionRecord, TransitionRecord
 from realtime_fsm.errors import FrameTooLarge, LinkFailure, ServerError, StreamEnded, UpgradeRefused
-from realtime_fsm.fsm.inputs import Subscribe
+from realtime_fsm.fsm.context import ConnectionContext
+from realtime_fsm.fsm.inputs import GreetingReceived, PingEnabledChanged, Subscribe
+from realtime_fsm.fsm.table import State
 from realtime_fsm.protocol.frames import MAX_CLIENT_PAYLOAD, subscribe_item
-from realtime_fsm.replay.inputs import cause_of, spec
+from realtime_fsm.replay.inputs import cause_of, input_of, spec
 from realtime_fsm.replay.log_facts import LogFacts
-from support.wholelog import LOSS, RECORDS, kind
+from support.bench import Bench
+from support.replay_cases import lived
+from support.wholelog import LOSS, RECORDS, at, kind
 
 
 @pytest.mark.parametrize(
@@ -58,7 +62,7 @@ def test_items_have_their_sizes_only_where_one_frame_may_not_hold_all(beyond: in
 
 
 def test_an_outage_belongs_to_the_step_before_it() -> None:
-    records = [msgspec.convert(record, AnyRecord) for record in RECORDS]  # type: ignore[var-annotated]
+    records = [msgspec.convert(record, AnyRecord) for record in RECORDS]
     outages = LogFacts(records).outages
     assert {seq: outage.change for seq, outage in outages.items()} == {
         RECORDS[LOSS]["seq"]: "opened",
@@ -66,3 +70,23 @@ def test_an_outage_belongs_to_the_step_before_it() -> None:
     }
     first = next(outage for outage in outages.values() if outage.change == "opened")
     assert LogFacts([first]).outages == {0: first}, "records count from 1"
+
+
+@pytest.mark.parametrize(("era", "numbered"), [(None, True), ("E1", False), ("E2", False), ("E3", True), ("E4", True)])
+def test_a_greeting_of_the_oldest_servers_has_no_subscription_ids(era: str | None, numbered: bool) -> None:
+    record = msgspec.convert(RECORDS[at("rec22")] | {"era": era}, TransitionRecord)
+    made = input_of(record, ConnectionContext(), None)
+    assert isinstance(made, GreetingReceived)
+    assert made.has_subscription_ids is numbered
+
+
+def test_an_error_frame_without_a_record_came_before_the_step_that_sent_the_last_request() -> None:
+    def live(bench: Bench) -> None:
+        bench.to(State.SUBSCRIBED).err(1013)
+        bench.subscribe("s2")
+        bench.do(PingEnabledChanged(enabled=True))
+        bench.lose()
+
+    records = lived(live)
+    (asked,) = (record["seq"] for record in records if record.get("row") == "sub4")
+    assert LogFacts([msgspec.convert(record, AnyRecord) for record in records]).errors == {asked: 1013}

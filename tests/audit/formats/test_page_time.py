@@ -23,7 +23,12 @@ def test_packed_connections_draw_50000_stays_together_and_each_8_at_least(
     count: int, drawn: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[tuple[Any, ...]] = []
-    monkeypatch.setattr(page_time, "item", lambda *given: asked.append(given) or "")
+
+    def noted(*given: Any) -> str:
+        asked.append(given)
+        return ""
+
+    monkeypatch.setattr(page_time, "item", noted)
     (one,) = fleet(1, hours=1.0).connections
     axis = Axis.over(0.0, 120.0)
     script = page_time._packed([one] * count, 7, axis)
