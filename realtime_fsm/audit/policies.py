@@ -39,6 +39,11 @@ class Policies:
         self.era: Era | None = None if opened.protocol is None else Era(opened.protocol)
         self.canary: Canary | None = None if opened.canary is None else _canary(opened.canary)
 
+    @property
+    def by_name(self) -> dict[str, Any]:
+        """The settings by the names of the parameters of `ConnectionContext`; `Realtime` has the same names."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
 
 def _canary(told: dict[str, float | bool]) -> Canary:
     """Build the canary policy, with a placeholder for the user's callable."""

@@ -69,7 +69,7 @@ def _kind(record: type[Record]) -> RecordKind:
     assert isinstance(info, inspect.StructType)
     descriptions = _descriptions(Record) | _descriptions(record)
     fields = tuple(_field_info(field, descriptions[field.name]) for field in info.fields)
-    return RecordKind(str(info.tag), cleandoc(record.__doc__ or "").split("\n", maxsplit=1)[0], fields)
+    return RecordKind(str(info.tag), cleandoc(record.__doc__ or "").partition("\n")[0], fields)
 
 
 def _descriptions(record: type[Record]) -> dict[str, str]:

@@ -97,7 +97,7 @@ def _words(row: Row[State, Trigger]) -> str:
     why = row.why.removesuffix(".").replace("`", "")
     why = why[0].lower() + why[1:]
     if Effect.DIAL not in row.effects:  # the number of the record is that of the link, and of no newer one
-        why = why.replace("the link ", "link {0.link} ", 1) if why.startswith("the link ") else why
+        why = f"link {{0.link}} {why.removeprefix('the link ')}" if why.startswith("the link ") else why
     return f"{where}: {why}"
 
 
@@ -149,7 +149,7 @@ def sentence(record: Record) -> str:
     """Write a record as a sentence, without a full stop: ``link 3 lost: the server sent an error (code 0); dial 1 in 1.8 s``."""
     if isinstance(record, records.TransitionRecord):
         return _step(record)
-    outage, dials = "a planned" if getattr(record, "planned", False) else "an", getattr(record, "dials", 0)
+    outage, dials = "a planned" if getattr(record, "planned", None) else "an", getattr(record, "dials", None)
     return _TEMPLATES[type(record), getattr(record, "change", "")].format(
         record, _codes(record), outage, f"{dials} dial{'s' * (dials != 1)}"
     )

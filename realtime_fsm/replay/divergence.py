@@ -87,11 +87,11 @@ def explain_choice(
 def _why_no_step(harness: MachineHarness, replay_input: ReplayInput, began: float) -> str:
     context, input_, due = harness.context, replay_input.input_, harness.context.deadline
     match input_:
-        case Deadline() if due is None:
-            return "no step: the machine has no deadline"
-        case Deadline() if due is not None and replay_input.at < due:
+        case Deadline() if due is not None:
             at = replay_input.at - began
             return f"no step: the deadline is at {due - began:.6f} s ({harness.awaited}), and the log's step is at {at:.6f} s"
+        case Deadline():
+            return "no step: the machine has no deadline"
         case Closed():
             return "no step: no socket is closing"
         case SocketInput() if context.link is None:

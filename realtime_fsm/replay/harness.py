@@ -14,10 +14,9 @@ from realtime_fsm.fsm.notes import apply_notes
 from realtime_fsm.fsm.pacer import Pacer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from types import SimpleNamespace
+    from collections.abc import Iterable, Mapping
+    from typing import Any
 
-    from realtime_fsm.audit.policies import Policies
     from realtime_fsm.fsm.commands import Command, StepResult
     from realtime_fsm.fsm.inputs import Input
     from realtime_fsm.fsm.table import State
@@ -115,25 +114,16 @@ class MachineHarness:
     """One connection, without a driver.
 
     Args:
-        policies: the settings, as attributes with the names of the parameters of `ConnectionContext`.
+        settings: the settings, by the names of the parameters of `ConnectionContext`.
         replay_inputs: the inputs to feed at once.
 
     Attributes:
         context: the context of the machine.
     """
 
-    def __init__(self, policies: Policies | SimpleNamespace, replay_inputs: Iterable[ReplayInput] = ()) -> None:
+    def __init__(self, settings: Mapping[str, Any], replay_inputs: Iterable[ReplayInput] = ()) -> None:
         self._pacer = ScriptedPacer()
-        self.context: ConnectionContext = ConnectionContext(
-            retry=policies.retry,
-            ping=policies.ping,
-            timeouts=policies.timeouts,
-            auto_reconnect=policies.auto_reconnect,
-            max_link_age=policies.max_link_age,
-            pacer=self._pacer,
-            era=policies.era,
-            canary=policies.canary,
-        )
+        self.context: ConnectionContext = ConnectionContext(**settings, pacer=self._pacer)
         self._machine = ConnectionMachine(self.context)
         for replay_input in replay_inputs:
             self.feed(replay_input)

@@ -61,9 +61,9 @@ def cause_of(record: TransitionRecord) -> errors.LinkFailure | None:
     """Make the failure of a step, without its texts; None if the step has no failure, or the machine itself finds the failure."""
     match record.cause:
         case "error_frame":
-            return ServerError(0 if record.error_code is None else record.error_code, PLACEHOLDER)
+            return ServerError(record.error_code or 0, PLACEHOLDER)
         case "stream_ended":
-            return StreamEnded(1006 if record.close_code is None else record.close_code)
+            return StreamEnded(record.close_code or 1006)
         case "upgrade_refused":
             return errors.UpgradeRefused(record.status or 0, retry_after=record.retry_after)
         case "frame_too_large":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from realtime_fsm.auditlog.records import OutageRecord, PresenceRecord, RetiredRecord, SubscriptionRecord, TransitionRecord
@@ -68,18 +69,14 @@ def _errors_before_requests(records: Iterable[AnyRecord]) -> dict[int, Code]:
     """
     found: dict[int, Code] = {}
     asked: int | None = None
-    link = sends = 0
-    for record in records:
-        if not isinstance(record, TransitionRecord):
-            continue
+    for before, record in pairwise(record for record in records if isinstance(record, TransitionRecord)):
         code = code_of_end(record)
         if asked is not None and code is not None:
             found[asked] = code
         rule = RULES.get(record.row)
         resumes = rule is not None and Effect.RESUME_LINK in rule.effects  # the record counts the frames of the old link
-        if record.link != link or record.trigger in _FRAME_TRIGGERS or resumes:
+        if record.link != before.link or record.trigger in _FRAME_TRIGGERS or resumes:
             asked = None
-        elif record.sends > sends:
+        elif record.sends > before.sends:
             asked = record.seq
-        link, sends = record.link, record.sends
     return found

@@ -9,11 +9,10 @@ import msgspec
 
 from realtime_fsm.audit.decoding import BadRecord, decode_unusual
 from realtime_fsm.audit.formats.text_utils import pluralize
-from realtime_fsm.audit.framing import Framing
+from realtime_fsm.audit.framing import LineReader
 from realtime_fsm.audit.policies import Policies
 from realtime_fsm.audit.report import Location
 from realtime_fsm.audit.secret_scan import REDACTED, looks_secret
-from realtime_fsm.audit.shapes import MARK, Shapes
 from realtime_fsm.audit.sources import Unreadable, open_log, read_lines, sort_by_content
 from realtime_fsm.auditlog.records import (
     RECORDS,
@@ -95,26 +94,20 @@ class _Reader:
     records: dict[int, LocatedRecord] = field(default_factory=dict)
     problems: dict[int, str] = field(default_factory=dict)
     cut: str | None = None
-    shapes: Shapes = field(default_factory=Shapes)
-    framing: Framing = field(default_factory=Framing)
+    lines: LineReader = field(default_factory=LineReader)
 
     def add(self, place: Location, line: bytes) -> None:
-        for piece in self.framing.pieces(line):
-            self._add_line(place, piece)
-
-    def _add_line(self, place: Location, line: bytes) -> None:
-        if MARK not in line and line.endswith(b"\n"):
-            return
         head = _head_of(line)
-        if head is None or head.event not in _EVENTS:
-            line, _ = self.shapes.read(line)
-            head = _head_of(line)
-        if head is None:
-            self._add_record(place, line)
-            return
-        if head.event in _EVENTS and head.connection_id:
+        if head is not None and head.event in _EVENTS:
+            self._add_line(place, line, head)
+        else:
+            for plain, _ in self.lines.read(line):
+                self._add_line(place, plain, _head_of(plain))
+
+    def _add_line(self, place: Location, line: bytes, head: _Head | None) -> None:
+        if head is not None and head.event in _EVENTS and head.connection_id:
             self._note_connection(head.connection_id)
-        if head.connection_id == self.connection:
+        if head is None or head.connection_id == self.connection:
             self._add_record(place, line)
 
     def _note_connection(self, connection: str) -> None:

@@ -93,7 +93,7 @@ class Replayer:
     def __init__(self, log: ConnectionLog) -> None:
         self._log = log
         self._facts = LogFacts([located.record for located in log.records])
-        self._harness = MachineHarness(log.policies)
+        self._harness = MachineHarness(log.policies.by_name)
         self._replay_inputs: list[ReplayInput] = []
         self._now = 0.0
         self._user_input: Input | None = None  # the call about a subscription or a presence, until its step
@@ -203,7 +203,7 @@ class Replayer:
         if wrong and record.at is UNSET:
             raise IncompleteLog(f"{located.place}: an older version wrote the record, without all facts of the step")
         if wrong:
-            before = MachineHarness(self._log.policies, self._replay_inputs[:-1])
+            before = MachineHarness(self._log.policies.by_name, self._replay_inputs[:-1])
             began = self._replay_inputs[0].at
             lines = (*wrong, *explain_choice(before, replay_input, record, step.result.transition, began))
             raise Diverged(located, "the machine does something else", lines)

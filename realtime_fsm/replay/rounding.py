@@ -36,7 +36,7 @@ def shortest_moments(policies: Policies, played: Sequence[ReplayedStep]) -> tupl
 
 def _rounded(policies: Policies, played: Sequence[ReplayedStep], digits: int) -> list[ReplayInput] | None:
     """Round the moments of inputs; return None if the machine then takes another path."""
-    harness, began, rounded = MachineHarness(policies), played[0].input_.at, list[ReplayInput]()
+    harness, began, rounded = MachineHarness(policies.by_name), played[0].input_.at, list[ReplayInput]()
     for step in played:
         near = _near(harness, step.input_, began, rounded[-1].at if rounded else 0.0, digits)
         if harness.reached(harness.feed(near)) != step.reached:

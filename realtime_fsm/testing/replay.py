@@ -8,7 +8,6 @@ log. `play` runs the user's code with a client of an embedded server that fails 
 from __future__ import annotations
 
 from collections.abc import Sequence  # noqa: TC003  (for tools that read annotations, as are those below)
-from types import SimpleNamespace
 from typing import NamedTuple
 
 from realtime_fsm.fsm.canary_policy import Canary  # noqa: TC001
@@ -143,16 +142,16 @@ def check_path(
     Raises:
         AssertionError: when the machine takes another path. The text names the step, what came and what was expected.
     """
-    policies = SimpleNamespace(
-        retry=retry,
-        ping=ping,
-        timeouts=timeouts,
-        auto_reconnect=auto_reconnect,
-        max_link_age=max_link_age,
-        era=era,
-        canary=canary,
-    )
-    harness = MachineHarness(policies)
+    settings = {
+        "retry": retry,
+        "ping": ping,
+        "timeouts": timeouts,
+        "auto_reconnect": auto_reconnect,
+        "max_link_age": max_link_age,
+        "era": era,
+        "canary": canary,
+    }
+    harness = MachineHarness(settings)
     for number, step in enumerate(steps, 1):
         result = harness.feed(ReplayInput(step.at, step.input, step.draw, step.dial_slot, step.heard, step.pauses))
         came = tuple(harness.reached(result))

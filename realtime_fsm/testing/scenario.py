@@ -86,12 +86,7 @@ def play_scenario(policies: Policies, scenario: Scenario) -> Outcome:
         scenario.script,
         subscribe,
         seconds=scenario.seconds,
-        era=era_named(scenario.era).name,
-        retry=policies.retry,
-        ping=policies.ping,
-        timeouts=policies.timeouts,
-        auto_reconnect=policies.auto_reconnect,
-        max_link_age=policies.max_link_age,
+        **policies.by_name | {"era": era_named(scenario.era).name, "canary": None},
     )
 
 

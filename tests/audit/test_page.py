@@ -132,6 +132,7 @@ def test_the_worst_come_first() -> None:
 
 
 def test_a_heat_map_appears_beyond_two_hundred() -> None:
+    assert LISTED == 200
     assert fleet_page(LISTED).all("div", **{"class": "heat"}) == []
     assert fleet_page(LISTED).all("script", id="rest") == []
     groups = fleet_page(LISTED + 60).one("div", **{"class": "heat"}).all("div", **{"class": "row"})
@@ -301,6 +302,7 @@ def test_the_page_asks_for_nothing_from_anywhere() -> None:
 def test_an_empty_log_has_a_page_without_lanes() -> None:
     page = page_of(audited([], detail=True))
     assert "it is empty" in page.text
+    assert "never taken" not in page.text, "it is told on demand"
     assert page.all("section") == []
 
 

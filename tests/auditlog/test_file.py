@@ -81,12 +81,16 @@ def test_a_rename_is_noticed_a_tenth_of_a_second_after_the_check_before(tmp_path
         for now in (0.0, 0.09, 0.1, 0.11):
             file.write(b"%g" % now)
         path.rename(tmp_path / "2")
-        for now in (0.19, 0.2):
+        for now in (0.19, 0.2, 0.31):
             file.write(b"%g" % now)
-    assert [(tmp_path / name).read_text().split() for name in ("1", "2", "audit.jsonl")] == [
+        path.rename(tmp_path / "3")
+        for now in (0.32, 0.42):
+            file.write(b"%g" % now)
+    assert [(tmp_path / name).read_text().split() for name in ("1", "2", "3", "audit.jsonl")] == [
         ["0", "0.09"],
         ["0.1", "0.11", "0.19"],
-        ["0.2"],
+        ["0.2", "0.31", "0.32"],
+        ["0.42"],
     ]
 
 

@@ -143,6 +143,11 @@ HOLES = {
     "another table later": (edited(PONG, machine="0" * 12), f"log:{PONG + 1}: the record is of another table than"),
     "a kind from the future": (edited(PONG, event="realtime.moon"), f"log:{PONG + 1}: this version does not know the kind"),
     "a secret": (edited(PONG, cause=JWT), f"log:{PONG + 1}: a value looks like a secret"),
+    "a control character": (edited(PONG, cause="\u202e"), f"log:{PONG + 1}: a value looks like a secret, or is not printable"),
+    "a hole before a broken record": (
+        [*RECORDS[:PONG], {**RECORDS[PONG + 1], "event": "realtime.moon"}],
+        f"log:{PONG + 1}: 1 record missing before number {PONG + 2}",
+    ),
     "a field that is missing": (
         [{k: v for k, v in record.items() if (record["seq"], k) != (PONG + 1, "row")} for record in RECORDS],
         f"log:{PONG + 1}: ",
@@ -173,6 +178,30 @@ def test_a_cut_file_is_inconclusive_unless_the_connection_was_closed(
     code, out, _ = run_replay(capsys, str(tmp_path / "log"))
     assert code == (0 if closed else 3)
     assert closed or f"log:{len(lines) + 1}: the line is not whole" in out
+
+
+def test_a_broken_record_of_another_connection_or_without_a_number_is_no_hole(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    numberless = {name: value for name, value in RECORDS[PONG].items() if name != "seq"}
+    broken = [{**RECORDS[PONG], "connection_id": "c2", "event": "realtime.moon"}, {**numberless, "event": "realtime.moon"}]
+    log = write_log(tmp_path / "log", [*RECORDS, *broken])
+    code, out, _ = run_replay(capsys, log, "--connection", "c1")
+    assert (code, "reproduced: 15 steps" in out) == (0, True)
+
+
+@pytest.mark.parametrize(("closed", "given", "said"), [(False, 3, "inconclusive: "), (True, 0, "reproduced: 15 steps")])
+def test_a_compressed_file_that_is_cut_is_replayed_up_to_there(
+    closed: bool, given: int, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "log.gz"
+    path.write_bytes(gzip.compress(b"".join(lines_of(RECORDS if closed else RECORDS[:-1])))[:-8])
+    code, out, _ = run_replay(capsys, str(path))
+    assert code == given
+    assert said + (f"{path}: " if not closed else "") in out
+    path.write_bytes(path.read_bytes()[:12])
+    code, out, err = run_replay(capsys, str(path))
+    assert (code, out, err.startswith(f"realtime-fsm replay: {path}: ")) == (2, "", True)
 
 
 def test_a_log_that_does_not_name_a_subscription_is_inconclusive(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

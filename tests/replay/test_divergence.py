@@ -6,8 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from realtime_fsm.auditlog.records import TransitionRecord
+from realtime_fsm.errors import DialFailed, LinkFailure, ServerError, StreamEnded, UpgradeRefused
 from realtime_fsm.fsm.inputs import (
     Connect,
     Disconnect,
@@ -17,7 +20,7 @@ from realtime_fsm.fsm.inputs import (
 from realtime_fsm.fsm.names import Effect
 from realtime_fsm.fsm.policies import RetryPolicy
 from realtime_fsm.fsm.table import State
-from realtime_fsm.replay.divergence import Diverged
+from realtime_fsm.replay.divergence import Diverged, kind_and_code
 from realtime_fsm.replay.log_reader import IncompleteLog
 from realtime_fsm.replay.replayer import Replayer
 from support.bench import Bench
@@ -103,7 +106,9 @@ def test_a_log_of_an_older_version_is_replayed_up_to_a_missing_fact(tmp_path: Pa
     records = without_fields(RECORDS, *FACTS, "size")
     log = log_of(tmp_path / "log", records)
     steps = Replayer(log).play()
-    assert [next(steps).result.transition.row.id for _ in range(2)] == ["dis1", "rec21"]  # type: ignore[union-attr]
+    first = [next(steps) for _ in range(2)]
+    assert [step.result.transition.row.id for step in first] == ["dis1", "rec21"]  # type: ignore[union-attr]
+    assert [step.input_.at for step in first] == [0.0, 0.0], "the dwells alone tell no other beginning"
     with pytest.raises(IncompleteLog, match=rf"log:{at('rec22') + 1}: an older version wrote the record"):
         next(steps)
 
@@ -191,3 +196,117 @@ def test_another_lag_on_the_first_link_is_named(tmp_path: Path) -> None:
     own = RECORDS[LOSS]["lag"]
     assert f"deadline: missed by 0.500000 s in the log, by {own:.6f} s in the machine" in parted.value.lines
     assert (RECORDS[LOSS]["link"], own < 0.5) == (1, True)
+
+
+EXPLAINED: list[tuple[int, dict[str, Any], list[str]]] = [
+    (
+        LOSS,
+        {"row": "sub57", "dest": "disconnected"},
+        [
+            "row: sub57 in the log, sub58 in the machine",
+            "dest: disconnected in the log, reconnecting in the machine",
+            "the log:     sub57: subscribed x lost if reconnect_off -> disconnected",
+            "the machine: sub58: subscribed x lost if may_retry -> reconnecting",
+            "its state:   subscribed at 30.100000 s, link 1, attempt 1, 1 of 1 subscriptions acknowledged, nothing in flight",
+            "the guards, in order:",
+            "  sub57: reconnect_off fails <- the log",
+            "  sub58: may_retry holds <- the machine",
+            "  sub59: none",
+        ],
+    ),
+    (
+        DIAL,
+        {"at": 1030.2},
+        [
+            "row: rec32 in the log, none in the machine",
+            "the log:     rec32: reconnecting x deadline if attempt_due stays reconnecting",
+            "the machine: no step: the deadline is at 31.600000 s (dial), and the log's step is at 30.200000 s",
+            "its state:   reconnecting at 30.200000 s, link 1, attempt 1, 0 of 1 subscriptions acknowledged, nothing in flight",
+        ],
+    ),
+    (
+        at("con40"),
+        {"row": "con41"},
+        [
+            "row: con41 in the log, con40 in the machine",
+            "the log:     con41: connected x acknowledged stays connected",
+            "the machine: con40: connected x acknowledged if all_acknowledged -> subscribed",
+            "its state:   connected at 0.000000 s, link 1, attempt 1, 0 of 1 subscriptions acknowledged, "
+            "a request in flight (subscribe)",
+            "the guards, in order:",
+            "  con40: all_acknowledged holds <- the machine",
+            "  con41: none <- the log",
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize(("index", "fields", "lines"), EXPLAINED)
+def test_a_divergence_is_explained_by_the_state_and_the_guards(
+    index: int, fields: dict[str, Any], lines: list[str], tmp_path: Path
+) -> None:
+    with pytest.raises(Diverged) as parted:
+        replay(tmp_path, edited(index, **fields))
+    assert list(parted.value.lines) == lines
+
+
+@pytest.mark.parametrize("field", ["dwell", "lag"])
+def test_a_time_may_differ_by_the_microsecond_of_its_rounding(field: str, tmp_path: Path) -> None:
+    assert RECORDS[at("rec21")][field] == 0.0
+    assert replay(tmp_path, edited(at("rec21"), **{field: 1e-6}))[-1].seq == RECORDS[at("uns14")]["seq"]
+    with pytest.raises(Diverged):
+        replay(tmp_path, edited(at("rec21"), **{field: 2e-6}))
+
+
+def test_only_a_deadline_that_depends_on_a_rounded_moment_may_differ(tmp_path: Path) -> None:
+    """The reply is due after a call during a ping, whose record has no exact moment. The pong and the dial follow from steps."""
+
+    def live(bench: Bench) -> None:
+        bench.to(State.PING).now += 0.25
+        bench.subscribe("s2")
+        bench.hear(Pong(bench.generation))
+        bench.expire_until("sub61")
+        bench.expire_until("rec32")
+
+    records = lived(live)
+    excused = {}
+    for index, record in enumerate(records):
+        if record.get("row") in ("sub64", "pin42", "sub61", "rec32"):
+            altered = [*records[:index], {**record, "lag": record["lag"] + 0.5}, *records[index + 1 :]]
+            try:
+                replay(tmp_path, altered)
+            except Diverged as parted:
+                excused[record["row"]] = parted.located.record.seq != record["seq"]
+            else:
+                excused[record["row"]] = True
+    assert excused == {"sub64": False, "pin42": False, "sub61": True, "rec32": False}
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"cause": None}, ""),
+        ({"cause": "stream_ended", "close_code": None}, "stream_ended"),
+        ({"cause": "stream_ended", "close_code": 1006}, "stream_ended 1006"),
+        ({"cause": "error_frame", "error_code": 0, "close_code": 7, "status": 8}, "error_frame 0"),
+        ({"cause": "upgrade_refused", "close_code": None, "status": 503}, "upgrade_refused 503"),
+    ],
+)
+def test_a_cause_is_its_kind_and_its_code(fields: dict[str, Any], told: str) -> None:
+    record = msgspec.convert(RECORDS[LOSS] | {"close_code": None} | fields, TransitionRecord)
+    assert kind_and_code(record) == told
+
+
+@pytest.mark.parametrize(
+    ("failure", "told"),
+    [
+        (None, ""),
+        (ServerError(0, "x"), "error_frame 0"),
+        (StreamEnded(1001), "stream_ended 1001"),
+        (UpgradeRefused(503), "upgrade_refused 503"),
+        (UpgradeRefused(0), "upgrade_refused"),
+        (DialFailed("x"), "dial_failed"),
+    ],
+)
+def test_a_failure_is_its_kind_and_its_code(failure: LinkFailure | None, told: str) -> None:
+    assert kind_and_code(failure) == told

@@ -17,7 +17,7 @@ from support.wholelog import PING, RECORDS
 def before_ping(tmp_path_factory: pytest.TempPathFactory) -> MachineHarness:
     """Bring a connection to the moment before its first ping."""
     log = log_of(tmp_path_factory.mktemp("log") / "log", RECORDS[:PING])
-    return MachineHarness(log.policies, [step.input_ for step in replayed(log)])
+    return MachineHarness(log.policies.by_name, [step.input_ for step in replayed(log)])
 
 
 @pytest.mark.parametrize(("early", "due"), [(0.0, True), (0.001, False)])

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from realtime_fsm.fsm.commands import SendFrame
-from realtime_fsm.fsm.inputs import Pong
+from realtime_fsm.fsm.inputs import Connect, Pong
 from realtime_fsm.fsm.policies import RetryPolicy
 from realtime_fsm.fsm.table import State
+from realtime_fsm.replay.harness import MachineHarness, ReplayInput
+from realtime_fsm.replay.rounding import _DIGITS, _near, _round_up
 from support.bench import Bench
 from support.replay_cases import lived, rows
 from support.replaying import emitted, log_of, replayed, run_emitted
@@ -56,3 +58,27 @@ def test_moments_stay_exact_if_every_rounding_changes_the_path(tmp_path: Path, m
     text = emitted(log_of(tmp_path / "log", records))
     assert "Step(1029.9998, Deadline()" in text
     run_emitted(text)
+
+
+@pytest.mark.parametrize(
+    ("moment", "digits", "rounded"), [(0.0431, 3, 0.044), (0.043, 3, 0.043), (5.7000000000000003e-11, 12, 5.8e-11)]
+)
+def test_a_moment_is_never_rounded_down_where_it_must_have_passed(moment: float, digits: int, rounded: float) -> None:
+    """The last of these is a bit above 57 units, and a division gives the float below it."""
+    assert _round_up(moment, digits) == rounded >= moment
+
+
+def test_a_dial_that_waits_still_waits_after_the_rounding() -> None:
+    log = ReplayInput(1000.0006, Connect(), 0.1234567, dial_slot=1000.0008)
+    harness = MachineHarness({"retry": RetryPolicy()})
+    assert _near(harness, log, 1000.0, 0.0, 3) == ReplayInput(0.001, Connect(), 0.123457, dial_slot=0.002)
+
+
+def test_a_pause_keeps_its_moment_from_the_first_step_and_its_order() -> None:
+    log = ReplayInput(1002.0, Connect(), pauses=((1000.5, True), (1001.25, False)))
+    near = _near(MachineHarness({}), log, 1000.0, 0.75, 3)
+    assert near == ReplayInput(2.0, Connect(), pauses=((0.75, True), (1.25, False)))
+
+
+def test_the_digits_are_thousandths_and_each_thousandth_of_these() -> None:
+    assert _DIGITS == (3, 6, 9, 12)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from realtime_fsm.errors import IdentityUnavailable, UpgradeRefused
+from realtime_fsm.errors import CertificateRefused, IdentityUnavailable, UpgradeRefused
 from realtime_fsm.fsm.canary_policy import Canary
 from realtime_fsm.fsm.inputs import Deaf, DialFailure, Disconnect, LinkClosed, Probe, Reconnect, Recovered
 from realtime_fsm.fsm.policies import PingPolicy, RetryPolicy
@@ -191,5 +191,60 @@ def test_a_renewal_is_no_fault(tmp_path: Path) -> None:
         bench.open()
         bench.greet()
         bench.acknowledge()
+
+    assert scenario(tmp_path, live).script == ""
+
+
+def test_a_fault_at_once_begins_with_the_log_and_lasts_a_tenth_of_a_second(tmp_path: Path) -> None:
+    def live(bench: Bench) -> None:
+        bench.to(State.CONNECTED).subscribe("s1")
+        bench.err(0)
+        bench.now += 0.05
+        bench.hear(Recovered(bench.generation))
+
+    assert scenario(tmp_path, live).script == "0s fault 0.1s"
+
+
+def test_the_answer_to_a_later_request_ends_a_fault_before_the_request(tmp_path: Path) -> None:
+    def live(bench: Bench) -> None:
+        bench.to(State.SUBSCRIBED).now += 5.0
+        bench.subscribe("s2")
+        bench.err(0)
+        bench.expire_until("sub115")
+        bench.now += 3.0
+        bench.acknowledge()
+
+    assert scenario(tmp_path, live).script == "4.999s fault 1s"
+
+
+def test_a_deaf_link_is_deaf_for_a_tenth_of_a_second_at_least(tmp_path: Path) -> None:
+    def live(bench: Bench) -> None:
+        bench.to(State.SUBSCRIBED).do(Probe(SubscriptionSpec("canary", ("rows",))), after=5.0)
+        bench.acknowledge()
+        bench.do(Deaf(bench.generation), after=0.05)
+
+    canary = Canary(60.0, 4.0, write=print, channel="rows")
+    assert scenario(tmp_path, live, canary=canary).script == "5.001s deaf 0.1s"
+
+
+def test_a_second_loss_at_the_same_moment_waits_for_the_first(tmp_path: Path) -> None:
+    def live(bench: Bench) -> None:
+        bench.to(State.SUBSCRIBED).ask_anew("s2", up=False)
+        bench.do(LinkClosed(2), after=0.25)
+        bench.greet()
+        bench.lose()
+
+    first, second = parse(scenario(tmp_path, live, era=Era.E2).script)
+    assert (first.fault, second.fault) == ("drop", "drop")
+    assert second.at - first.at == pytest.approx(0.001)
+
+
+def test_a_scenario_lasts_as_long_as_its_log_to_the_millisecond(tmp_path: Path) -> None:
+    assert scenario(tmp_path, lambda bench: bench.to(State.SUBSCRIBED).do(Disconnect(), after=1.23456)).seconds == 1.235
+
+
+def test_a_certificate_that_the_client_refuses_is_no_fault(tmp_path: Path) -> None:
+    def live(bench: Bench) -> None:
+        bench.to(State.RECONNECTING).do(DialFailure(1, CertificateRefused("x")))
 
     assert scenario(tmp_path, live).script == ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Any
+from warnings import catch_warnings, simplefilter
 
 import pytest
 
@@ -15,6 +16,7 @@ from realtime_fsm.errors import (
     NameNotResolved,
     UpgradeRefused,
 )
+from realtime_fsm.fsm.canary_policy import Canary
 from realtime_fsm.fsm.inputs import (
     Authenticate,
     Connect,
@@ -24,7 +26,7 @@ from realtime_fsm.fsm.inputs import (
     GreetingReceived,
     LinkClosed,
 )
-from realtime_fsm.fsm.policies import RetryPolicy
+from realtime_fsm.fsm.policies import CARRIED, PingPolicy, PingPolicyWarning, RetryPolicy
 from realtime_fsm.fsm.table import State
 from realtime_fsm.identity import TokenUnavailable
 from support.bench import Bench
@@ -87,3 +89,44 @@ def test_every_kind_of_end_is_reproduced(tmp_path: Path) -> None:
     for part in ("FrameTooLarge(0)", "unexpected_guest=True", 'Authenticate("not in the log")', "Authenticate(None)"):
         assert part in text
     assert "secret" not in text
+
+
+def test_only_a_module_with_a_line_of_more_than_130_has_a_note_for_linters(tmp_path: Path) -> None:
+    for length, longest in ((11, 130), (12, 131)):
+        records = lived(lambda bench, name="s" * length: bench.to(State.CONNECTED).subscribe(name))  # type: ignore[misc]
+        text = emitted(log_of(tmp_path / "log", records))
+        assert max(len(line) for line in text.splitlines() if "Step(" in line) == longest
+        assert ("# ruff: noqa" in text) == (longest > 130)
+
+
+def test_a_column_of_inputs_is_at_most_60_wide(tmp_path: Path) -> None:
+    text = emitted(log_of(tmp_path / "log", lived(lambda bench: bench.to(State.CONNECTED).subscribe("s" * 40))))
+    (connect,) = re.findall(r"Step\([ .0-9]+, (Connect\(\),.*)\"dis1\"", text)
+    assert len(connect) == 60 + 2, "the column, its comma, and a blank"
+
+
+@pytest.mark.parametrize(("faster", "warned"), [(0.0, False), (0.001, True)])
+def test_a_policy_that_warns_is_made_without_a_second_warning(faster: float, warned: bool, tmp_path: Path) -> None:
+    with catch_warnings():
+        simplefilter("ignore", PingPolicyWarning)
+        ping = PingPolicy(interval=CARRIED - faster, timeout=1.0)
+    text = emitted(log_of(tmp_path / "log", lived(lambda bench: bench.to(State.CONNECTED), ping=ping)))
+    assert ("simplefilter" in text) is warned
+    run_emitted(text)
+
+
+@pytest.mark.parametrize("write", [None, print])
+def test_a_canary_is_written_without_the_callable_of_its_user(write: Any, tmp_path: Path) -> None:
+    canary = Canary(60.0, 4.0, write=write, channel="rows") if write else Canary(60.0, 4.0)
+    text = emitted(log_of(tmp_path / "log", lived(lambda bench: bench.to(State.SUBSCRIBED), canary=canary)))
+    told = ', write=print, channel="channel"' if write else ""
+    assert f"canary=Canary(60.0, 4.0{told})," in text
+    run_emitted(text)
+
+
+@pytest.mark.parametrize("name", ["eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl", "c\u00e91"])
+def test_an_id_that_is_a_secret_or_no_plain_text_is_hidden(name: str, tmp_path: Path) -> None:
+    records = [{**record, "connection_id": name} for record in lived(lambda bench: bench.to(State.CONNECTED))]
+    text = emitted(log_of(tmp_path / "log", records))
+    assert text.startswith('"""The path of a connection, as its audit log tells it: ')
+    assert name not in text

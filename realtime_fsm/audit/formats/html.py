@@ -26,7 +26,7 @@ def style_sheet() -> str:
 
 
 def _part(name: str) -> str:
-    return (files("realtime_fsm.audit.formats") / name).read_text(encoding="utf-8")
+    return (files("realtime_fsm.audit.formats") / name).read_bytes().decode()
 
 
 def as_html(report: Report, *, coverage: bool = False) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from html import escape
-from math import log10
+from math import floor, log10
 from typing import TYPE_CHECKING
 
 from realtime_fsm.audit.formats.text_utils import format_duration, number
@@ -83,6 +83,6 @@ def _tenths(bars: list[tuple[float, int]]) -> dict[int, int]:
     """Sum up counts by tenths of a power of ten."""
     sums: dict[int, int] = {}
     for seconds, count in bars:
-        tenth = int(log10(max(seconds, 1e-6)) * 10 // 1)
+        tenth = floor(log10(max(seconds, 1e-6)) * 10)
         sums[tenth] = sums.get(tenth, 0) + count
     return sums

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from realtime_fsm.audit.decoding import ExtendedRecord, FlatRecord, decode_fast
-from realtime_fsm.audit.framing import Framing
-from realtime_fsm.audit.shapes import Shapes
+from realtime_fsm.audit.framing import LineReader
 from realtime_fsm.audit.sources import Unreadable, open_log, read_blocks, sort_by_content, split_lines
 from realtime_fsm.audit.tail import PAUSE, Tail
 from realtime_fsm.client.threads import DaemonThreads
@@ -35,7 +34,7 @@ class LogReader:
     def __init__(self, board: Board, names: Mapping[str, str] | None = None) -> None:
         self._board = board
         self._names = dict(names or {})
-        self._shapes, self._framing = Shapes(names), Framing()
+        self._reader = LineReader(names)
 
     async def read(self, files: Iterable[str]) -> None:
         """Read files to their ends, in the order of their content; ``-`` stands for standard input."""
@@ -81,8 +80,7 @@ class LogReader:
         try:
             yield decode_fast(line)
         except (msgspec.MsgspecError, ValueError):
-            for piece in self._framing.pieces(line):
-                plain, made = self._shapes.read(piece)
+            for plain, made in self._reader.read(line):
                 if isinstance(made, ExtendedRecord):
                     yield made.line
                 elif made is not None and made.rule == "schema":  # of another version: its common fields are the same

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from realtime_fsm.audit.formats.svg import distribution, spread_rows
 from support.elements import parsed
 
@@ -13,9 +15,10 @@ def test_no_recovery_is_a_sentence() -> None:
 
 
 def test_times_are_counted_by_tenths_of_a_power_of_ten() -> None:
-    bars = [(0.0, 1), (1.0, 2), (1.2, 3), (1.26, 1_000), (10.0, 1)]
+    bars = [(0.0, 1), (0.5, 1), (1.0, 2), (1.2, 3), (1.26, 1_000), (10.0, 1)]
     assert list(spread_rows(bars)) == [
         ("1 us", "1.26 us", "1"),
+        ("398 ms", "501 ms", "1"),
         ("1 s", "1.26 s", "5"),
         ("1.26 s", "1.58 s", "1,000"),
         ("10 s", "12.6 s", "1"),
@@ -48,3 +51,13 @@ def test_many_columns_share_the_width_and_have_a_label_each_70() -> None:
     labels = re.findall(r'<text x="([\d.]+)" y="170">([^<]+)', picture)
     assert [at for at, _ in labels] == [f"{number * 1120 / 43:.1f}" for number in range(0, 43, 3)]
     assert labels[1][1] == "15.8 ms"
+
+
+@pytest.mark.parametrize(("shortest", "longest", "columns", "apart"), [(0.013, 100.0, 42, 3), (0.01, 56.0, 40, 2)])
+def test_labels_begin_with_the_first_column_and_leave_70_to_the_next(
+    shortest: float, longest: float, columns: int, apart: int
+) -> None:
+    picture = "".join(distribution([(shortest, 1), (longest, 1)]))
+    step = 1120 / columns
+    labels = re.findall(r'<text x="([\d.]+)" y="170">', picture)
+    assert labels == [f"{number * step:.1f}" for number in range(0, columns, apart)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from realtime_fsm.audit.formats.text_utils import format_duration, number, percent, pluralize
+from realtime_fsm.audit.formats.text_utils import format_duration, number, percent, pluralize, printable, printable_json
 
 TIMES = {
     None: "none",
@@ -60,3 +60,16 @@ def test_things_are_counted(count: int, said: str) -> None:
 
 def test_words_without_a_plain_plural_are_given() -> None:
     assert [pluralize(count, "file is", "files are") for count in (1, 2)] == ["1 file is", "2 files are"]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "in_json"),
+    [
+        ("plain", "plain", "plain"),
+        ('"a\u202eb"', '"a\\u202eb"', '"a\\u202eb"'),
+        ("a\x1b\n", "a\\x1b\\n", "a\\u001b\n"),
+        ("\u00e9\x7f", "\u00e9\\x7f", "\u00e9\\u007f"),
+    ],
+)
+def test_characters_that_control_a_terminal_are_escaped(text: str, line: str, in_json: str) -> None:
+    assert (printable(text), printable_json(text)) == (line, in_json)
