@@ -45,9 +45,7 @@ class ReportBuilder:
         dwells: the dwells before these steps, where a page shows them.
     """
 
-    def __init__(
-        self, *, detail: bool, fail_on: Collection[str] = (), tables: Iterable[Table[State, Trigger]] = (TABLE,)
-    ) -> None:
+    def __init__(self, *, detail: bool, fail_on: Collection[str], tables: Iterable[Table[State, Trigger]]) -> None:
         self.first: Finding | None = None
         tables = tuple(tables)
         self.rows: dict[str, int] = {row.id: 0 for table in tables for row in table.rows}
@@ -128,9 +126,7 @@ class ReportBuilder:
             weight = weigh("open", self._fail_on).value
             self.add(tracked, Finding("open", weight, said, place, masked(tracked.connection_id)))
 
-    def report(
-        self, files: list[str], lines: int, window: Window, *, some: bool = False, hint: str = "", surplus: int = 0
-    ) -> Report:
+    def report(self, files: list[str], lines: int, window: Window, *, some: bool, hint: str, surplus: int) -> Report:
         """Build the report.
 
         Args:

@@ -125,7 +125,7 @@ def deadline_of(step: RowFacts) -> Check | None:
     return next((check for name, check in _LEAST.items() if name in row.guards), None)
 
 
-def delay_bounds(policies: Policies, line: FlatRecord, held: float = 0.0) -> tuple[float, float]:
+def delay_bounds(policies: Policies, line: FlatRecord, held: float) -> tuple[float, float]:
     """Compute the least and the greatest delay before the next dial, in seconds, after the step that planned it.
 
     Args:

@@ -36,6 +36,8 @@ Code: TypeAlias = int | str | None
 
 MISSING = "missing"
 """The cause of a record that tells none."""
+_LACKING = -1
+"""A number that no record has."""
 
 
 class FlatRecord(msgspec.Struct, kw_only=True, gc=False):
@@ -51,24 +53,24 @@ class FlatRecord(msgspec.Struct, kw_only=True, gc=False):
     trigger: str = ""
     source: str = ""
     dest: str = ""
-    dwell: float = -1.0
-    attempt: int = -1
-    sends: int = -1
+    dwell: float = _LACKING
+    attempt: int = _LACKING
+    sends: int = _LACKING
     cause: str | None = MISSING
     error_code: Code = None
     close_code: int | None = None
     status: int | None = None
     retry_after: float | None = None
     era: str | None = None
-    lag: Annotated[float, msgspec.Meta(ge=0)] = -1.0
+    lag: Annotated[float, msgspec.Meta(ge=0)] = _LACKING
     at: float | None = None
     event: str
     subscription: str = ""
     change: str = ""
-    round_trip: float = -1.0
-    seconds: float = -1.0
+    round_trip: float = _LACKING
+    seconds: float = _LACKING
     planned: bool = False
-    dials: int = -1
+    dials: int = _LACKING
     count: int = 0
     stored: int = 0
     kind: str = ""
@@ -174,7 +176,7 @@ _STRICT: dict[str, Any] = {
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EPOCH_TEXT = re.compile(r"\d{9,20}(?:\.\d+)?", re.ASCII)
 """A timestamp that counts since 1970."""
-_UNITS = ((1e11, 1_000_000), (1e14, 1000), (1e17, 1), (1e20, 0))
+_UNITS = ((10**11, 1_000_000), (10**14, 1000), (10**17, 1), (10**20, 0))
 """Below which number a timestamp is in seconds, and so on, and how many microseconds its unit has."""
 _PLAIN = (int, float, bool, int | None, float | None, float | msgspec.UnsetType, bool | msgspec.UnsetType)
 

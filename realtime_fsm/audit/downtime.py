@@ -67,6 +67,7 @@ class DownPeriod:
         """Go on where the loss of the link ends a server fault: nothing is delivered, as before."""
         if self.until is None or (opened.timestamp - self.until).total_seconds() <= 1:
             self.kind, self.opened, self.cause, self.until, self.end = LOST, opened, opened.cause or MISSING, None, ""
+            self.dials = opened.dials
 
     def miss(self, line: FlatRecord) -> None:
         """Note the gap of a subscription, if it belongs to the period."""
@@ -93,7 +94,7 @@ class Watch:
         self._at, self._facts = at, facts
         self.standing: str | None = None
         self.period: DownPeriod | None = None
-        self._is_sure = True
+        self._is_sure: bool  # from the look at the instant on
         self._sought: LocatedRecord | None = None  # the step since which a link is sought
         self._loss: LocatedRecord | None = None  # the last step that lost a live link
         self._opened: LocatedRecord | None = None  # the last record that begins an outage
@@ -138,8 +139,6 @@ class Watch:
                 self.standing = SILENT
         period = self.period
         if period is not None and period.until is None:
-            if period.opened is not None:
-                period.dials = self._facts.dials_in(period.opened)
             lasted = round(max(0.0, (newest - period.since).total_seconds()), 6)
             rest = sorted(self._facts.subscriptions.desired - {missed.subscription for missed in period.missed})
             period.missed += [Missed(each, period.since, None, lasted) for each in rest[: MOST_MISSED - len(period.missed)]]
@@ -215,7 +214,6 @@ class Watch:
         if self.standing is None:
             return
         if not self._is_sure:
-            self._is_sure = True
             self._correct(line)
         if self.period is not None and self.period.until is None:
             self._go_on(self.period, line)
@@ -238,7 +236,7 @@ class Watch:
     def _correct(self, line: FlatRecord) -> None:
         """Correct the opinion on the instant by the first step after it, which tells since when its state was."""
         entered = _entered(line)
-        if entered > self._at or line.dwell < 0:
+        if entered > self._at:
             return
         if line.source in _SETTLED or (line.source == CONNECTED and self.standing == UNKNOWN):
             self.standing, self.period = UP, None

@@ -172,9 +172,9 @@ class ConnectionReport(msgspec.Struct, frozen=True):
     counts: dict[str, int]
     healthy: bool
     life: ConnectionStats
-    timeline: list[Stay] = msgspec.field(default_factory=list, name="bars")
-    bars_left_out: int = 0
-    bars_left_out_longest: float = 0.0
+    timeline: list[Stay] = msgspec.field(name="bars")
+    bars_left_out: int
+    bars_left_out_longest: float
 
 
 class RowLine(msgspec.Struct, frozen=True):

@@ -41,7 +41,7 @@ _METADATA = frozenset((
     "file", "host", "input", "kubernetes", "labels", "log", "logStream", "offset", "orchestrator", "pod", "source_type",
     "stream", "tags", "trace_id", "span_id",
 ))  # fmt: skip
-_PAIR = re.compile(r"""([A-Za-z_@][\w.@-]*)=("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|\{[^{}]*\}|\S*)""")
+_PAIR = re.compile(r"""(?<![\w@])([A-Za-z_@][\w.@-]{0,99}+)=("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|\{[^{}]*\}|\S*)""")
 _EVENT = re.compile(r"\brealtime\.\w+")
 _STAMP = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?")
 _COLOR = re.compile(r"\x1b\[[\d;]*m")

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 STDIN = "-"
 LONGEST = 1 << 20
 """The most bytes of a line; a longer one comes in pieces."""
-_BLOCK = 1 << 16
-_PIECE = 1 << 12  # of a compressed file: what it unpacks to is held at once
+_BLOCK = 65_536
+_PIECE = 4_096  # of a compressed file: what it unpacks to is held at once
 _HEAD_LINES, _HEAD_BYTES = 2000, 1 << 20
 _WITHIN = "::"  # between the name of an archive and that of a file in it
 _DAMAGES = (OSError, EOFError, zlib.error)

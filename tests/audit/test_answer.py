@@ -22,7 +22,7 @@ from realtime_fsm.audit.formats.answer import answer_lines
 from realtime_fsm.fsm.table import Trigger
 from support.brokenlogs import Record, lines_of
 from support.commands import audit as main
-from support.corpus import SITUATIONS, WALKS, begun, end, moment, told, within
+from support.corpus import SITUATIONS, WALKS, begun, end, later, moment, told, within
 from support.lives import ALL
 from support.some import some
 from support.wholelog import JWT, write
@@ -326,3 +326,44 @@ def test_every_situation_is_told_as_text() -> None:
         lines = list(answer_lines(answer, None))
         assert sum(line.startswith("connection ") for line in lines) == len(answer.down)
         assert all(line.isprintable() for line in lines)
+
+
+# --- the order, and the edges of a log --------------------------------------------------------------------------------
+
+
+def test_failures_come_before_planned_outages_then_the_longest_then_the_earlier_connection() -> None:
+    at = within("healed")
+    planned_by = (at - begun("logged_out")).total_seconds() - 0.4
+    walks = [
+        ("planned", later(WALKS["logged_out"], planned_by)), ("first", WALKS["healed"]), ("brief", later(WALKS["healed"], 0.2)),
+        ("lasting", WALKS["still_away"]), ("second", WALKS["healed"]),
+    ]  # fmt: skip
+    records = [{**record, "connection_id": name} for name, walk in walks for record in walk]
+    down = asked(records, at).down
+    assert [each.connection for each in down] == ["lasting", "first", "brief", "second", "planned"]
+    assert [each.planned for each in down] == [False] * 4 + [True]
+    assert down[1].seconds == down[2].seconds == down[3].seconds == pytest.approx(9.0)
+
+
+def test_an_answer_tells_the_span_of_the_log_and_holds_at_both_ends() -> None:
+    early, late = WALKS["healthy"], later(WALKS["healed"], 1.0)
+    begins, ends = moment(early[0]), moment(late[-1])
+    for seconds, is_told in ((-0.001, False), (0.0, True), (60.0, True)):
+        answer = asked([*late, *early], begins + timedelta(seconds=seconds))
+        assert (answer.begins, answer.ends) == (begins, max(ends, end("healthy")))
+        assert (answer.verdict, answer.exit_code) == (("conformant", 0) if is_told else ("unusable", 2))
+    newest = max(ends, end("healthy"))
+    for seconds, verdict in ((0.0, "conformant"), (0.001, "unusable")):
+        assert asked([*late, *early], newest + timedelta(seconds=seconds)).verdict == verdict
+    assert asked(early, begins).zone == "UTC"
+    assert (asked([], begins).verdict, asked([], begins).begins) == ("unusable", None)
+
+
+def test_the_length_of_an_outage_is_told_to_the_microsecond_and_is_never_negative() -> None:
+    records = later(WALKS["still_away"], 1 / 3e5)
+    (down,) = asked(records, end("still_away")).down
+    assert down.seconds == round(down.seconds, 6) > 0.0
+    back = [*WALKS["healed"], *later(WALKS["healed"][-1:], -3600.0, "other")]
+    (down,) = asked(back, within("healed")).down
+    assert down.seconds == pytest.approx(9.0)
+    assert down.last == end("healed")

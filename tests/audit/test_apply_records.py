@@ -2,16 +2,61 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from realtime_fsm.audit.apply_records import _RECORDS
+from realtime_fsm.audit.apply_records import _RECORDS, apply_record
+from realtime_fsm.audit.decoding import FlatRecord
+from realtime_fsm.audit.facts import Facts, Link, OldLink
+from realtime_fsm.audit.rules import RuleBreach
+from realtime_fsm.audit.tracking import TrackedConnection
 from realtime_fsm.auditlog.records import RECORDS
+from realtime_fsm.auditlog.schema import KINDS
 from realtime_fsm.auditlog.writer import AuditWriter
-from support.brokenlogs import audited, collected, lines_of
+from support.brokenlogs import BEGIN, audited, collected, lines_of
+from support.some import some
+
+LEAST: dict[str, dict[str, Any]] = {
+    # the fields without which a record of a kind is not whole, with their least values
+    "realtime.open": {},
+    "realtime.subscription": {"subscription": "s", "change": ""},
+    "realtime.presence": {"change": ""},
+    "realtime.ping": {"round_trip": 0.0},
+    "realtime.outage": {"change": "", "seconds": 0.0, "dials": 0},
+    "realtime.fault": {"change": "", "seconds": 0.0},
+    "realtime.dropped": {"count": 1},
+    "realtime.pause": {"change": "", "seconds": 0.0, "dwell": 0.0},
+    "realtime.retired": {"retired": 1, "dwell": 0.0},
+    "realtime.gap": {"seconds": 0.0},
+    "realtime.canary": {"change": "", "seconds": 0.0},
+    "realtime.malformed": {"kind": "x"},
+    "realtime.relayed": {"lag": 0.0},
+    "realtime.close": {},
+}
+CHANGES = {kind.event: field.allowed_values for kind in KINDS for field in kind.fields if field.name == "change"}
 
 
 def test_each_kind_of_record_but_the_step_has_a_handler() -> None:
     assert {*_RECORDS, "realtime.transition"} == {str(kind.__struct_config__.tag) for kind in RECORDS}
+
+
+def is_whole(event: str, fields: dict[str, Any]) -> bool:
+    common: dict[str, Any] = {"machine": "m", "connection_id": "c", "seq": 1, "timestamp": BEGIN, "link": 0}
+    return _RECORDS[event][1](FlatRecord(**common, event=event, **fields))
+
+
+@pytest.mark.parametrize("event", LEAST)
+def test_a_record_is_whole_with_the_fields_of_its_kind_and_not_without_one(event: str) -> None:
+    assert ("change" in LEAST[event]) == (event in CHANGES)
+    for change in some(CHANGES.get(event, ("",))):
+        least = LEAST[event] | ({"change": change} if event in CHANGES else {})
+        assert is_whole(event, least), change
+        wrong = {name: value - 1 if isinstance(value, int | float) else "" for name, value in least.items()}
+        wrong |= {"change": "moon"} if event in CHANGES else {}
+        fewer = {name: is_whole(event, {key: told for key, told in least.items() if key != name}) for name in least}
+        less = {name: is_whole(event, least | {name: value}) for name, value in wrong.items()}
+        assert fewer == less == dict.fromkeys(least, False)
 
 
 @pytest.mark.parametrize(("lag", "verdict"), [(0.25, "conformant"), (None, "violated")])
@@ -22,3 +67,80 @@ def test_a_record_of_a_relay_is_conformant_unless_it_lacks_its_lag(lag: float | 
     record = {name: value for name, value in records[0].items() if name != "lag"}
     report = audited(lines_of([record if lag is None else record | {"lag": lag}]))
     assert report.verdict == verdict
+
+
+# --- changes of subscriptions -----------------------------------------------------------------------------------------
+
+
+def changed(facts: Facts, change: str, name: str = "s2", **fields: Any) -> RuleBreach | None:
+    tracked = TrackedConnection("c", 1, facts=facts)
+    common: dict[str, Any] = {"machine": "m", "connection_id": "c", "seq": 1, "timestamp": BEGIN, "link": facts.newest_link}
+    line = FlatRecord(**common, event="realtime.subscription", subscription=name, change=change, dwell=1.0, **fields)
+    return apply_record(tracked, facts, line)
+
+
+def subscribed(state: str = "subscribed") -> Facts:
+    """The facts of a link on which one of two subscriptions is acknowledged."""
+    facts = Facts(state=state)
+    facts.subscriptions.desired, facts.subscriptions.acknowledged = {"s1", "s2"}, {"s1"}
+    return facts
+
+
+@pytest.mark.parametrize(
+    ("change", "state", "is_proven"),
+    [
+        ("acknowledged", "subscribed", True), ("withdrawn", "subscribed", True), ("rejected", "subscribed", True),
+        ("removed", "subscribed", False), ("acknowledged", "reconnecting", False), ("withdrawn", "reconnecting", False),
+    ],
+)  # fmt: skip
+def test_a_link_is_proven_once_everything_desired_is_acknowledged(change: str, state: str, is_proven: bool) -> None:
+    facts = subscribed(state)
+    changed(facts, change)
+    assert (facts.link.proven, facts.history.been_up) == (is_proven, is_proven)
+    facts = subscribed(state)
+    facts.subscriptions.desired.add("s3")
+    changed(facts, change)
+    assert (facts.link.proven, facts.history.been_up) == (False, False)
+
+
+@pytest.mark.parametrize(("state", "ends"), [("subscribed", True), ("connected", True), ("reconnecting", False)])
+def test_a_handover_ends_with_the_last_acknowledgement_on_the_new_link(state: str, ends: bool) -> None:
+    facts = subscribed(state)
+    facts.draining = OldLink(Link(1), frozenset({"s1", "s2"}), True)
+    changed(facts, "withdrawn", "s3")
+    assert facts.draining is not None
+    changed(facts, "acknowledged")
+    assert (facts.draining is None) is ends
+
+
+@pytest.mark.parametrize(
+    ("established", "code", "rule"),
+    [(True, 500, "kept"), (True, 1003, "rejected"), (True, None, "rejected"), (False, 500, "rejected")],
+)
+def test_a_server_fault_ends_no_subscription_that_was_acknowledged(established: bool, code: int | None, rule: str) -> None:
+    facts = subscribed()
+    if established:
+        facts.subscriptions.established.add("s2")
+    breach = changed(facts, "rejected", error_code=code)
+    assert breach is not None
+    assert (breach.rule, facts.last_step.rejected, facts.subscriptions.desired) == (rule, 1, {"s1"})
+
+
+@pytest.mark.parametrize(
+    ("change", "name", "state"),
+    [
+        ("desired", "s3", None), ("desired", "s1", "acknowledged"), ("desired", "s2", "desired"), ("desired", "w", "withdrawn"),
+        ("acknowledged", "s2", None), ("acknowledged", "s1", "acknowledged"), ("acknowledged", "s3", "not desired"),
+        ("withdrawn", "s1", None), ("withdrawn", "w", "withdrawn"), ("rejected", "s1", None), ("rejected", "s3", "not desired"),
+        ("removed", "w", None), ("removed", "s2", None), ("removed", "e", "desired"), ("removed", "s3", "not desired"),
+    ],
+)  # fmt: skip
+def test_a_subscription_changes_as_its_state_allows(change: str, name: str, state: str | None) -> None:
+    facts = subscribed()
+    facts.subscriptions.desired.add("e")
+    facts.subscriptions.withdrawn, facts.subscriptions.established = {"w"}, {"s1", "e"}
+    breach = changed(facts, change, name)
+    if state is None:
+        assert breach is None or breach.rule == "rejected"
+    else:
+        assert breach == ("request", f"the record says {change}, and the subscription is {state}")

@@ -7,7 +7,7 @@ import pytest
 from realtime_fsm.audit.finding import describe_allowed, describe_hole
 from realtime_fsm.audit.tracking import TrackedConnection
 from support.brokenlogs import audited
-from support.wholelog import LINES
+from support.wholelog import LINES, PONG, edited
 
 
 @pytest.mark.parametrize(
@@ -39,6 +39,13 @@ def test_the_allowed_rules_are_those_of_the_cell_or_of_the_state(state: str | No
     tracked = TrackedConnection("c1", 1)
     tracked.facts.state = state
     assert describe_allowed(tracked, trigger) == said
+
+
+def test_a_violation_shows_the_records_before_it_and_a_note_does_not() -> None:
+    (connection,) = audited(edited(PONG, row="none")).connections
+    shown = {each.rule: ([one.place.line for one in each.before], bool(each.allowed)) for each in connection.findings}
+    assert shown["row"] == ([*range(PONG - 4, PONG + 1)], True)
+    assert shown["outage"] == ([], False)
 
 
 def test_a_record_that_is_no_step_follows_no_transition_rule() -> None:

@@ -30,7 +30,7 @@ from support.lives import ALL as LIVES_OF_ALL
 from support.lives import LIVES
 from support.shippers import ALL, FORMATS, NOT_IN_VIEWS, lines_in, moved
 from support.views import Figures, Views, in_utc
-from support.wholelog import JWT, LINES, PONG, RECORDS, edited, write
+from support.wholelog import JWT, LINES, PONG, RECORDS, edited, kind, write
 
 WHOLE = audited(LINES)
 LIFE = [record for name in LIVES for record in LIVES_OF_ALL[name]]
@@ -209,6 +209,56 @@ def test_a_record_is_found_behind_three_braces(braces: int, found: bool) -> None
     assert isinstance(made, ExtendedRecord) is found
 
 
+def nested(record: dict[str, object], **outer: object) -> bytes:
+    return json.dumps({**outer, "message": json.dumps(record)}).encode()
+
+
+@pytest.mark.parametrize("name", ["agent", "annotations", "kubernetes", "labels", "tags", "trace_id", "span_id", "stream"])
+def test_a_field_that_a_shipper_adds_is_none_of_the_record(name: str) -> None:
+    report = audited(edited(PONG, **{name: "0123456789abcdef" * 3}))
+    assert report.verdict == "conformant", report.first
+    assert audited(edited(PONG, other="0123456789abcdef" * 3)).counts["secret"] == 1
+
+
+def test_only_the_beginning_of_a_long_text_is_searched() -> None:
+    logfmt, size = lines_in("logfmt", RECORDS)[0], 1 << 16
+    for before, found in ((size - len(logfmt) - 1, True), (size - len(logfmt) // 2, False)):
+        _, made = Shapes().read(b"x" * before + b" " + logfmt)
+        assert isinstance(made, ExtendedRecord) is found, before
+
+
+def test_the_text_behind_an_object_does_not_hide_it() -> None:
+    record = json.dumps(RECORDS[0]).encode()
+    _, made = Shapes().read(record + b" and " + b"x" * (1 << 16))
+    assert isinstance(made, ExtendedRecord)
+
+
+def test_a_time_around_a_record_is_taken_only_where_the_record_has_none() -> None:
+    times = {"time": "2026-11-24T06:00:00Z", "date": "2026-11-24T07:00:00Z", "ts": "2026-11-24T08:00:00Z"}
+    for outer, hour in ((times, 8), ({name: times[name] for name in ("date", "time")}, 6), ({"date": times["date"]}, 7)):
+        _, made = Shapes().read(nested({k: v for k, v in RECORDS[0].items() if k != "timestamp"}, **outer))
+        assert isinstance(made, ExtendedRecord)
+        assert made.line.timestamp.hour == hour
+    _, made = Shapes().read(nested(RECORDS[0], **times))
+    assert isinstance(made, ExtendedRecord)
+    assert made.line.timestamp == parse_moment(RECORDS[0]["timestamp"])
+
+
+def test_a_time_before_a_text_is_taken() -> None:
+    record = json.dumps({k: v for k, v in RECORDS[0].items() if k != "timestamp"})
+    _, made = Shapes().read(f"app [2026-11-24 05:00:00,250] info: {record}".encode())
+    assert isinstance(made, ExtendedRecord)
+    assert made.line.timestamp == parse_moment("2026-11-24T05:00:00.250Z")
+
+
+def test_a_flag_stands_for_itself_in_pairs() -> None:
+    told = " ".join(f"{name}={json.dumps(value)}" for name, value in RECORDS[kind("outage")].items() if name != "planned")
+    for flags, planned in (("planned", True), ("planned=false", False)):
+        _, made = Shapes().read(f"{told} {flags}".encode())
+        assert isinstance(made, ExtendedRecord), flags
+        assert made.line.planned is planned
+
+
 # --- nothing is recognised --------------------------------------------------------------------------------------------
 
 
@@ -216,6 +266,13 @@ def test_a_record_is_found_behind_three_braces(braces: int, found: bool) -> None
     ("line", "told"),
     [
         (b'{"event":"realtime.ping","x":7}', "lacks machine, connection_id, seq, timestamp, link (see --map)"),
+        (b'{"seq":7,"link":1,"x":"realtime.x"}', "lacks event, machine, connection_id, timestamp (see --map)"),
+        (
+            b'{"a":{"seq":7,"x":"realtime.x"},"b":{"seq":7,"link":1}}',
+            "lacks event, machine, connection_id, timestamp (see --map)",
+        ),
+        (b"realtime. " + b"y" * 190, f"values: realtime. {'y' * 190}\n"),
+        (b"realtime. " + b"y" * 191, f"values: realtime. {'y' * 190}...\n"),
         (b"realtime.ping \x1b[31m came\n", r"is neither JSON nor pairs of keys and values: realtime.ping \x1b[31m came"),
         (b'x {"e":"realtime.ping","token":"%s"} ' % JWT.encode() + b"y" * 300, "(hidden: it looks like a secret)"),
     ],

@@ -159,6 +159,30 @@ def test_what_came_before_lines_that_break_off_is_judged() -> None:
     assert auditor.finish().records == len(LINES)
 
 
+@pytest.mark.parametrize(
+    ("sizes", "read"),
+    [([1] * 2001, 2000), ([1 << 19] * 3, 2), ([(1 << 19) + 1] * 3, 1), ([(1 << 20) + 1], 0), ([1, (1 << 20) - 1, 1], 2)],
+)
+def test_the_first_lines_of_a_file_tell_its_place(sizes: list[int], read: int) -> None:
+    assert len(list(sources._head_lines(bytes(size) for size in sizes))) == read
+
+
+def test_a_file_without_a_record_comes_first_and_of_equals_the_name_decides(tmp_path: Path) -> None:
+    third = len(LINES) // 3
+    names = [write(tmp_path / name, lines) for name, lines in (("x", [b"?\n"]), ("b", LINES[:third]), ("a", LINES[third:]))]
+    twin = write(tmp_path / "c", renamed("twin", RECORDS[:third]))
+    assert sort_by_content([*names[::-1], twin]) == [names[0], names[1], twin, names[2]]
+    assert sort_by_content([twin, *names]) == [names[0], names[1], twin, names[2]]
+
+
+def test_files_that_each_come_before_another_are_sorted_by_time(tmp_path: Path) -> None:
+    """No order suits the numbers of both connections."""
+    half = len(LINES) // 2
+    one = write(tmp_path / "one", [*renamed("a")[:half], *renamed("b")[half:]])
+    other = write(tmp_path / "other", [*renamed("b")[:half], *renamed("a")[half:]])
+    assert sort_by_content([other, one]) == [one, other]
+
+
 # --- compressed -------------------------------------------------------------------------------------------------------
 
 

@@ -52,6 +52,50 @@ def test_no_stay_reaches_over_a_hole() -> None:
     assert merged.absorbed == 1
 
 
+def test_a_second_without_a_link_weighs_as_much_as_a_minute_with_one() -> None:
+    assert [Stay(0.0, 2.0, state.value).weight for state in State] == [2.0 if state.is_live else 120.0 for state in State]
+    stays = stays_of([(100.0, "error"), (119.0, "subscribed"), (2.0, "reconnecting"), (100.0, "error")])
+    assert [stay.state for stay in merge(stays, 3).stays] == ["error", "reconnecting", "error"]
+    stays[1] = Stay(100.0, 121.0, "subscribed")
+    assert [stay.state for stay in merge(stays, 3).stays] == ["error", "subscribed", "error"]
+
+
+@pytest.mark.parametrize(("hole", "joined"), [(1.0, True), (-1.0, True), (1.5, False), (-1.5, False)])
+def test_stays_adjoin_where_their_clocks_differ_by_a_second(hole: float, joined: bool) -> None:
+    stays = [Stay(0.0, 10.0, "subscribed"), Stay(10.0 + hole, 5.0, "subscribed"), Stay(15.0 + hole, 0.1, "ping")]
+    merged = merge(stays, 2)
+    first = Stay(0.0, 15.1 + hole, "subscribed") if joined else stays[0]
+    assert list(merged.stays[0]) == [0.0, pytest.approx(first.length), "subscribed"]
+    assert len(merged.stays) == (1 if joined else 2)
+
+
+def test_a_light_stay_at_the_beginning_is_left_out() -> None:
+    stays = stays_of([(0.1, "ping"), (30.0, "subscribed"), (5.0, "error")])
+    assert merge(stays, 2) == (stays[1:], 1, 0.1)
+
+
+def test_half_of_the_surplus_is_merged_at_a_time() -> None:
+    """The lightest go first, and the neighbours of each become one stay, so that two steps leave three."""
+    told = [(50.0, "subscribed"), (0.1, "ping"), (40.0, "subscribed"), (0.2, "ping"), (30.0, "subscribed")]
+    merged = merge(stays_of(told), 3)
+    assert (merged.absorbed, merged.longest) == (1, 0.1)
+    found = [(stay.state, round(stay.length, 6)) for stay in merged.stays]
+    assert found == [("subscribed", 90.1), ("ping", 0.2), ("subscribed", 30.0)]
+
+
+def test_the_stays_that_wait_to_be_merged_are_as_many_as_those_that_are_kept() -> None:
+    stays, told = Stays(), stays_of(heartbeats(MOST))
+    for stay in told[:-1]:
+        stays.add(*stay)
+    assert (stays.absorbed, stays.longest) == (0, 0.0)
+    stays.add(*told[-1])
+    assert (stays.absorbed, stays.longest) == (50, 0.1)
+    assert len(stays.all()) == MOST
+    for stay in stays_of([(70.0, "error"), (80.0, "subscribed"), (90.0, "error")], begin=told[-1].begin + 1.0):
+        stays.add(*stay)
+    assert [stay.state for stay in stays.all()][-3:] == ["error", "subscribed", "error"]
+
+
 def test_stays_are_bounded_and_keep_the_whole_time() -> None:
     draw = random.Random(1)
     stays, told = Stays(), list[tuple[float, str]]()

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import pytest
 
+from realtime_fsm.audit.facts import Facts, Frames, LastStep, Link, NextDial, OldLink, Outages
+from realtime_fsm.audit.tracking import TrackedConnection
 from realtime_fsm.fsm.inputs import (
     Acknowledged,
     Authenticate,
@@ -24,6 +27,7 @@ from realtime_fsm.protocol.eras import Era
 from realtime_fsm.protocol.frames import AcknowledgedSubscription
 from support.bench import Bench
 from support.brokenlogs import Record, Scribe, audited, collected, lines_of
+from support.some import some
 from support.verdicts import altered, found
 from support.wholelog import LINES, kind
 
@@ -197,3 +201,138 @@ def test_a_refusal_that_answers_a_request_is_no_failed_attempt_where_another_one
     assert (records[-2]["row"], records[-2]["attempt"]) == ("sub58", 0)
     assert found(audited(lines_of(records))) == ("conformant", None)
     assert found(audited(altered(records, len(records) - 2, attempt=1))) == ("violated", "attempt")
+
+
+# --- before the records -----------------------------------------------------------------------------------------------
+
+
+def test_a_connection_begins_without_a_link_and_without_doubt() -> None:
+    never = float("-inf")
+    facts = asdict(TrackedConnection("c", 1).facts)
+    nested = {name: facts.pop(name) for name in list(facts) if isinstance(facts[name], dict)}
+    assert facts == {
+        "state": "disconnected", "entered": 0.0, "state_before_ping": "disconnected", "newest_link": 0, "attempt": 0, "era": None,
+        "draining": None, "complete": True, "closed": False, "closed_by_record": False, "policies": None,
+    }  # fmt: skip
+    assert nested == {
+        "last_step": {
+            "now": 0.0, "now_at": None, "noted": 0.0, "origin": None, "wall": None, "ping_took": None, "dials": 0, "rejected": 0,
+            "next_triggers": None,
+        },
+        "link": {
+            "number": 0, "is_open": False, "dialed_at": never, "opened_at": never, "up_at": never, "idle_from": never,
+            "in_url": False, "proven": False, "accepted": False,
+        },
+        "next_dial": {
+            "awaits": 0, "retry": None, "throttled": False, "not_before": never, "in_url": False, "doubtful": False,
+        },
+        "history": {"been_up": False, "ever_up": False, "refusals": 0},
+        "frames": {
+            "sends": 0, "sent": [], "sent_known": True, "closed_until": never, "in_flight": False, "asked_at": never,
+            "put_back": False, "error_answered": False, "erred": False,
+        },
+        "subscriptions": {"known": False, "desired": set(), "acknowledged": set(), "withdrawn": set(), "established": set()},
+        "outages": {
+            "current": None, "lost_by": None, "gap": 0.0, "covered_from": None, "faulty_since": None, "unwanted": False,
+        },
+    }  # fmt: skip
+
+
+def test_a_connection_begins_without_records_and_figures() -> None:
+    tracked = TrackedConnection("c", 7)
+    assert (tracked.first_line, tracked.seq, tracked.missing, tracked.records, tracked.in_window, tracked.past_window) == (
+        7, 0, 0, 0, False, False,
+    )  # fmt: skip
+    stats = tracked.stats
+    assert (stats.since, stats.longest, stats.failures, stats.outages_left_out) == (0.0, 0.0, 0, 0)
+    assert (stats.covered, stats.unwanted, stats.faulty, stats.up, stats.availability) == (0.0, 0.0, 0.0, 0.0, None)
+    assert stats.states == dict.fromkeys(State, 0.0)
+
+
+def test_nothing_is_known_of_the_state_after_a_hole() -> None:
+    """The moments, the numbers of links and frames, and the old link of a handover stay."""
+    facts = Facts(newest_link=4, attempt=2, entered=7.0, draining=OldLink(Link(3), frozenset(), None))
+    facts.last_step = LastStep(now=9.0, noted=9.5, origin=100.0, wall=50.0, ping_took=1.0, dials=2, rejected=1)
+    facts.link, facts.frames.sends, facts.next_dial.not_before = Link(4, is_open=True, up_at=3.0), 12, 70.0
+    facts.frames.sent, facts.frames.closed_until = [1.0], 60.0
+    facts.outages.covered_from, facts.outages.faulty_since, facts.outages.unwanted = 8.0, 5.0, True
+    facts.note_hole()
+    assert (facts.state, facts.state_before_ping, facts.entered, facts.complete) == (None, None, 7.0, False)
+    assert (facts.newest_link, facts.attempt, facts.draining is not None) == (4, 2, True)
+    assert asdict(facts.last_step) == asdict(LastStep(9.0, None, float("-inf"), wall=50.0))
+    assert asdict(facts.link) == asdict(Link(4, is_open=None, in_url=None, proven=None, accepted=None))
+    assert asdict(facts.next_dial) == asdict(NextDial(None, None, None, 70.0, None, None))
+    assert asdict(facts.history) == {"been_up": None, "ever_up": None, "refusals": None}
+    assert asdict(facts.frames) == asdict(
+        Frames(12, sent_known=False, in_flight=None, put_back=None, error_answered=None, erred=None)
+    )
+    assert asdict(facts.outages) == asdict(Outages())
+
+
+# --- a request that an error answers ----------------------------------------------------------------------------------
+
+
+def test_an_acknowledgement_answers_a_request_and_no_error_before_it() -> None:
+    """A request that a server fault answers is repeated; without the repetition, nothing is left to acknowledge."""
+
+    def live(bench: Bench) -> None:
+        bench.to(State.CONNECTED).subscribe("s0")
+        bench.err(0)
+        bench.expire_until("con115")
+        bench.acknowledge()
+
+    records = logged(live)
+    repeated = next(number for number, record in enumerate(records) if record.get("row") == "con115")
+    assert found(audited(lines_of(records))) == ("conformant", None)
+    fewer = [{**record, "sends": record["sends"] - 1} if "sends" in record else record for record in records[repeated + 1 :]]
+    told = [record for record in [*records[:repeated], *fewer] if record.get("change") not in ("acknowledged", "closed")]
+    report = audited(lines_of([{**record, "seq": seq} for seq, record in enumerate(told, 1)]))
+    assert report.first is not None
+    assert (report.first.rule, report.first.text) == ("request", "no request was in flight")
+
+
+# --- figures ----------------------------------------------------------------------------------------------------------
+
+
+def test_figures_are_told_to_the_microsecond() -> None:
+    part = 1 / 3e5
+
+    def live(bench: Bench) -> None:
+        bench.to(State.SUBSCRIBED)
+        bench.now += part
+        bench.lose()
+        bench.now += part
+        bench.expire()
+        bench.fail_dial()
+        bench.do(PingEnabledChanged(enabled=True), after=part)
+
+    (connection,) = audited(lines_of(logged(live))).connections
+    (outage,) = connection.life.outages
+    for figure in some([outage.at, outage.seconds, outage.within, connection.life.states["reconnecting"]]):
+        assert figure != round(figure, 5)
+        assert figure == round(figure, 6)
+
+
+def test_a_gap_belongs_to_one_outage() -> None:
+    """Where the record of the next outage's beginning is missing, the gap before does not belong to it."""
+
+    def live(bench: Bench) -> None:
+        bench.to(State.SUBSCRIBED).lose()
+        for _ in range(2):
+            bench.expire()
+            bench.open()
+            bench.greet()
+            bench.acknowledge()
+            bench.lose()
+
+    records = logged(live)
+    closed, opened = (
+        [number for number, r in enumerate(records) if r["event"] == "realtime.outage" and r["change"] == change]
+        for change in ("closed", "opened")
+    )
+    gap = {**records[closed[0]], "event": "realtime.gap", "subscription": "s1", "since": None, "until": records[0]["timestamp"]}
+    gap = {name: value for name, value in gap.items() if name not in ("change", "cause", "planned")} | {"seconds": 9.0}
+    records = [*records[: closed[0]], gap, *records[closed[0] : opened[1]], {}, *records[opened[1] + 1 :]]
+    lines = [line for line, r in zip(lines_of({**r, "seq": n} for n, r in enumerate(records, 1)), records, strict=True) if r]
+    (connection,) = audited(lines).connections
+    assert [(outage.end, outage.gap) for outage in connection.life.outages] == [("healed", 9.0), ("healed", 0.0), ("", 0.0)]

@@ -7,7 +7,7 @@ EQUIVALENTS: dict[str, str] = {
     "realtime_fsm/audit/histogram.py: _BATCH = 100: 100  ->  (101)": (
         "Each query counts the times that wait, so their number is seen by no caller."
     ),
-    "realtime_fsm/audit/sources.py: _BLOCK = 1 << 16: 16  ->  (17)": (
+    "realtime_fsm/audit/sources.py: _BLOCK = 65_536: 65_536  ->  (65537)": (
         "A reader gives whole lines, whatever the size of the pieces in which the file comes."
     ),
     "realtime_fsm/fsm/machine.py: link.frames_received += 1: 1  ->  (2)": (

@@ -46,6 +46,7 @@ from support.corpus import SITUATIONS
 from support.corpus import lines_of as lines_of_situation
 from support.fleetreport import fleet
 from support.lives import ALL
+from support.partial import altered, instants, lost, windows
 from support.replaying import log_of
 from support.scenes import play
 from support.wholelog import PONG, edited
@@ -120,8 +121,9 @@ def _drawn(view: str, current: State | None) -> list[str]:
 
 
 def _explained() -> Iterator[str]:
-    """Explain the first and the last word of each kind, and some that have more facts."""
+    """Explain the first and the last word of each kind, each code, and some words that have more facts."""
     words = [meaning.word for meanings in by_kind().values() for meaning in (meanings[0], meanings[-1])]
+    words += [meaning.word for meaning in by_kind()["codes"]]
     for asked in ([], [*dict.fromkeys(words), "sub58", "ping", "Overdue", "cause"], ["58"], ["verdicts"]):
         with redirect_stdout(StringIO()) as out:
             main(["explain", *asked])
@@ -257,6 +259,10 @@ REPORTS: dict[str, Callable[[], Iterable[str]]] = {
     "explained.txt": _explained,
     "arguments.txt": _arguments,
     "broken.txt": _broken,
+    "lost.txt": lost,
+    "altered.txt": altered,
+    "windows.txt": windows,
+    "instants.txt": instants,
     "scenes.txt": _scenes,
     "replays.txt": _replays,
     "replay-in-colours.txt": _in_colours,

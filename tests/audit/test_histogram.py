@@ -1,0 +1,58 @@
+"""The buckets of a histogram: their edges, and the number of those that are kept."""
+
+from __future__ import annotations
+
+import pytest
+
+from realtime_fsm.audit.histogram import Histogram
+
+
+def of(*seconds: float) -> Histogram:
+    histogram = Histogram()
+    for each in seconds:
+        histogram.add(each)
+    return histogram
+
+
+def test_times_beyond_thirty_years_share_a_bucket() -> None:
+    assert len(list(of(0.99e9, 1.03e9, 1e12).bars())) == 2
+    assert of(0.99e9, 0.99e9, 1e12).percentile(50) == pytest.approx(0.99e9, rel=0.01)
+
+
+@pytest.mark.parametrize("edge", [1e-6, 1.0195e-6, 1e-6 * 1.0195**500])
+def test_a_bucket_begins_at_its_edge(edge: float) -> None:
+    below, above = edge * (1 - 1e-9), edge * (1 + 1e-9)
+    assert len(list(of(below, above).bars())) == (1 if edge == 1e-6 else 2)
+    assert [count for _, count in of(above, above * 1.019, above * 1.02).bars()] == [2, 1]
+
+
+def test_a_bucket_stands_for_its_middle_and_for_no_more_than_the_longest_time() -> None:
+    ((middle, count),) = of(2.0, 2.0, 2.0).bars()
+    assert (middle, count) == (2.0, 3), "the middle is above"
+    assert of(2.0, 100.0).percentiles(50, 100) == [pytest.approx(2.0 * 1.0045, rel=0.001), pytest.approx(99.36, rel=0.001)]
+
+
+def test_percentiles_count_the_times_that_they_do_not_exceed() -> None:
+    histogram = of(1.0, 2.0, 3.0, 4.0)
+    near = [pytest.approx(value, rel=0.01) for value in (1.0, 1.0, 2.0, 2.0, 3.0, 4.0)]
+    assert histogram.percentiles(0, 25, 26, 50, 75, 76) == near
+    assert histogram.percentiles(101) == [None]
+    assert (histogram.count, histogram.total, histogram.most) == (4, 10.0, 4.0)
+
+
+def test_the_times_of_another_histogram_are_added() -> None:
+    histogram, other = of(1.0, 1.0), of(1.0, 5.0)
+    histogram.merge(of())
+    histogram.merge(other)
+    assert (histogram.count, histogram.total, histogram.most) == (4, 8.0, 5.0)
+    assert [count for _, count in histogram.bars()] == [3, 1]
+    other.merge(of(2.0))
+    assert (other.most, other.count) == (5.0, 3)
+
+
+def test_times_are_counted_by_the_hundred() -> None:
+    histogram = of(*[1.0] * 99)
+    assert histogram._buckets == {}
+    histogram.add(1.0)
+    assert sum(histogram._buckets.values()) == 100
+    assert histogram._new == []
