@@ -108,7 +108,8 @@ def test_a_session_of_another_loop_is_refused_at_the_call(call: str) -> None:
     async def main(session: aiohttp.ClientSession) -> None:
         realtime = Realtime("http://127.0.0.1:1/v1", "demo", http=session)
         arguments: dict[str, Any] = {
-            "subscribe": "rows", "authenticate": "secret", "set_presence": "online", "wait_connected": 0.01, "wait_subscribed": 0.01,
+            "subscribe": "rows", "authenticate": "secret", "set_presence": "online",
+            "wait_connected": 0.01, "wait_subscribed": 0.01,
         }  # fmt: skip
         given = [arguments[call]] if call in arguments else []
         with pytest.raises(WrongLoop, match="http= belongs to another event loop"):
