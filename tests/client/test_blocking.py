@@ -33,7 +33,9 @@ from realtime_fsm import (
     SubscriptionEnded,
     WrongLoop,
 )
+from realtime_fsm.client.blocking import BlockingSubscribeOptions
 from realtime_fsm.client.portal import Portal
+from realtime_fsm.client.subscription import CommonOptions, SubscribeOptions
 from realtime_fsm.sync import Realtime
 from support.served import LONG, QUICK, Served, connected
 from support.stubs import differences
@@ -79,6 +81,12 @@ def test_a_blocking_call_has_the_signature_and_documentation_of_its_coroutine(na
 @pytest.mark.parametrize("kind", [Realtime, realtime_fsm.sync.Subscription])
 def test_a_checker_sees_the_signatures_of_the_coroutines(kind: type) -> None:
     assert differences(kind) == []
+
+
+@pytest.mark.parametrize("options", [CommonOptions, SubscribeOptions, BlockingSubscribeOptions])
+def test_each_option_of_a_subscription_may_be_left_out(options: Any) -> None:
+    assert options.__required_keys__ == frozenset()
+    assert {"queries", "on_gap", "buffer", "overflow", "buffer_bytes"} <= options.__optional_keys__
 
 
 def test_events_arrive_in_a_for_loop(served: Served) -> None:
