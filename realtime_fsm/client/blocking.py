@@ -152,11 +152,12 @@ class Subscription(SubscriptionInfo, Generic[T_co]):
 class Listener(SubscriptionInfo):
     """A running handler in a thread of its own, so that it may block; otherwise as `realtime_fsm.Listener`."""
 
-    __slots__ = ("_inner", "_mark", "_portal")
+    __slots__ = ("_inner", "_mark", "_owner", "_portal")
     _kind = "Listener"
 
-    def __init__(self, portal: Portal, inner: listener.Listener, mark: object) -> None:
+    def __init__(self, owner: Realtime, portal: Portal, inner: listener.Listener, mark: object) -> None:
         super().__init__(inner._driver, inner._delivery)  # noqa: SLF001  (the same subscription)
+        self._owner = owner
         self._portal = portal
         self._inner = inner
         self._mark = mark
@@ -284,7 +285,7 @@ class Realtime(ConnectionInfo):
         work = self._wrap_handler(handler, mark) if callable(handler) else handler
         wrapped = self._wrap_callables(options)
         inner = self._portal.call(lambda: self._inner.on(channels, work, payload=payload, **wrapped))
-        return Listener(self._portal, inner, mark)
+        return Listener(self, self._portal, inner, mark)
 
     if TYPE_CHECKING:
 
