@@ -19,7 +19,7 @@ import json
 from typing import TYPE_CHECKING, Any, Protocol
 
 from realtime_fsm.errors import BadOption
-from realtime_fsm.protocol.options import validated_strings
+from realtime_fsm.protocol.options import check_count, validated_strings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -82,8 +82,7 @@ def _make_catch_up(service: object, kind: str, ids: dict[str, str], queries: Ite
     for name, value in ids.items():
         if not isinstance(value, str) or not value:
             raise BadOption(name, f"{value!r:.40} is not a non-empty string; give an id")
-    if isinstance(page, bool) or not isinstance(page, int) or page < 1:  # with 0 the pages would never end
-        raise BadOption("page", f"{page!r:.40} is not a whole number above 0")
+    check_count("page", page)  # with 0 the pages would never end
     conditions = validated_strings("queries", queries, least=0)
 
     def list_since(moment: str) -> list[dict[str, Any]]:

@@ -149,7 +149,7 @@ class _UserToken:
         with self._lock:
             if self._token and all(clock() < end - _RENEW_BEFORE for clock, end in zip(_CLOCKS, self._ends, strict=True)):
                 return None
-            now = time.monotonic()
+            now = _CLOCKS[0]()
             if self._request is None or self._request.done() or now - self._asked > _ABANDON_AFTER:
                 self._request, self._asked = Future(), now
                 # Not a thread of asyncio's pool: the process waits for those at its end, and a request may hang.

@@ -81,8 +81,12 @@ def test_rows_are_listed_in_order_page_by_page(count: int, pages: int) -> None:
     assert len(asked) == pages
     path, queries = asked[0]
     assert path == "/v1/tablesdb/main/tables/orders/rows"
-    assert [query["method"] for query in queries] == ["equal", "greaterThan", "orderAsc", "limit"]
-    assert queries[1] == {"method": "greaterThan", "attribute": "$updatedAt", "values": ["2026-11-24T10:00:00.000+00:00"]}
+    assert queries == [
+        {"method": "equal", "attribute": "title", "values": ["x"]},
+        {"method": "greaterThan", "attribute": "$updatedAt", "values": ["2026-11-24T10:00:00.000+00:00"]},
+        {"method": "orderAsc", "attribute": "$updatedAt"},
+        {"method": "limit", "values": [10]},
+    ]
 
 
 def test_a_gap_has_a_start_before_any_event_too() -> None:
@@ -97,6 +101,14 @@ def test_without_an_event_documents_are_listed_from_the_loss() -> None:
     path, queries = asked[0]
     assert path == "/v1/databases/main/collections/orders/documents"
     assert queries[0]["values"] == ["2026-11-24T10:59:00.000+00:00"]
+
+
+@pytest.mark.parametrize(("make", "service", "key"), [(rows, TablesDB, "rows"), (documents, Databases, "documents")])
+def test_a_page_has_a_hundred_items(make: Any, service: Any, key: str) -> None:
+    with listing(key, 0) as (client, asked):
+        assert caught_up(make(service(client), "main", "orders")) == []
+    (_, queries) = asked[0]
+    assert queries[-1] == {"method": "limit", "values": [100]}
 
 
 def test_older_sdks_answer_with_dictionaries() -> None:

@@ -326,6 +326,21 @@ def test_the_id_is_that_of_the_payload(wire: bytes, identifier: str | None) -> N
     assert event(wire).id == identifier
 
 
+@pytest.mark.parametrize(
+    ("parts", "version"), [('"$id":"r1",', ("r1", None)), ('"$updatedAt":"t",', (None, "t")), ("", (None, None))]
+)
+def test_the_id_needs_no_other_part_of_the_payload(parts: str, version: tuple[str | None, str | None]) -> None:
+    input_ = event(f'{{{parts}"a":{"1" * 4301}}}'.encode())  # a number that cannot be decoded
+    assert (input_.id, input_.version, input_._id_and_version()) == (version[0], None, version)
+
+
+def test_no_frame_fills_what_the_client_notes_of_an_event() -> None:
+    data = {"payload": {"a": 1}, **dict.fromkeys(Event.__struct_fields__, 7)}
+    frame = decode(json.dumps({"type": "event", "data": data}).encode())
+    assert isinstance(frame, EventFrame)
+    assert (frame.data.payload, frame.data._size, frame.data.timestamp, frame.data.channels) == ({"a": 1}, 0, None, ())
+
+
 @pytest.mark.parametrize("wire", [b"7", b"[1", b"{", b'{"$id":"\xff"}'], ids=repr)
 def test_the_id_of_a_malformed_payload_raises(wire: bytes) -> None:
     with pytest.raises(MalformedEvent, match="payload"):

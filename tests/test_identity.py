@@ -207,6 +207,8 @@ async def test_one_request_at_a_time_also_from_several_loops() -> None:
         here = [asyncio.ensure_future(awaited(token)) for _ in range(3)]
         there = asyncio.ensure_future(asyncio.to_thread(lambda: asyncio.run(awaited(token))))
         await eventually(lambda: len(asked) == 1, within=30)
+        requests = [thread.daemon for thread in threading.enumerate() if thread.name == "realtime_fsm as_user"]
+        assert requests == [True], "a request that hangs keeps no program from ending"
         here[0].cancel()
         gate.set()
         assert await asyncio.gather(*here[1:], there) == ["a.b.c"] * 3
@@ -217,17 +219,16 @@ async def awaited(token: Callable[[], Awaitable[str]]) -> str:
     return await token()
 
 
-async def test_a_request_that_hangs_is_named_joined_and_at_last_abandoned(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_request_that_hangs_is_named_joined_and_at_last_abandoned(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
     monkeypatch.setattr(module, "_PATIENCE", 0.01)
     gate = threading.Event()
     with answering(201, b'{"jwt": "a.b.c"}', gate=gate) as (client, asked):
         token = as_user(client, "worker")
-        assert (await failure_of(token)).problem == "no_answer"
-        assert (await failure_of(token)).problem == "no_answer"
-        await eventually(lambda: len(asked) == 1, within=30)
-        monkeypatch.setattr(module, "_ABANDON_AFTER", 0.0)
-        assert (await failure_of(token)).problem == "no_answer"
-        await eventually(lambda: len(asked) == 2, within=30)
+        for later, requests in ((0, 1), (60, 1), (1, 2), (60, 2)):
+            clock.now += later
+            failure = await failure_of(token)
+            assert (failure.problem, failure.code) == ("no_answer", 0)
+            await eventually(lambda requests=requests: len(asked) == requests, within=30)  # type: ignore[misc]
 
 
 # --- failures ---------------------------------------------------------------------------------------------------------
@@ -255,20 +256,22 @@ async def test_a_refusal_names_the_problem_and_the_remedy(change: dict[str, Any]
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "content_type", "problem"),
+    ("status", "body", "content_type", "problem", "code"),
     [
-        (401, b'{"message": "geheim", "type": "project_key_expired"}', "application/json", "wrong_key"),
-        (403, b"geheim", "text/plain", "wrong_key"),
-        (502, b"<p>geheim</p>", "text/html", "refused"),
-        (502, b"geheim", "", "no_token"),
-        (200, b"<p>geheim</p>", "text/html", "no_token"),
-        (201, b'{"jwt": ""}', "application/json", "no_token"),
-        (201, b'{"jwt": 5, "geheim": 1}', "application/json", "no_token"),
+        (401, b'{"message": "geheim", "type": "project_key_expired"}', "application/json", "wrong_key", 401),
+        (403, b"geheim", "text/plain", "wrong_key", 403),
+        (402, b"geheim", "text/plain", "refused", 402),
+        (502, b"<p>geheim</p>", "text/html", "refused", 502),
+        (502, b"geheim", "", "no_token", 0),
+        (200, b"<p>geheim</p>", "text/html", "no_token", 0),
+        (201, b'{"jwt": ""}', "application/json", "no_token", 0),
+        (201, b'{"jwt": 5, "geheim": 1}', "application/json", "no_token", 0),
     ],
 )
-async def test_an_answer_that_is_no_token(status: int, body: bytes, content_type: str, problem: str) -> None:
+async def test_an_answer_that_is_no_token(status: int, body: bytes, content_type: str, problem: str, code: int) -> None:
     with answering(status, body, content_type=content_type) as (client, _):
-        assert (await failure_of(as_user(client, "worker"))).problem == problem
+        failure = await failure_of(as_user(client, "worker"))
+    assert (failure.problem, failure.code) == (problem, code)
 
 
 async def test_without_a_server_there_is_no_answer() -> None:

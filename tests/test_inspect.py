@@ -220,6 +220,7 @@ async def test_what_cannot_be_shown_is_refused() -> None:
     ):  # fmt: skip
         with pytest.raises(BadOption, match=problem):
             inspect.attach(*cast("tuple[ConnectionInfo, ...]", connections))
+    assert isinstance(inspect.attach(*(realtime,) * MOST), inspect.Inspector)
     with pytest.raises(BadOption, match="no loopback address"):
         inspect.attach(realtime, host="0.0.0.0")  # noqa: S104  (it is refused)
     await realtime.dispose()

@@ -44,6 +44,7 @@ LIMITS: dict[str, dict[str, Any]] = {
     "fsm.link": {"DRAIN_SECONDS": 1.0},
     "fsm.pacer": {"BURST": 8},
     "fsm.policies": {"RATE_LIMIT_WINDOW": 60.0, "MOST_PINGS": 16, "QUICK_PINGS": 4, "SLOW_PING": 5.0, "POLICY": 1008},
+    "identity": {"_PATIENCE": 9.0, "_ABANDON_AFTER": 60.0},
     "ops.doctor.examination": {"_QUICK": 1.0, "_PATIENT": 2.5},
     "ops.doctor.link": {"_SLOW": 1.0, "_SUBSCRIBED_WITHIN": 5.0, "_ECHO_WITHIN": 10.0, "_DIALS": 128},
     "ops.doctor.observed": {"PATIENCE": 5.0, "MOST_PINGS": 12},

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from realtime_fsm.telemetry import RealtimeInstrumentor
+from realtime_fsm.telemetry import RealtimeInstrumentor, instrument
 from support.opentelemetry import Telemetry
 
 PROJECT = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -63,6 +63,24 @@ def test_the_entry_point_switches_on_and_off() -> None:
     assert not kind().is_instrumented_by_opentelemetry
     kind().uninstrument()
     assert telemetry.values("messaging.client.consumed.messages") == {}
+
+
+def test_a_second_call_warns_at_its_own_line() -> None:
+    with instrument():
+        with pytest.warns(RuntimeWarning, match="instrumented already") as caught:
+            instrument()
+        assert RealtimeInstrumentor().is_instrumented_by_opentelemetry
+    assert [warning.filename for warning in caught] == [__file__]
+    assert not RealtimeInstrumentor().is_instrumented_by_opentelemetry
+
+
+@pytest.mark.parametrize("signal", ["meter_provider", "tracer_provider", "logger_provider"])
+def test_the_entry_point_passes_each_provider_on(signal: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[dict[str, object]] = []
+    monkeypatch.setattr("realtime_fsm.telemetry.instrument", lambda **providers: given.append(providers))
+    provider = object()
+    loaded()().instrument(skip_dep_check=True, **{signal: provider})
+    assert given == [{signal: provider}]
 
 
 @pytest.mark.skipif(COMMAND is None, reason="the package opentelemetry-instrumentation is not installed")

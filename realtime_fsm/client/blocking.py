@@ -211,7 +211,7 @@ class Realtime(ConnectionInfo):
         self._inner = client.Realtime(*args, **self._wrap_callables(options))
         super().__init__(self._inner._driver, self._inner.connection_id)  # noqa: SLF001  (the same connection)
         self._portal.last, self._portal.patience = self._inner.dispose, (options.get("timeouts") or Timeouts()).close
-        weakref.finalize(self, self._portal.close, wait=False).atexit = False  # garbage is collected in any thread
+        weakref.finalize(self, self._portal.close, wait=False)  # garbage is collected in any thread, so it does not wait
 
     @classmethod
     @sealed
@@ -283,8 +283,9 @@ class Realtime(ConnectionInfo):
         """Call a handler with each event of some channels, as `realtime_fsm.Realtime.on`; in its own thread, so it may block."""
         mark = object()
         work = self._wrap_handler(handler, mark) if callable(handler) else handler
-        wrapped = {**self._wrap_callables(options), **({} if payload is None else {"payload": payload})}
-        return Listener(self, self._portal, self._portal.call(lambda: self._inner.on(channels, work, **wrapped)), mark)
+        wrapped = self._wrap_callables(options)
+        inner = self._portal.call(lambda: self._inner.on(channels, work, payload=payload, **wrapped))
+        return Listener(self, self._portal, inner, mark)
 
     if TYPE_CHECKING:
 

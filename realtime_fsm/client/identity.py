@@ -77,7 +77,6 @@ class IdentityMixin(ConnectionInfo):
 
     async def _change_user(self, after: Credentials, session: Secret) -> None:
         secret = await Credentials.resolve_secret(session)
-        self._check_not_disposed()  # the call may have waited, for the lock or for the secret
         try:
             await self._driver.calls.change_identity(Authenticate(secret), after)
         except AuthenticationRejected as rejected:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypedDict, TypeVar
 
-from realtime_fsm.errors import BadOption, Disposed
+from realtime_fsm.errors import Disposed
 from realtime_fsm.events import PayloadMisfit, T_co, typed_event
 from realtime_fsm.fsm.table import State
 from realtime_fsm.protocol.channel_checks import warn_of
+from realtime_fsm.protocol.options import check_count
 from realtime_fsm.protocol.spec import subscription_spec
 from realtime_fsm.runtime.callbacks import calling_task
 from realtime_fsm.sealing import sealed
@@ -178,8 +179,7 @@ class Subscription(SubscriptionInfo, Generic[T_co]):
         Raises:
             BadOption: for a maximum that is not a whole number above 0.
         """
-        if max is not None and (isinstance(max, bool) or not isinstance(max, int) or max < 1):
-            raise BadOption("max", f"{max!r:.40} is not a whole number above 0, or None for no limit")
+        check_count("max", max, none=True)
         return _Batches(self, max)
 
     async def _take_batch(self, most: int | None) -> list[Event[T_co]]:

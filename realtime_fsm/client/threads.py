@@ -1,7 +1,8 @@
 """The threads of users' callables, so that a blocking callable delays neither the event loop nor another callable.
 
 Design: asyncio accepts a `ThreadPoolExecutor` only, and the threads of that class do not fit. They refuse all work as soon as the
-main thread has ended, though other threads still use the connection; and a blocked one keeps the process from ending.
+main thread has ended, though other threads still use the connection; and a blocked one keeps the process from ending. So nothing
+of that class is used.
 """
 
 from __future__ import annotations
@@ -27,7 +28,6 @@ class DaemonThreads(ThreadPoolExecutor):
     """
 
     def __init__(self, name: str) -> None:
-        super().__init__()  # which starts no thread
         self._name = name
         self._jobs: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
         self._changed = threading.Condition()

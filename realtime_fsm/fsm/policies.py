@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from realtime_fsm.callers import warn
 from realtime_fsm.errors import BadOption, CertificateRefused, GreetedAsGuest, ServerError, StreamEnded, UpgradeRefused
 from realtime_fsm.protocol.faults import is_throttle
-from realtime_fsm.protocol.options import check_seconds
+from realtime_fsm.protocol.options import check_count, check_seconds
 
 if TYPE_CHECKING:
     from realtime_fsm.errors import LinkFailure
@@ -69,9 +69,7 @@ class RetryPolicy:
 
     def __post_init__(self) -> None:
         for name in ("attempts", "reconnect_attempts", "dials_per_minute"):
-            value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-                raise BadOption(f"RetryPolicy.{name}", f"{value!r} is not a whole number from 1, or None for no limit")
+            check_count(f"RetryPolicy.{name}", getattr(self, name), none=True)
         check_seconds("RetryPolicy.base", self.base)
         check_seconds("RetryPolicy.cap", self.cap)
         check_seconds("RetryPolicy.stable_after", self.stable_after)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Self
 from aiohttp import web
 
 from realtime_fsm.client.portal import Portal
+from realtime_fsm.protocol.options import host_in_url
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
@@ -86,8 +87,7 @@ class WebServer:
     @property
     def url(self) -> str:
         """The URL of the server, without a path."""
-        host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"http://{host}:{self._port}"
+        return f"http://{host_in_url(self._host)}:{self._port}"
 
     async def _start(self) -> None:
         await self._runner.setup()

@@ -161,7 +161,7 @@ def _closest(word: str, known: Sequence[str]) -> str | None:
         return word
     import difflib  # few programs misspell a channel
 
-    alike = difflib.get_close_matches(word.lower(), known, 1, _SIMILARITY) if word.isalpha() else []
+    alike = difflib.get_close_matches(word.lower(), known, cutoff=_SIMILARITY) if word.isalpha() else []
     return alike[0] if alike else None
 
 

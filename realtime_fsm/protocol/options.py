@@ -27,6 +27,14 @@ def check_seconds(option: str, value: float | None, *, least: float = 0.0, none:
         raise BadOption(option, f"{value!r:.40} is not a number of seconds above {least:g}")
 
 
+def check_count(option: str, value: int | None, *, none: bool = False) -> None:
+    """Refuse a value that is not a whole number above 0; ``none`` allows None."""
+    if value is None and none:
+        return
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise BadOption(option, f"{value!r:.40} is not a whole number above 0{', or None for no limit' if none else ''}")
+
+
 def check_identifier(option: str, value: object, kind: str) -> None:
     """Refuse a value that is not a valid id of the server; ``kind`` names it in the error."""
     if not isinstance(value, str) or not _IDENTIFIER.fullmatch(value):

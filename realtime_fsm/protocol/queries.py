@@ -41,8 +41,8 @@ def realtime_queries(queries: Iterable[str]) -> tuple[str, ...]:
     return texts
 
 
-def _problem_of(query: object) -> str:
-    """Describe the problem of a query; return an empty text for a valid query."""
+def _problem_of(query: object) -> str | None:
+    """Describe the problem of a query; return None for a valid query."""
     if not isinstance(query, dict) or not isinstance(method := query.get("method"), str):
         return "no object with a method; give the result of a Query helper of the official SDK"
     attribute, values = query.get("attribute", ""), query.get("values", [])
@@ -51,11 +51,11 @@ def _problem_of(query: object) -> str:
     if not isinstance(attribute, str) or not isinstance(values, list):
         return f"{method}: the attribute is not a string, or the values are not a list; use a Query helper of the official SDK"
     if method == "select":
-        return "" if values == _EVERYTHING else 'select takes ["*"] alone, which means everything; an event is never cut down'
+        return None if values == _EVERYTHING else 'select takes ["*"] alone, which means everything; an event is never cut down'
     if method in _LOGICAL:
-        return next(filter(None, map(_problem_of, values)), "") if values else f"{method}: it joins no queries; leave it out"
+        return next(filter(None, map(_problem_of, values)), None) if values else f"{method}: it joins no queries; leave it out"
     if not attribute:
         return f"{method}: it has no attribute; name one"
     if method in _COMPARISONS and not values:
         return f"{method}: no value to compare with; isNull and isNotNull look for null"
-    return ""
+    return None

@@ -27,7 +27,7 @@ class SubscriptionSpec:
     id: str
     channels: tuple[str, ...]
     queries: tuple[str, ...] = ()
-    item: bytes = field(init=False, repr=False, compare=False)
+    item: bytes = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "item", frames.subscribe_item(self.id, self.channels, self.queries))

@@ -13,10 +13,10 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
-from realtime_fsm.errors import BadOption
 from realtime_fsm.events import Event
 from realtime_fsm.fsm.change import Gap
 from realtime_fsm.fsm.table import State
+from realtime_fsm.protocol.options import check_count
 from realtime_fsm.relay.errors import CatchUpFailed
 from realtime_fsm.relay.message import MessageMaker
 from realtime_fsm.runtime.timestamps import timestamp_or_none
@@ -94,8 +94,7 @@ class Relay:
         window: int = 1024,
         on_ready: Callable[[], object] | None = None,
     ) -> None:
-        if isinstance(window, bool) or not isinstance(window, int) or window < 1:
-            raise BadOption("window", f"{window!r:.40} is not a whole number above 0")
+        check_count("window", window)
         self._realtime = realtime
         self._channels = (channels,) if isinstance(channels, str) else tuple(channels)
         self._sink = sink

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from realtime_fsm.errors import BadOption, MalformedEvent
 from realtime_fsm.events import Event
 from realtime_fsm.fsm.change import Gap
+from realtime_fsm.protocol.options import check_count
 from realtime_fsm.runtime.callbacks import Callback
 from realtime_fsm.runtime.catching_up import CatchingUp
 from realtime_fsm.runtime.overflow import OVERFLOWS, make_buffer
@@ -64,9 +65,7 @@ class DeliveryOptions:
 
     def __post_init__(self) -> None:
         for name in ("buffer", "buffer_bytes"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise BadOption(name, f"{value!r:.40} is not a whole number above 0")
+            check_count(name, getattr(self, name))
         if self.overflow not in OVERFLOWS:
             raise BadOption("overflow", f"{self.overflow!r:.40} is not one of {', '.join(OVERFLOWS)}")
         for name in ("on_gap", "catch_up"):

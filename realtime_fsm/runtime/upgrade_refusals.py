@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
 from realtime_fsm.errors import UpgradeRefused
+from realtime_fsm.protocol.options import host_in_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,8 +39,7 @@ def _target(location: str | None, url: str) -> str | None:
         return None
     if location is None or parts.scheme not in ("http", "https") or not parts.hostname:
         return None
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    target = f"{parts.scheme}://{host}{port}{parts.path}"
+    target = f"{parts.scheme}://{host_in_url(parts.hostname)}{port}{parts.path}"
     return target[:_LONGEST] if target.isprintable() else None
 
 

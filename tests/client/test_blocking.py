@@ -33,7 +33,9 @@ from realtime_fsm import (
     SubscriptionEnded,
     WrongLoop,
 )
+from realtime_fsm.client.blocking import BlockingSubscribeOptions
 from realtime_fsm.client.portal import Portal
+from realtime_fsm.client.subscription import CommonOptions, SubscribeOptions
 from realtime_fsm.sync import Realtime
 from support.served import LONG, QUICK, Served, connected
 from support.stubs import differences
@@ -79,6 +81,12 @@ def test_a_blocking_call_has_the_signature_and_documentation_of_its_coroutine(na
 @pytest.mark.parametrize("kind", [Realtime, realtime_fsm.sync.Subscription])
 def test_a_checker_sees_the_signatures_of_the_coroutines(kind: type) -> None:
     assert differences(kind) == []
+
+
+@pytest.mark.parametrize("options", [CommonOptions, SubscribeOptions, BlockingSubscribeOptions])
+def test_each_option_of_a_subscription_may_be_left_out(options: Any) -> None:
+    assert options.__required_keys__ == frozenset()
+    assert {"queries", "on_gap", "buffer", "overflow", "buffer_bytes"} <= options.__optional_keys__
 
 
 def test_events_arrive_in_a_for_loop(served: Served) -> None:
@@ -155,7 +163,9 @@ def test_every_call_has_its_blocking_form(served: Served) -> None:
         assert realtime.set_presence(None) is None
         assert realtime.authenticate(None) is None
         assert realtime.user is None
-        realtime.set_ping_enabled(False)
+        for enabled in (False, True):
+            realtime.set_ping_enabled(enabled)
+            assert realtime._driver.context.ping_enabled is enabled
         rows = realtime.subscribe("rows")
         rows.update(channels=["files"])
         assert rows.channels == ("files",)
@@ -299,6 +309,7 @@ def held(realtime: Realtime, rows: realtime_fsm.sync.Subscription[Any], count: i
 
 
 def test_a_disposal_loses_no_buffered_event(served: Served) -> None:
+    before = threads()
     realtime = Realtime(served.endpoint, "demo", retry=QUICK)
     rows, changes = realtime.subscribe("rows"), realtime.states()
     for number in range(4):
@@ -311,6 +322,7 @@ def test_a_disposal_loses_no_buffered_event(served: Served) -> None:
     assert [change.dest for change in changes] == [State.DISPOSING]
     with pytest.raises(SubscriptionEnded):
         rows.get()
+    assert threads() == before, "each wait after the end has ended its own loop"
 
 
 def test_buffered_events_keep_their_type_after_a_disposal(served: Served) -> None:
@@ -473,6 +485,16 @@ def test_one_that_was_never_used_needs_no_thread() -> None:
     realtime.dispose()
     with pytest.raises(Disposed):
         realtime.connect()
+
+
+def test_one_that_is_forgotten_is_closed_without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[bool] = []
+    monkeypatch.setattr(Portal, "close", lambda self, *, wait=True: waits.append(wait))
+    realtime = Realtime("http://127.0.0.1:1/v1", "demo")
+    assert realtime.state is State.DISCONNECTED
+    del realtime
+    gc.collect()
+    assert waits == [False]
 
 
 def test_one_that_is_forgotten_is_disposed_of(served: Served) -> None:

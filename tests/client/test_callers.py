@@ -61,6 +61,16 @@ def test_a_caller_that_waits_is_named_and_not_its_own_caller() -> None:
     assert (warning.filename, warning.lineno) == (__file__, begin + 2)
 
 
+def test_the_line_that_waits_is_named_again_after_an_inner_wait() -> None:
+    with callers.on_behalf():
+        with callers.on_behalf():
+            pass
+        with pytest.warns(UserWarning, match="here") as caught:
+            copy_context().run(_warn)
+    begin = test_the_line_that_waits_is_named_again_after_an_inner_wait.__code__.co_firstlineno
+    assert [(warning.filename, warning.lineno) for warning in caught] == [(__file__, begin + 5)]
+
+
 def test_work_that_outlives_the_call_does_not_warn_in_its_name() -> None:
     with callers.on_behalf():
         during = copy_context()

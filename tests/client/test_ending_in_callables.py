@@ -341,3 +341,20 @@ async def test_a_stopped_listener_asks_on_misfit_no_more() -> None:
         await stopped_by_misfit.wait()
         assert (handled, len(misfits)) == ([1], 1)
         assert realtime._listener_tasks == [], "nothing holds a listener that has ended"
+
+
+async def test_a_disposal_on_a_loop_of_eager_tasks_happens_once() -> None:
+    """Python 3.11 has no eager tasks, so the loop takes the first step of the task as they do."""
+    network = Network()
+    first: list[object] = []
+
+    def eager(loop: asyncio.AbstractEventLoop, work: Any, **options: Any) -> Any:
+        if work.__name__ == "_release":
+            first.append(work.send(None))
+        return asyncio.Task(work, loop=loop, **options)
+
+    realtime = network.realtime()
+    await realtime.subscribe("rows")
+    asyncio.get_running_loop().set_task_factory(eager)
+    await asyncio.gather(realtime.dispose(), realtime.dispose())
+    assert (first, realtime.state, network.socket.closed) == ([None], State.DISPOSING, 5.0), "the first step ends nothing"

@@ -19,7 +19,7 @@ from realtime_fsm.fsm.pacer import BURST
 from realtime_fsm.remedies import OVERDUE, REMEDIES, UPGRADES, remedy_of
 from realtime_fsm.runtime.credentials import Credentials
 from realtime_fsm.runtime.driver import Driver
-from support.canary import deafen, own
+from support.canary import deafen, heal, own
 from support.network import GREET, HANG, MUTE, Network, take_numbers
 from support.served import Served, connected
 from support.virtual import eventually
@@ -315,6 +315,30 @@ async def test_a_deaf_link_is_a_note() -> None:
         await eventually(lambda: len(network.sockets) > 1 and realtime.state is State.SUBSCRIBED, within=1000)
         assert line(realtime, "Note") == "Note: A canary did not come back: the events of the server are lost."
         assert realtime.explain().remedy == OVERDUE["echo"]
+
+
+async def test_a_missed_canary_has_its_remedy_while_it_is_the_newest_failure_of_a_deaf_link() -> None:
+    network = Network()
+
+    def told_of() -> tuple[str, str, bool]:
+        found = realtime.explain()
+        assert found.last_failure is not None
+        return found.last_failure.error.kind, found.remedy, found.health.ready
+
+    async with own(network) as realtime:
+        await realtime.subscribe("rows")
+        await asyncio.sleep(30)
+        deafen(network)
+        await eventually(lambda: len(network.sockets) > 1 and realtime.state is State.SUBSCRIBED, within=1000)
+        assert told_of() == ("echo_overdue", OVERDUE["echo"], False)
+        links = len(network.sockets)
+        network.socket.cut()
+        await eventually(lambda: len(network.sockets) > links and realtime.state is State.SUBSCRIBED, within=100)
+        assert told_of() == ("stream_ended", "", False), "the canary before says nothing of the newest failure"
+        await eventually(lambda: told_of() == ("echo_overdue", OVERDUE["echo"], False), within=1000)
+        heal(network)
+        await eventually(lambda: realtime.health().ready, within=10_000)
+        assert told_of() == ("echo_overdue", "", True)
 
 
 async def test_messages_of_no_use_are_a_note() -> None:

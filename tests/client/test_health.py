@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 from realtime_fsm import Disposed, Health, LinkLost, Realtime, RetriesExhausted, RetryPolicy, State
+from realtime_fsm.client.health import named
 from realtime_fsm.errors import DialFailed
 from realtime_fsm.sync import Realtime as BlockingRealtime
 from support.canary import deafen, heal, own
@@ -91,6 +92,11 @@ EACH_STATE: dict[str, tuple[Callable[[Network, Realtime], Awaitable[None]], Stat
         unready("reconnecting: getting a link; server:80: the dial failed: Connection refused"),
     ),
 }  # fmt: skip
+
+
+@pytest.mark.parametrize(("ids", "text"), [("1", "1"), ("12345", "1, 2, 3, 4, 5"), ("123456", "1, 2, 3, 4, 5, ...")])
+def test_five_ids_at_most_are_named(ids: str, text: str) -> None:
+    assert named([*ids]) == text
 
 
 @pytest.mark.parametrize("case", EACH_STATE)

@@ -10,6 +10,7 @@ import pytest
 from realtime_fsm import (
     AuthenticationRejected,
     BadOption,
+    Disconnected,
     Disposed,
     GreetedAsGuest,
     RetriesExhausted,
@@ -21,7 +22,7 @@ from realtime_fsm import (
 from realtime_fsm.errors import CertificateRefused, DialFailed, IdentityUnavailable, UpgradeRefused
 from realtime_fsm.fsm.commands import UserIdentified
 from realtime_fsm.fsm.policies import RATE_LIMIT_WINDOW
-from realtime_fsm.protocol.frames import PING
+from realtime_fsm.protocol.frames import PING, message, subscribe_item
 from realtime_fsm.runtime.credentials import Credentials
 from realtime_fsm.testing.eras import EraName
 from support.eras import BY_MESSAGE, NO_SERVER, ON_EVERY_ERA, only
@@ -245,6 +246,21 @@ async def test_both_wait_for_everything_desired_on_the_new_link() -> None:
         socket = network.socket
         await realtime.reconnect()
         assert (realtime.state, network.socket is socket) == (State.SUBSCRIBED, False)
+
+
+@BY_MESSAGE
+async def test_a_disconnect_ends_a_change_that_waits_for_the_new_link() -> None:
+    network = Network()
+    alice = network.backend.add_user("alice")
+    async with network.realtime(session=alice) as realtime:
+        rows = await realtime.subscribe("rows")
+        network.answers[message("subscribe", [subscribe_item(rows.id, rows.channels, ())])] = ()
+        call = asyncio.ensure_future(realtime.authenticate(GUEST))
+        await asyncio.sleep(1)
+        assert (len(network.dials), realtime.user, call.done()) == (2, None, False), "nothing is acknowledged to the guest"
+        await realtime.disconnect()
+        with pytest.raises(Disconnected):
+            await asyncio.wait_for(call, 1)
 
 
 async def test_the_user_logs_out() -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import subprocess
+import sys
 import threading
 import weakref
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -150,3 +153,47 @@ def test_threads_wait_for_every_job_but_their_own() -> None:
     assert busy.result(LONG)
     assert threads.wait(LONG)
     threads.shutdown()
+
+
+def test_a_wait_ends_with_the_last_job_and_not_with_its_time() -> None:
+    threads, free = DaemonThreads("this test"), threading.Event()
+    busy = threads.submit(free.wait, LONG)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(threads.wait, LONG)
+        while not threads._changed._waiters:  # type: ignore[attr-defined]
+            assert not waiting.done()
+        free.set()
+        assert waiting.result(LONG / 2)
+    assert busy.result(0)
+    threads.shutdown()
+
+
+def test_an_idle_thread_takes_one_job() -> None:
+    threads, free = DaemonThreads("this test"), threading.Event()
+    first = threads.submit(threading.get_ident).result(LONG)
+    assert threads.wait(LONG)
+    busy = threads.submit(lambda: (threading.get_ident(), free.wait(LONG)))
+    assert threads.submit(threading.get_ident).result(LONG / 2) != first, "the job behind it gets a thread of its own"
+    free.set()
+    assert busy.result(LONG) == (first, True)
+    threads.shutdown()
+
+
+AT_EXIT = """
+from realtime_fsm.client.portal import Portal
+
+async def say():
+    print("the last words", flush=True)
+
+async def nothing():
+    pass
+
+portal = Portal("this program")
+portal.last = say
+portal.call(nothing)
+"""
+
+
+def test_the_end_of_the_program_closes_it() -> None:
+    done = subprocess.run([sys.executable, "-c", AT_EXIT], capture_output=True, text=True, timeout=LONG, check=False)
+    assert (done.stdout, done.stderr, done.returncode) == ("the last words\n", "", 0)

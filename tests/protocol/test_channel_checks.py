@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from realtime_fsm import BadOption, Canary, Channel, ChannelWarning, Realtime, State, SubscriptionRejected, sync
-from realtime_fsm.protocol.channel_checks import doubt_about
+from realtime_fsm.protocol.channel_checks import doubt_about, is_of_users, needs_e4
 from realtime_fsm.testing import RealtimeServer
 from support.channels import ACTIONS, SPELLED
 from support.loopback import DEMO, connected, subscribe
@@ -36,6 +36,7 @@ NEAREST = [
     (" rows", "rows"),
     ("rows ", "rows"),
     ("ro ws", "rows"),
+    ("fi les", "files"),
     ("rows.*", "rows"),
     ("Rows", "rows"),
     ("row.create", "rows.create"),
@@ -69,11 +70,21 @@ NEAREST = [
     ("tables/t/rows", "rows"),
     ("日本 語", "rows"),
     ("databases.main.tables.t.row", "databases.main.tables.t.rows"),
+    ("databases.main.collections.c.document", "databases.main.collections.c.documents"),
+    ("tablesdb.main.tables.t.row", "tablesdb.main.tables.t.rows"),
+    ("documentsdb.d.collection.c.documents", "documentsdb.d.collections.c.documents"),
+    ("vectorsdb.d.collections.c.document.x", "vectorsdb.d.collections.c.documents.x"),
+    ("execution.e1", "executions.e1"),
+    ("membership.m1.delete", "memberships.m1.delete"),
+    ("presence.p1", "presences.p1"),
+    ("project.p1", "projects.p1"),
+    ("consol", "console"),
     ("databases.main.table.t.rows.r1.created", "databases.main.tables.t.rows.r1.create"),
     ("buckets.b.file", "buckets.b.files"),
     ("buckets.b", "buckets.b.files"),
     ("tablesdb.main.tables.t", "tablesdb.main.tables.t.rows"),
     ("tables.t.rows", "rows"),
+    ("tables.create", "rows.create"),
     ("table.t.row.create", "rows.create"),
     ("collections.c.documents.d1", "documents"),
     ("users", "account"),
@@ -110,6 +121,7 @@ def test_each_channel_of_the_protocol_passes(known: str) -> None:
         "messages.m1.create",
         "tests",
         "files.f1",
+        "rows.x.create",
         "teams.t1.x.y",
         "a",
         "ключ",
@@ -118,6 +130,29 @@ def test_each_channel_of_the_protocol_passes(known: str) -> None:
 )
 def test_a_plain_unknown_channel_passes(newer: str) -> None:
     assert doubt_about(newer) is None
+
+
+@pytest.mark.parametrize(
+    ("channel", "of_users"),
+    [
+        *((head + rest, True) for head in ("account", "teams", "memberships") for rest in ("", ".u1", ".u1.update")),
+        *((channel, False) for channel in ("rows", "files.create", "presences", "databases.account.tables.teams.rows")),
+    ],
+)
+def test_some_channels_are_of_users_alone(channel: str, of_users: bool) -> None:
+    assert is_of_users(channel) is of_users
+
+
+@pytest.mark.parametrize(
+    ("channel", "newest"),
+    [
+        *((f"rows.{action}", True) for action in (*ACTIONS, "upsert")),
+        *((channel, True) for channel in ("presences", "presences.p1", "account.u1.update")),
+        *((channel, False) for channel in ("rows", "account", "create.rows", "databases.presences.tables.t.rows", "teams.t1")),
+    ],
+)
+def test_actions_and_presences_need_the_newest_era(channel: str, newest: bool) -> None:
+    assert needs_e4(channel) is newest
 
 
 async def _by_subscribe(realtime: Realtime, channel: str) -> None:

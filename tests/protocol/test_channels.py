@@ -116,6 +116,14 @@ def test_an_id_that_changes_the_channel_is_refused(call: Callable[[Any], Any], b
     assert str(call("x" * 36)).endswith("." + "x" * 36)
 
 
+@pytest.mark.parametrize(("bad", "shown"), [("a b", "'a b'"), ("x" * 99, "'" + "x" * 59), (5, "int"), (None, "NoneType")])
+def test_a_refused_id_is_shown_as_far_as_it_is_a_text(bad: Any, shown: str) -> None:
+    with pytest.raises(BadOption) as refusal:
+        Channel.team(bad)
+    rule = "not 1 to 36 of a-z A-Z 0-9 _ - with a letter or digit first"
+    assert str(refusal.value) == f"team_id: {shown} is {rule}; if the server has this id, give the channel as a plain string"
+
+
 @pytest.mark.parametrize("action", ["create", "update", "upsert", "delete"])
 def test_an_id_that_is_an_action_is_refused(action: str) -> None:
     for call in (Channel.team, ROWS.row, Channel.bucket("b").file, Channel.database("d").collection("c").document):

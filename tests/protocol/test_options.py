@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from realtime_fsm.errors import BadOption
-from realtime_fsm.protocol.options import ResolvedIdentity, Timeouts, check_seconds, is_valid_unicode, realtime_url
+from realtime_fsm.fsm.policies import RetryPolicy
+from realtime_fsm.protocol.options import (
+    ResolvedIdentity,
+    Timeouts,
+    check_count,
+    check_identifier,
+    check_seconds,
+    host_and_port,
+    is_valid_unicode,
+    realtime_url,
+    validated_strings,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +41,7 @@ def test_half_of_a_surrogate_pair_cannot_be_sent(text: str, valid: bool) -> None
 # --- seconds ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("value", [1, 0.001, 1e-300, 1e300, 86_400])
+@pytest.mark.parametrize("value", [1, 0.001, 1e-300, sys.float_info.max, 86_400])
 def test_positive_finite_numbers_are_seconds(value: float) -> None:
     assert Timeouts(dial=value).dial == value
 
@@ -39,6 +52,12 @@ def test_any_other_value_is_refused_by_name(value: Any) -> None:
         check_seconds("dial", value)
     assert refusal.value.option == "dial"
     assert repr(value) in str(refusal.value)
+
+
+def test_a_long_value_is_shown_in_part() -> None:
+    with pytest.raises(BadOption) as refusal:
+        check_seconds("dial", "x" * 99)  # type: ignore[arg-type]
+    assert str(refusal.value) == f"dial: '{'x' * 39} is not a number of seconds above 0"
 
 
 def test_a_whole_number_beyond_a_float_is_refused() -> None:
@@ -56,6 +75,70 @@ def test_the_least_is_exclusive() -> None:
     check_seconds("dial", 5.1, least=5)
     with pytest.raises(BadOption, match="above 5"):
         check_seconds("dial", 5, least=5)
+
+
+# --- ids and lists of texts ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [("-a", "'-a'"), ("x" * 99, "'" + "x" * 59), (7, "int"), (b"demo", "bytes"), (None, "NoneType")]
+)
+def test_a_refused_id_is_shown_as_far_as_it_is_a_text(value: Any, shown: str) -> None:
+    with pytest.raises(BadOption) as refusal:
+        check_identifier("user_id", value, "a user id")
+    rule = "(up to 36 of a-z A-Z 0-9 . _ -, not starting with a special character)"
+    assert str(refusal.value) == f"user_id: {shown} is not a user id {rule}"
+
+
+@pytest.mark.parametrize(("value", "shown"), [("", "''"), ("\ud800", "'\\ud800'"), (5, "int"), (HIDDEN.encode(), "bytes")])
+def test_a_refused_text_of_a_list_is_shown(value: Any, shown: str) -> None:
+    with pytest.raises(BadOption) as refusal:
+        validated_strings("channels", ["rows", value])
+    assert str(refusal.value) == f"channels: {shown} is not a non-empty string"
+
+
+def test_a_list_has_as_many_texts_as_it_needs() -> None:
+    assert validated_strings("channels", ["rows"]) == ("rows",)
+    assert validated_strings("channels", [], least=0) == ()
+    for few, least in (([], 1), (["rows"], 2)):
+        with pytest.raises(BadOption, match="channels: none was given"):
+            validated_strings("channels", few, least=least)
+
+
+@pytest.mark.parametrize(
+    ("url", "server"),
+    [
+        ("wss://a.example/v1", "a.example:443"),
+        ("ws://a.example/v1", "a.example:80"),
+        ("wss://a.example:80/v1", "a.example:80"),
+        ("ws://[::1]:8080/v1", "[::1]:8080"),
+    ],
+)
+def test_a_server_is_named_by_host_and_port(url: str, server: str) -> None:
+    assert host_and_port(url) == server
+
+
+# --- counts -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [1, 2, 10**400])
+def test_whole_numbers_above_0_are_counts(value: int) -> None:
+    check_count("page", value)
+    policy = RetryPolicy(attempts=value, reconnect_attempts=None)
+    assert (policy.attempts, policy.reconnect_attempts) == (value, None)
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.0, "1", True, False, [1]], ids=repr)
+def test_any_other_value_is_no_count(value: Any) -> None:
+    with pytest.raises(BadOption, match=re.escape(f"page: {value!r} is not a whole number above 0") + "$"):
+        check_count("page", value)
+    with pytest.raises(BadOption, match=re.escape(f"page: {value!r} is not a whole number above 0, or None for no limit") + "$"):
+        check_count("page", value, none=True)
+
+
+def test_none_is_no_count_unless_allowed() -> None:
+    with pytest.raises(BadOption, match=r"^page: None is not a whole number above 0$"):
+        check_count("page", None)
 
 
 # --- Timeouts ---------------------------------------------------------------------------------------------------------

@@ -143,7 +143,7 @@ def test_pydantic_decodes_a_union_of_models() -> None:
         name: str
 
     annotated: Any = Annotated[Other, pydantic.Field()]
-    for wanted in (OrderModel | Other, annotated):
+    for wanted in (OrderModel | Other, (OrderModel, Other), annotated):
         assert event('{"name":"a"}').payload_as(wanted) == Other(name="a")
 
 
@@ -326,6 +326,16 @@ def test_a_failing_check_is_a_misfit(wanted: Any, how: str, problem: str) -> Non
     assert "hidden" not in "".join(traceback.format_exception(misfit))
 
 
+def test_a_list_that_a_check_refuses_is_not_taken_for_an_object() -> None:
+    class Numbers(pydantic.RootModel[list[int]]):
+        @pydantic.field_validator("root")
+        @classmethod
+        def check(cls, root: list[int]) -> list[int]:
+            raise KeyError(root)
+
+    assert misfit_of("[]", Numbers).problem == "a check of the type raised KeyError"
+
+
 class Known(msgspec.Struct, forbid_unknown_fields=True):
     n: int = 0
 
@@ -434,9 +444,10 @@ def test_a_decoder_is_made_once() -> None:
 
 def test_the_number_of_decoders_is_bounded() -> None:
     first = payloads.payload_decoder(Order)
-    for number in range(300):
-        payloads.payload_decoder(msgspec.defstruct(f"Made{number}", [("n", int)]))
-    assert payloads.payload_decoder(Order) is not first
+    for others, kept in ((255, True), (256, False)):
+        for number in range(others):
+            payloads.payload_decoder(msgspec.defstruct(f"Made{number}", [("n", int)]))
+        assert (payloads.payload_decoder(Order) is first) is kept
 
 
 def test_a_type_without_a_hash_is_decoded() -> None:

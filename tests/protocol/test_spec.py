@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import msgspec
@@ -9,6 +11,7 @@ import pytest
 
 from realtime_fsm.errors import BadOption
 from realtime_fsm.protocol.spec import SubscriptionSpec, presence_message, subscription_spec
+from support.some import some
 
 
 def test_each_channel_is_once_in_a_spec() -> None:
@@ -19,6 +22,22 @@ def test_each_channel_is_once_in_a_spec() -> None:
 def test_a_subscription_larger_than_a_frame_is_refused() -> None:
     with pytest.raises(BadOption, match="more than 65536 bytes; make several subscriptions"):
         subscription_spec("s1", [f"channel-{number}" for number in range(6000)], [], "demo")
+
+
+@pytest.mark.parametrize(("more", "fits"), [(0, True), (1, False)])
+def test_a_message_fills_a_frame_at_most(more: int, fits: bool) -> None:
+    """The header of a frame takes 8 of its 65,536 bytes."""
+    room = 65_536 - 8 + more
+    subscribe = '{"type":"subscribe","data":[{"subscriptionId":"s1","channels":["%s"]}]}'
+    presence = '{"type":"presence","data":{"status":"%s"}}'
+    calls: list[tuple[str, str, Callable[[str], object]]] = [
+        ("channels", subscribe, lambda text: subscription_spec("s1", [text], [], "demo")),
+        ("metadata", presence, lambda text: presence_message(text, None, None)),
+    ]
+    for option, form, call in some(calls):
+        text = "x" * (room - len(form % ""))
+        with nullcontext() if fits else pytest.raises(BadOption, match=f"^{option}: .* more than 65536 bytes"):
+            call(text)
 
 
 # --- a presence ---------------------------------------------------------------------------------------------------------

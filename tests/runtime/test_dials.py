@@ -91,7 +91,13 @@ def test_ctrl_c_within_a_dial_is_raised() -> None:
         asyncio.run(main())
 
 
-@pytest.mark.parametrize("call", ["connect", "reconnect", "subscribe", "authenticate", "set_presence", "__aenter__"])
+@pytest.mark.parametrize(
+    "call",
+    [
+        *("connect", "reconnect", "disconnect", "wait_connected", "wait_subscribed"),
+        *("subscribe", "authenticate", "set_presence", "__aenter__"),
+    ],
+)
 def test_a_session_of_another_loop_is_refused_at_the_call(call: str) -> None:
     async def foreign(ready: threading.Event, over: threading.Event, sessions: list[aiohttp.ClientSession]) -> None:
         async with aiohttp.ClientSession() as session:
@@ -101,7 +107,11 @@ def test_a_session_of_another_loop_is_refused_at_the_call(call: str) -> None:
 
     async def main(session: aiohttp.ClientSession) -> None:
         realtime = Realtime("http://127.0.0.1:1/v1", "demo", http=session)
-        given = {"subscribe": ["rows"], "authenticate": ["secret"], "set_presence": ["online"]}.get(call, [])
+        arguments: dict[str, Any] = {
+            "subscribe": "rows", "authenticate": "secret", "set_presence": "online",
+            "wait_connected": 0.01, "wait_subscribed": 0.01,
+        }  # fmt: skip
+        given = [arguments[call]] if call in arguments else []
         with pytest.raises(WrongLoop, match="http= belongs to another event loop"):
             await getattr(realtime, call)(*given)
         assert realtime.state is State.DISCONNECTED

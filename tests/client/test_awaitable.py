@@ -1,0 +1,69 @@
+"""The pending call of `subscribe` and `on` is a coroutine: each step goes to the call inside of it."""
+
+from __future__ import annotations
+
+import inspect
+import types
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+from realtime_fsm.client.awaitable import AwaitableContext
+from realtime_fsm.errors import Disposed
+
+
+@types.coroutine
+def steps() -> Generator[str, object, object]:
+    try:
+        given = yield "first"
+    except ValueError:
+        given = yield "second"
+    return given
+
+
+async def call() -> object:
+    return await steps()
+
+
+async def nothing(result: object) -> None:
+    """Close nothing."""
+
+
+def test_it_takes_each_step_of_a_coroutine() -> None:
+    pending = AwaitableContext(call(), nothing)
+    assert pending.send(None) == "first"
+    assert pending.throw(ValueError()) == "second"
+    with pytest.raises(StopIteration) as end:
+        pending.send("answer")
+    assert end.value.value == "answer"
+
+
+def test_its_end_is_the_end_of_the_call() -> None:
+    inner = call()
+    AwaitableContext(inner, nothing).close()
+    assert inspect.getcoroutinestate(inner) == inspect.CORO_CLOSED
+
+
+@pytest.mark.parametrize("raised", [None, KeyError, Disposed])
+async def test_the_end_of_the_block_closes_the_result(raised: type[Exception] | None) -> None:
+    closed: list[Any] = []
+
+    async def subscribe() -> str:
+        return "subscription"
+
+    async def close(result: str) -> None:
+        closed.append(result)
+        if raised is not None:
+            raise raised
+
+    async def use() -> None:
+        async with AwaitableContext(subscribe(), close) as result:
+            assert (result, closed) == ("subscription", [])
+
+    if raised is KeyError:
+        with pytest.raises(KeyError):
+            await use()
+    else:
+        await use()  # a disposed connection has nothing left to close
+    assert closed == ["subscription"]
