@@ -66,7 +66,6 @@ class ServerCore:
         self.backend.faulty = False
         if self._recovery is not None:
             self._recovery.cancel()
-            self._recovery = None
 
     def foreign_loop(self) -> asyncio.AbstractEventLoop | None:
         """Return the loop of the server, if another thread makes this call; None if the call may run at once."""

@@ -8,7 +8,7 @@ import socket
 
 import pytest
 
-from realtime_fsm.testing import RealtimeServer
+from realtime_fsm.testing import RealtimeServer, listener
 from support.loopback import DEMO, GREETING, PING, PONG, connected, port_of, subscribe
 from support.raw_client import RawClient, upgrade
 
@@ -77,7 +77,8 @@ async def test_a_port_in_use() -> None:
 
 
 @pytest.mark.loopback
-async def test_a_client_that_reads_nothing_does_not_delay_a_stop() -> None:
+async def test_a_client_that_reads_nothing_does_not_delay_a_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener, "_STOP_GRACE", 0.05)
     async with RealtimeServer() as server, connected(server, DEMO + "&channels[]=rows") as client:
         await client.text()
         client.stop_reading()
