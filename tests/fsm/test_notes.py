@@ -282,7 +282,17 @@ def test_an_unexpected_guest_is_a_failure_and_no_user() -> None:
 
 @pytest.mark.parametrize(
     ("code", "rejects"),
-    [(400, True), (401, False), (402, True), (403, False), (404, True), (429, False), ("429", False), (1003, True), (1013, False)],
+    [
+        (400, True),
+        (401, False),
+        (402, True),
+        (403, False),
+        (404, True),
+        (429, False),
+        ("429", False),
+        (1003, True),
+        (1013, False),
+    ],
 )
 def test_a_refused_url_rejects_no_subscription_where_the_identity_or_the_number_of_messages_is_to_blame(
     code: int | str, rejects: bool
