@@ -14,6 +14,7 @@ import pytest
 from realtime_fsm.runtime import driver
 from realtime_fsm.testing import VirtualClock
 from realtime_fsm.testing.virtual import LIMIT, VirtualLoop, eventually, run
+from support.raising import hiding
 
 
 def test_a_week_takes_no_time() -> None:
@@ -93,6 +94,9 @@ async def test_the_clock_goes_on_behind_the_end_of_the_threads() -> None:
     assert await asyncio.to_thread(int, "7") == 7
     await loop.shutdown_default_executor()
     assert loop._clock.threads == 0
+    with pytest.raises(RuntimeError, match="Executor shutdown has been called"):
+        await asyncio.to_thread(int, "7")
+    assert loop._clock.threads == 0
 
 
 async def _forever() -> None:
@@ -109,6 +113,15 @@ def test_a_test_that_waits_for_too_long_hangs() -> None:
     with pytest.raises(AssertionError, match=r"the test takes more than 86400 s of virtual time: it hangs"):
         run(_forever)
     assert LIMIT == 86_400
+
+
+def test_a_traceback_in_pytest_leaves_the_clock_out() -> None:
+    async def broken() -> None:
+        raise LookupError
+
+    with pytest.raises(LookupError) as caught:
+        VirtualClock().run(broken)
+    assert hiding(caught.value) == ["run", "limited"]
 
 
 def test_a_timeout_of_the_test_itself_is_its_own() -> None:
