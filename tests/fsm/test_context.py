@@ -13,12 +13,14 @@ from realtime_fsm.fsm.canary import CanaryTracker
 from realtime_fsm.fsm.commands import OpenLink
 from realtime_fsm.fsm.context import ConnectionContext
 from realtime_fsm.fsm.fault import Fault
-from realtime_fsm.fsm.inputs import LogOut, Pong
+from realtime_fsm.fsm.inputs import LogOut, Pong, Reconnect
 from realtime_fsm.fsm.link import LinkState, Phase
 from realtime_fsm.fsm.refusals import Refusals
 from realtime_fsm.fsm.step_facts import StepFacts
 from realtime_fsm.fsm.subscriptions import SubscriptionTracker
 from realtime_fsm.fsm.table import State
+from realtime_fsm.protocol.eras import Era
+from realtime_fsm.protocol.options import Timeouts
 from support.bench import Bench
 
 NOTHING: list[tuple[object, dict[str, Any]]] = [
@@ -79,6 +81,35 @@ def test_a_link_is_renewed_at_its_age_but_not_during_a_request() -> None:
         bench.hear(Pong(bench.generation)) if bench.state is State.PING else bench.expire()
     assert bench.now == begun + 600
     assert bench.context.renew_at is None
+
+
+def test_the_dial_and_the_greeting_have_a_timeout_each() -> None:
+    bench = Bench(timeouts=Timeouts(dial=5.0, greeting=7.0)).to(State.RECONNECTING)
+    assert bench.context.deadlines == {"upgrade": bench.now + 5.0}
+    bench.now += 1.0
+    bench.open()
+    assert bench.context.deadlines == {"greeting": bench.now + 7.0}
+
+
+@pytest.mark.parametrize("era", [Era.E2, Era.E4])
+def test_a_link_is_neither_renewed_nor_replaced_until_the_one_before_is_closed(era: Era) -> None:
+    bench = Bench(max_link_age=600.0, era=era).to(State.SUBSCRIBED)
+    bench.drain()
+    assert bench.context.renew_at is not None
+    bench.do(Reconnect())
+    bench.open()
+    bench.greet()
+    if era is Era.E4:
+        bench.acknowledge()
+    bench.subscribe("s2")
+    if era is Era.E4:
+        bench.acknowledge()
+    assert bench.context.lingering is not None
+    assert (bench.context.renew_at, bench.context.handover_at) == (None, None)
+    bench.drain()
+    due = bench.context.deadlines
+    assert due["renewal"] == bench.now + 600.0
+    assert due.get("handover") == (bench.now + 0.05 if era is Era.E2 else None)
 
 
 def test_a_server_that_accepts_one_of_two_groups_refuses_not_everything() -> None:

@@ -57,7 +57,8 @@ def test_an_object_that_looks_like_a_list_is_one() -> None:
 
 def test_an_integer_of_more_than_64_bits_becomes_a_float() -> None:
     assert (
-        encode(as_php([2**63 - 1, 2**63, -(2**63) - 1])) == b"[9223372036854775807,9.223372036854776e+18,-9.223372036854776e+18]"
+        encode(as_php([2**63 - 1, 2**63, -(2**63), -(2**63) - 1]))
+        == b"[9223372036854775807,9.223372036854776e+18,-9223372036854775808,-9.223372036854776e+18]"
     )
     with pytest.raises(ValueError, match="beyond every float"):
         as_php({"n": 10**400})
