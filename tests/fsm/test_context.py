@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from types import NoneType
 from typing import Any
 
 import pytest
@@ -44,7 +43,7 @@ NOTHING: list[tuple[object, dict[str, Any]]] = [
 def test_whoever_has_done_nothing_tells_nothing(made: Any, told: dict[str, Any]) -> None:
     names = getattr(made, "__struct_fields__", None) or made.__slots__
     values = {name: getattr(made, name, None) for name in names if not name.startswith("_")}
-    plain = bool | int | float | str | tuple | list | dict | NoneType
+    plain = (bool, int, float, str, tuple, list, dict)
     assert {name: value for name, value in values.items() if isinstance(value, plain) and value} == told
     assert values.get("phase", Phase.DIALING) is Phase.DIALING
 
@@ -105,7 +104,7 @@ def test_a_link_is_neither_renewed_nor_replaced_until_the_one_before_is_closed(e
     if era is Era.E4:
         bench.acknowledge()
     assert bench.context.lingering is not None
-    assert (bench.context.renew_at, bench.context.handover_at) == (None, None)
+    assert not {"renewal", "handover"} & set(bench.context.deadlines)
     bench.drain()
     due = bench.context.deadlines
     assert due["renewal"] == bench.now + 600.0

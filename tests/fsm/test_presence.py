@@ -131,7 +131,7 @@ def test_the_id_of_a_presence_ends_with_its_link() -> None:
         assert tracker.handle_reply((), ONLINE) == [PresenceStored(ONLINE)]
         assert tracker.presence.on_link == name
         tracker.end_link()
-        assert (tracker.presence.on_link, tracker.presence.taken_id) == (None, None)
+        assert not tracker.presence.needs_link
         tracker.begin_link()
 
 
