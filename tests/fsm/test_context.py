@@ -40,7 +40,7 @@ NOTHING: list[tuple[object, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("made", "told"), NOTHING, ids=lambda value: type(value).__name__)
-def test_whoever_has_done_nothing_tells_nothing(made: Any, told: dict[str, Any]) -> None:
+def test_a_new_object_tells_nothing(made: Any, told: dict[str, Any]) -> None:
     names = getattr(made, "__struct_fields__", None) or made.__slots__
     values = {name: getattr(made, name, None) for name in names if not name.startswith("_")}
     plain = (bool, int, float, str, tuple, list, dict)
@@ -127,6 +127,6 @@ def test_a_server_that_accepts_one_of_two_groups_refuses_not_everything() -> Non
     assert not refusals.refuse(["b"], ["a", "b"])
     assert not refusals.everything, "an acceptance came between the two"
     assert not refusals.refuse([], ["a"])
-    assert not refusals.everything, "nobody wants any of it any more"
+    assert not refusals.everything, "the user wants no item of it any more"
     assert not refusals.refuse(["a"], ["a"])
     assert refusals.everything, "the only one"

@@ -83,7 +83,7 @@ def test_a_wait_checks_its_condition_at_its_last_moment_and_not_behind_it() -> N
 
 def test_the_loop_of_a_clock_that_ran_nothing_can_be_closed() -> None:
     clock = VirtualClock()
-    assert clock.loop.time() == 1_000, "a moment of 0 is none"
+    assert clock.loop.time() == 1_000, "a moment of 0 is before the begin"
     clock.close()
     assert clock.loop.is_closed()
 
