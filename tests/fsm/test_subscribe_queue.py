@@ -156,4 +156,5 @@ def test_the_part_of_a_batch_that_no_frame_holds_goes_behind_the_others() -> Non
     assert queue.take_batch(desired).ids == ("a",)
     assert queue.batches == (Batch(("c",), 2), Batch(("b",), 1))
     assert [queue.take_batch(desired).ids for _ in range(2)] == [("c",), ("b",)]
-    assert queue.batches == ()
+    assert not queue.has_new
+    assert len(queue.batches) == 0
