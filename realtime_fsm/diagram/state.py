@@ -31,7 +31,7 @@ def state_view(table: StateTable, state: State, current: State | None) -> Canvas
     canvas.add_title()
     top = _add_description(canvas, state, _MARGIN, 54, room) + 12
     lower = max(_add_neighbours(canvas, arrows, state, top, current, inward=inward) for inward in (True, False))
-    middle = Rect((width - _MIDDLE) / 2, top, _MIDDLE, max(lower - top, 70))
+    middle = Rect((width - _MIDDLE) / 2, top, _MIDDLE, lower - top)
     canvas.boxes.append(state_box(state, middle, current=current))
     bottom = _add_rows(canvas, table, state, columns, middle.bottom + 28)
     canvas.size = (width, bottom + _MARGIN)

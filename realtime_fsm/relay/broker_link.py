@@ -184,12 +184,11 @@ class BrokerLink:
         chunk: list[Message] = []
         for message in left:
             length = len(message.data)
-            if length + sum(len(name) + len(value) + 4 for name, value in self._headers(message).items()) + 12 > limit:
-                if chunk:
-                    break
+            headers = sum(len(name) + len(value) + 4 for name, value in self._headers(message).items()) + 12
+            if length + headers > limit and not chunk:
                 raise MessageTooLarge(message.subject, length, f"the broker takes {limit} bytes with headers")
             size += length
-            if chunk and (size > _CHUNK_BYTES or len(chunk) == _CHUNK):
+            if chunk and (length + headers > limit or size > _CHUNK_BYTES or len(chunk) == _CHUNK):
                 break
             chunk.append(message)
         return chunk
@@ -241,7 +240,7 @@ class BrokerLink:
             return StreamFull(self._stream, text)
         if code == _TOO_LARGE and message is not None:
             return MessageTooLarge(message.subject, len(message.data), text)
-        if code in (_DISABLED, *_FULL) or 400 <= (error.get("code") or 503) < 500:
+        if code in (_DISABLED, *_FULL) or str(error.get("code")).startswith("4"):  # as of HTTP
             return StreamUnfit(self._stream, text)
         return BrokerUnavailable(self._server, text)
 

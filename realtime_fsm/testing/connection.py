@@ -80,7 +80,6 @@ class ServerConnection:
 
     def receive_upgrade(self, request: HttpRequest, now: float) -> Reply:
         """Answer an upgrade request, with the ``connected`` frame or with an error and the end."""
-        self._now = now
         params = UpgradeParams(request)
         try:
             directory = self._backend.admit(params, now)

@@ -47,10 +47,8 @@ class ServerCore:
 
     async def stop(self) -> None:
         """End every script, a server fault and every link, and listen no more."""
-        scripts = list(self.scripts)
-        for script in scripts:
+        for script in self.scripts:
             script.cancel()
-        await asyncio.gather(*scripts, return_exceptions=True)
         self._end_fault()
         await self.listener.stop()
         self.backend.restart()
@@ -66,7 +64,6 @@ class ServerCore:
         self.backend.faulty = False
         if self._recovery is not None:
             self._recovery.cancel()
-            self._recovery = None
 
     def foreign_loop(self) -> asyncio.AbstractEventLoop | None:
         """Return the loop of the server, if another thread makes this call; None if the call may run at once."""
@@ -104,15 +101,16 @@ def threadsafe(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S
 
 
 def loopsafe(
-    method: Callable[Concatenate[S, P], Coroutine[None, None, R]],
-) -> Callable[Concatenate[S, P], Coroutine[None, None, R]]:
+    method: Callable[Concatenate[S, P], Coroutine[None, None, None]],
+) -> Callable[Concatenate[S, P], Coroutine[None, None, None]]:
     """Make a coroutine method safe to await on any event loop."""
 
     @functools.wraps(method)
-    async def call(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
+    async def call(self: S, /, *args: P.args, **kwargs: P.kwargs) -> None:
         loop = self._core.foreign_loop()
         if loop is None:
-            return await method(self, *args, **kwargs)
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(method(self, *args, **kwargs), loop))
+            await method(self, *args, **kwargs)
+        else:
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(method(self, *args, **kwargs), loop))
 
     return call

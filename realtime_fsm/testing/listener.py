@@ -71,9 +71,9 @@ class ServerTransport:
 
     def reset(self) -> None:
         """Reset the stream; frames that the client has not read are lost."""
-        connection = self._transport.get_extra_info("socket")
-        if not self._transport.is_closing() and connection is not None:
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # RST instead of FIN
+        if not self._transport.is_closing():
+            lingers_not_at_all = struct.pack("ii", True, False)  # RST instead of FIN
+            self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, lingers_not_at_all)
         self._transport.abort()
 
     def buffer_writes(self) -> None:
@@ -189,7 +189,6 @@ class LoopbackServer:
             await web.TCPSite(runner, self._host, self.port).start()
         except OSError:
             self._runner = None
-            await runner.cleanup()
             raise
         self.port = runner.addresses[0][1]
 
@@ -203,8 +202,7 @@ class LoopbackServer:
         self.close_all()
         self.refusing = False
         self._thawed.set()
-        tasks = [task for task in self._links.values() if task is not None]
-        if tasks:
+        if tasks := list(filter(None, self._links.values())):
             await asyncio.wait(tasks, timeout=_STOP_GRACE)
         for link in list(self._links):
             link.reset()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import json
 from typing import TYPE_CHECKING
@@ -21,6 +20,7 @@ EXPIRES = 4_102_444_800.0
 """The default end of a JWT, in seconds since the epoch: 2100-01-01."""
 _JWT_SEGMENTS = 3
 _UNAUTHORIZED, _FORBIDDEN = 401, 403
+_NOT_VERIFIED = "Failed to verify JWT. Invalid token: "
 _BOTH = (
     "JWT and cookie used in the same request. Use either `setJWT` or `setCookie`. Learn about which authentication method to use "
     "in the SSR docs: https://appwrite.io/docs/products/auth/server-side-rendering"
@@ -101,7 +101,7 @@ class UserDirectory:
         """Find the user of a session string; None when the string is not valid."""
         try:
             parsed = decode(base64.b64decode(session, validate=True))
-        except (binascii.Error, ValueError):
+        except ValueError:
             return None
         if not isinstance(parsed, dict) or not isinstance(parsed.get("id"), str):
             return None
@@ -117,12 +117,12 @@ class UserDirectory:
         return None if user_id in self._logged_out else self._accounts.get(user_id)
 
     def _by_jwt(self, token: str, now: float) -> Account | None:
-        account, expires, of_session = self._jwts.get(token, (None, EXPIRES, True))
-        if account is None or now >= expires:
-            reason = "Expired" if account is not None else "Signature failed"
-            if token.count(".") + 1 < _JWT_SEGMENTS:
-                reason = "Incomplete segments"
-            raise Refusal(_UNAUTHORIZED, f"Failed to verify JWT. Invalid token: {reason}")
+        if token not in self._jwts:
+            reason = "Signature failed" if len(token.split(".")) >= _JWT_SEGMENTS else "Incomplete segments"
+            raise Refusal(_UNAUTHORIZED, _NOT_VERIFIED + reason)
+        account, expires, of_session = self._jwts[token]
+        if now >= expires:
+            raise Refusal(_UNAUTHORIZED, _NOT_VERIFIED + "Expired")
         return self._logged_in(account.user_id) if of_session else account
 
 

@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 
 import msgspec
 
@@ -21,7 +22,6 @@ UNCAUGHT, BAD_MESSAGE, POLICY, TOO_MANY = 0, 1003, 1008, 1013
 """The codes of errors: an exception without a code, a message that is not valid, a breach of a policy, and too many messages."""
 
 _MAX_DEPTH = 128  # of nesting; PHP's own limit is 512, which this interpreter's stack may not hold
-_PLAIN_FLOATS = 1e15  # PHP writes whole floats below it without a point or an exponent
 _INT64 = 1 << 63
 
 
@@ -154,9 +154,9 @@ def _as_float(value: int) -> float:
 def _float(value: float) -> str:
     if not math.isfinite(value):
         raise ValueError("JSON has no form for a number that is not finite")
-    if value.is_integer() and abs(value) < _PLAIN_FLOATS:
-        return str(int(value))
-    mantissa, exponent_sign, exponent = repr(value).partition("e")
-    if exponent_sign and "." not in mantissa:
-        mantissa += ".0"
-    return mantissa + exponent_sign + exponent
+    mantissa, _, exponent = repr(value).partition("e")
+    if not exponent:
+        return mantissa.removesuffix(".0")
+    if exponent == "+16":  # PHP writes 17 digits without an exponent, and Python 16
+        return format(Decimal(repr(value)), "f")
+    return f"{mantissa}{'' if '.' in mantissa else '.0'}e{int(exponent):+}"

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from realtime_fsm.fsm.budget import MESSAGES_PER_MINUTE, SendBudget
 from realtime_fsm.fsm.policies import PingPolicy
+from realtime_fsm.fsm.table import State
+from support.bench import Bench
 from support.some import some
 
 MINUTE = 60.0
@@ -138,6 +140,18 @@ def test_no_heartbeat_silences_the_requests(interval: float) -> None:
     PingPolicy(interval=interval, timeout=interval)  # it is a legal one
     _, waits = beside_a_heartbeat(interval, [2 * MINUTE])
     assert [wait <= MINUTE for wait in waits] == [True]
+
+
+def test_a_connection_asks_each_lane_for_its_own_frames() -> None:
+    bench = Bench().to(State.SUBSCRIBED)
+    link, now = bench.context.require_link, bench.now
+    due = link.ping_at
+    spend(link.budget, now, MESSAGES_PER_MINUTE - 3 - link.budget.frames_sent)
+    assert (bench.context.ping_at, bench.context.available_at(link)) == (due, now + MINUTE)
+    bench = Bench().to(State.SUBSCRIBED)
+    link = bench.context.require_link
+    spend(link.budget, now, 3, ping=True)
+    assert (bench.context.ping_at, bench.context.available_at(link)) == (now + MINUTE, now)
 
 
 def test_any_legal_interval_makes_a_budget() -> None:

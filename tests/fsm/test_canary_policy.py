@@ -34,6 +34,12 @@ def test_a_policy_that_makes_no_sense(options: dict[str, Any], named: str) -> No
     assert caught.value.option == named
 
 
+def test_a_canary_goes_out_every_five_minutes_and_its_event_has_ten_seconds() -> None:
+    assert Canary() == Canary(every=300, within=10, write=None, channel=None)
+    assert Canary(every=10).within == 10, "one echo is due when the next canary goes out"
+    assert "_write" not in repr(Canary(write=_write, channel="rows"))
+
+
 def test_something_else_than_a_policy() -> None:
     with pytest.raises(BadOption, match="canary"):
         Network().realtime(canary=300)

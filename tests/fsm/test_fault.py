@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from realtime_fsm.fsm.fault import pause_before
+from realtime_fsm.fsm.inputs import Pong
 from realtime_fsm.fsm.policies import PingPolicy, RetryPolicy
 from realtime_fsm.fsm.table import State
 from support.bench import Bench
@@ -34,3 +35,14 @@ def test_an_acknowledged_request_ends_the_pace_of_the_fault_before() -> None:
         assert bench.context.link.fault.repetitions == 1
         bench.expire()
         bench.acknowledge()
+
+
+def test_a_pong_proves_that_a_ping_is_to_blame_no_more() -> None:
+    bench = Bench().to(State.PING)
+    bench.err(0)
+    fault = bench.context.require_link.fault
+    assert fault is not None
+    assert (fault.is_open, fault.ping_failed) == (True, True)
+    bench.expire_until("sub64")
+    bench.hear(Pong(bench.generation))
+    assert (fault.is_open, fault.ping_failed) == (False, False)

@@ -280,6 +280,52 @@ def test_an_unexpected_guest_is_a_failure_and_no_user() -> None:
     assert (error_of(bench.context), bench.context.step.commands) == (GreetedAsGuest, [])
 
 
+@pytest.mark.parametrize(
+    ("code", "rejects"),
+    [
+        (400, True),
+        (401, False),
+        (402, True),
+        (403, False),
+        (404, True),
+        (429, False),
+        ("429", False),
+        (1003, True),
+        (1013, False),
+    ],
+)
+def test_a_refused_url_rejects_no_subscription_where_the_identity_or_the_number_of_messages_is_to_blame(
+    code: int | str, rejects: bool
+) -> None:
+    bench = Bench(era=Era.E2).to(R)
+    drain(bench)
+    bench.err(code)
+    assert [refused.id for refused in bench.requests(SubscriptionRefused)] == (["s2"] if rejects else [])
+
+
+@pytest.mark.parametrize(("attempt", "after"), [(3, 2), (1, 0), (0, 0)])
+def test_a_refused_request_that_ends_a_link_counts_as_no_failed_dial(attempt: int, after: int) -> None:
+    bench = Bench().to(S)
+    bench.subscribe("s2")
+    bench.context.attempt = attempt
+    bench.err(1008)
+    bench.lose()
+    assert bench.context.attempt == after
+
+
+def test_a_second_canary_on_a_link_ends_the_deafness() -> None:
+    bench = Bench(canary=Canary()).to(S)
+    bench.do(Deaf(bench.generation))
+    bench.expire()
+    bench.open()
+    bench.greet()
+    seen = [bench.context.deaf]
+    for _ in range(2):
+        bench.do(any_input(T.CANARY, bench.generation))
+        seen.append(bench.context.deaf)
+    assert seen == [True, True, False]
+
+
 @pytest.mark.parametrize("heard", [False, True])
 def test_an_overdue_pong_tells_whether_a_frame_came_since_the_ping(heard: bool) -> None:
     bench = Bench().to(P)

@@ -121,6 +121,20 @@ def test_the_answer_to_an_authentication_ends_the_trial_of_the_identity(code: in
     assert not bench.context.trial
 
 
+def test_the_id_of_a_presence_ends_with_its_link() -> None:
+    tracker = tracker_with()
+    for name in ("first", "second"):
+        tracker.presence.set(ONLINE, name)
+        assert not tracker.presence.needs_link, "no other id is on this link"
+        assert kind_of_next(tracker) == PRESENCE
+        assert tracker.presence.taken_id == name
+        assert tracker.handle_reply((), ONLINE) == [PresenceStored(ONLINE)]
+        assert tracker.presence.on_link == name
+        tracker.end_link()
+        assert not tracker.presence.needs_link
+        tracker.begin_link()
+
+
 def test_a_url_asks_for_the_hidden_subscription_too() -> None:
     tracker = probed()
     tracker.end_link()

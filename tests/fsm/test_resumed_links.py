@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from realtime_fsm.errors import UpgradeRefused
 from realtime_fsm.fsm.commands import (
     EndFault,
+    OpenLink,
     ResumeLink,
     SendFrame,
 )
 from realtime_fsm.fsm.inputs import (
+    Closed,
+    Connect,
     DialFailure,
+    Disconnect,
     Pong,
     Reconnect,
     Unsubscribe,
@@ -148,3 +154,15 @@ def test_a_refusal_on_a_resumed_link_is_about_the_subscription_and_not_about_us(
     bench.err(1008)
     bench.lose(1008)
     assert (bench.state, bench.context.refusals, bench.context.attempt) == (R, 0, 0)
+
+
+def test_a_call_of_the_user_forgets_how_long_the_server_wanted_no_dial() -> None:
+    bench = Bench(retry=ONCE).to(S)
+    bench.do(Reconnect())
+    bench.do(DialFailure(bench.generation, UpgradeRefused(503, retry_after=3_000.0)))
+    assert (bench.state, bench.context.not_before) == (S, bench.now + 3_000)
+    bench.do(Disconnect())
+    bench.do(Closed(bench.generation))
+    assert bench.context.not_before == bench.now + 3_000
+    bench.do(Connect())
+    assert (len(bench.requests(OpenLink)), bench.context.not_before) == (1, -math.inf)

@@ -7,6 +7,7 @@ from realtime_fsm.fsm.control import Batch
 from realtime_fsm.fsm.subscribe_queue import SubscribeQueue
 from realtime_fsm.fsm.subscriptions import SubscriptionTracker
 from realtime_fsm.protocol.faults import is_server_fault
+from realtime_fsm.protocol.spec import SubscriptionSpec
 from support.tracker import asked, grants, spec, tracker_with
 
 
@@ -146,3 +147,14 @@ def test_a_subscription_that_is_withdrawn_leaves_every_request_that_waits() -> N
     queue.batches = (Batch(("b", "a"), 2), Batch(("a",), 1), Batch(("b",), 3))
     queue.remove("a")
     assert (list(queue.pending), list(queue.groups), list(queue.batches)) == (["b"], [("b",)], kept)
+
+
+def test_the_part_of_a_batch_that_no_frame_holds_goes_behind_the_others() -> None:
+    queue, large = SubscribeQueue(), "x" * 40_000
+    desired = {name: SubscriptionSpec(name, (large,)) for name in "abc"}
+    queue.batches = Batch(("a", "b"), 1), Batch(("c",), 2)
+    assert queue.take_batch(desired).ids == ("a",)
+    assert queue.batches == (Batch(("c",), 2), Batch(("b",), 1))
+    assert [queue.take_batch(desired).ids for _ in range(2)] == [("c",), ("b",)]
+    assert not queue.has_new
+    assert len(queue.batches) == 0

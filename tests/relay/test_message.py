@@ -119,6 +119,10 @@ def test_a_message_is_a_cloud_event_with_the_bytes_of_the_server() -> None:
     }
 
 
+def test_an_id_is_a_letter_and_24_digits() -> None:
+    assert re.fullmatch("e[0-9a-f]{24}", message_of(received(**ROW)).id)
+
+
 def test_a_header_tells_relays_of_other_channels_apart() -> None:
     def channels_hash(*channels: str) -> str:
         return message_of(received(**ROW), *channels).headers["ce-channels"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from traceback import walk_tb
 from typing import Any
 
 import pytest
@@ -77,3 +78,8 @@ def survive(main: Callable[[], Coroutine[Any, Any, None]], kind: Kind, *, raised
         loop.run_until_complete(task)
         assert not asyncio.all_tasks(loop), "tasks are left"
         return [context["message"] for context in loop.reported]
+
+
+def hiding(error: BaseException) -> list[str]:
+    """Return the functions that pytest leaves out of the traceback of an exception."""
+    return [frame.f_code.co_name for frame, _ in walk_tb(error.__traceback__) if frame.f_locals.get("__tracebackhide__")]

@@ -134,6 +134,13 @@ class RawClient(asyncio.Protocol):
         assert self._transport is not None
         self._transport.pause_reading()
 
+    async def read_on(self) -> int:
+        """Read again, to the end of the stream; return the number of bytes."""
+        assert self._transport is not None
+        self._transport.resume_reading()
+        await self._until(lambda: bool(self.ended), ended_is_fine=True)
+        return len(self._buffer)
+
     async def frame(self) -> Frame:
         """Read the next frame."""
         await self._until(lambda: len(self._buffer) >= 2)

@@ -15,6 +15,7 @@ from realtime_fsm import BadOption
 from realtime_fsm.testing import AuditRecords, assert_conformant, assert_rows
 from realtime_fsm.testing.assertions import begun_here, recorded
 from support.network import Network
+from support.raising import hiding
 
 
 def log_of(live: Callable[[Network], Coroutine[Any, Any, None]]) -> Callable[[], Coroutine[Any, Any, AuditRecords]]:
@@ -69,6 +70,13 @@ def test_rows_that_cannot_be_taken() -> None:
         assert_rows([])
     with pytest.raises(AssertionError, match="no connection took sub58\n  the log has no transition"):
         assert_rows([], "sub58")
+
+
+@pytest.mark.parametrize("check", [assert_conformant, lambda log: assert_rows(log, "sub58")])
+def test_a_traceback_in_pytest_ends_at_the_assertion(check: Callable[[list[Any]], None]) -> None:
+    with pytest.raises(AssertionError) as failure:
+        check([])
+    assert hiding(failure.value) in (["assert_conformant"], ["assert_rows"])
 
 
 async def test_a_file_is_a_log_too(tmp_path: Path) -> None:

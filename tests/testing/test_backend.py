@@ -87,6 +87,34 @@ def test_the_bytes_of_an_event() -> None:
     ]
 
 
+def test_the_bytes_of_the_console_s_own_events() -> None:
+    """Its live tail names no time, and its statistics no subscriptions."""
+    backend = Backend(projects=("demo", "p2"), ids=iter("1234"))
+    connection = dial(backend, "/?channels[]=project")
+    subscribe(connection, {"channels": ["console.tail.demo", "console.tail.p2"]})
+
+    def frames(channel: str, project: str) -> list[bytes]:
+        return [frame for _, frame in backend.publish(["e"], [channel], [1], now=NOON, timestamp="T", project=project)]
+
+    start = b'{"type":"event","data":{'
+    assert frames("console.tail.p2", "console") == [
+        start + b'"channels":["console.tail.p2"],"events":["e"],"subscriptions":["2"],"payload":[1]}}'
+    ]
+    assert frames("project", "console") == [start + b'"events":["e"],"channels":["project"],"timestamp":"T","payload":[1]}}']
+    connection = dial(backend, f"{TARGET}&channels[]=console.tail.demo")
+    subscribe(connection, {"channels": ["project"]})
+    for channel in ("project", "console.tail.demo"):
+        (frame,) = frames(channel, "demo")
+        fields = f'"events":["e"],"channels":["{channel}"],"timestamp":"T","payload":[1],"subscriptions":'
+        assert frame.startswith(start + fields.encode()), "another project has no such forms"
+
+
+def test_the_live_tail_belongs_to_the_console_and_shows_the_other_projects() -> None:
+    backend = Backend(projects=("demo", "p2"))
+    assert backend.tails(backend.directory("console")) == {"console.tail.demo", "console.tail.p2"}
+    assert backend.tails(backend.directory("demo")) == frozenset()
+
+
 def test_the_caller_may_choose_the_time_of_an_event() -> None:
     backend = Backend()
     dial(backend, f"{TARGET}&channels[]=rows")

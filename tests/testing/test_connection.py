@@ -124,6 +124,25 @@ def test_an_odd_item_that_is_accepted(item: dict[str, object], channels: list[st
     assert connection.subscriptions == (identifier,)
 
 
+def test_each_request_has_its_response() -> None:
+    backend = Backend()
+    session = backend.add_user("alice")
+    connection = dial(backend)
+    accepted = {"subscriptionId": "s", "channels": ["rows"], "queries": []}
+    assert send(connection, "subscribe", [accepted]) == {
+        "type": "response",
+        "data": {"to": "subscribe", "success": True, "subscriptions": [accepted]},
+    }
+    answer = send(connection, "authentication", {"session": session})["data"]
+    assert (answer.pop("user")["$id"], answer) == ("alice", {"to": "authentication", "success": True})
+    assert send(connection, "unsubscribe", [{"subscriptionId": "s"}])["data"] == {
+        "to": "unsubscribe",
+        "success": True,
+        "subscriptions": [{"subscriptionId": "s", "removed": True}],
+    }
+    assert list(send(connection, "presence", {"status": "x"})["data"]) == ["to", "presence"]
+
+
 def test_empty_batches() -> None:
     connection = dial(Backend())
     assert subscribe(connection) == []

@@ -100,6 +100,13 @@ def test_the_text_of_a_refusal(era: EraName, masked: bool, message: str) -> None
     assert single_frame(reply) == error(1008, message)
 
 
+@pytest.mark.parametrize(("code", "is_masked"), [(0, True), (1, False), (499, False), (500, True), (501, True), ("401", True)])
+def test_the_texts_of_faults_are_masked(code: int | str, is_masked: bool) -> None:
+    connection = dial(Backend(guest_code=code))
+    refusal = send(connection, "subscribe", [{"channels": ["rows"]}])["data"]
+    assert refusal == {"code": code, "message": MASKED if is_masked else "Guests may not subscribe"}
+
+
 @every_era
 def test_the_text_of_a_refused_identity_is_the_same_in_every_era(era: EraName) -> None:
     _, reply = try_dial(Backend(era=era), ROWS, X_Appwrite_JWT="abc")

@@ -45,6 +45,17 @@ async def test_events_arrive_in_order(server: InMemoryServer) -> None:
         assert await numbers(rows, 3) == [0, 1, 2]
 
 
+async def test_events_of_one_moment_arrive_in_order_and_take_no_time(server: InMemoryServer) -> None:
+    async with client(server) as realtime:
+        rows = await realtime.subscribe("rows")
+        await server.wait_for_subscriptions(1)
+        began = asyncio.get_running_loop().time()
+        for number in range(100):
+            server.publish("e", "rows", {"n": number})
+        assert await numbers(rows, 100) == list(range(100))
+        assert asyncio.get_running_loop().time() - began == pytest.approx(LATENCY, abs=0.001)
+
+
 async def test_it_refuses_dials_for_an_hour(server: InMemoryServer) -> None:
     async with client(server) as realtime:
         await realtime.subscribe("rows")

@@ -6,11 +6,14 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import realtime_fsm
+from realtime_fsm.testing import plugin
+from support.raising import hiding
 
 pytest_plugins = ("pytester",)
 PACKAGE = Path(realtime_fsm.__file__).parent
@@ -248,3 +251,13 @@ def test_only_the_command_imports_the_test_kit() -> None:
         if re.search(r"^\s*(from|import) realtime_fsm\.testing\b", path.read_text("utf-8"), re.MULTILINE)
     }
     assert importers - {"testing"} <= {"cli", "replay"}, "replay writes the import into the tests that it emits"
+
+
+def test_a_traceback_in_pytest_leaves_the_plugin_out() -> None:
+    async def broken() -> None:
+        raise LookupError
+
+    surrounded = plugin._surrounded(broken, SimpleNamespace(stash={}))  # type: ignore[arg-type]  # it needs no more of a test
+    with pytest.raises(LookupError) as caught:
+        plugin._blocking(surrounded, plugin._run)()
+    assert hiding(caught.value) == ["blocking", "surrounded"]

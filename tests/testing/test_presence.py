@@ -138,6 +138,11 @@ def test_a_user_may_lose_the_right_to_change_a_presence(backend: Backend, alice:
     assert foreign == error(401, "Permissions must be one of: (any, user:bo, users)")
 
 
+def test_a_user_may_name_each_role_of_its_own(alice: ServerConnection) -> None:
+    all_roles = [f'read("{role}")' for role in ("any", "team:t1", "user:al", "users")]
+    assert store(alice, status="x", permissions=all_roles[::-1])["$permissions"] == all_roles
+
+
 def test_users_who_may_read_a_presence_get_its_events(backend: Backend, alice: ServerConnection) -> None:
     bob = dial(backend, X_Appwrite_Session=backend.add_user("bo", session_secret=SECRET))
     for connection in (alice, bob):

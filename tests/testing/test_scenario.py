@@ -67,7 +67,15 @@ def test_other_exceptions_of_the_code_are_raised() -> None:
         play("", broken, seconds=1.0)
 
 
-def test_code_is_cancelled_when_the_scenario_is_over() -> None:
+@pytest.mark.parametrize(
+    ("script", "seconds", "end"),
+    [
+        ("1s drop", 50.0, 50.0),
+        ("5s refuse 1s", 1.0, 6.0),  # the script takes longer
+        ("1s drop; 1s refuse", 2.0, 602.0),  # no link comes back
+    ],
+)
+def test_code_is_cancelled_when_the_scenario_is_over(script: str, seconds: float, end: float) -> None:
     seen: list[float] = []
 
     async def patient(realtime: Realtime, _: RealtimeServer) -> None:
@@ -78,5 +86,5 @@ def test_code_is_cancelled_when_the_scenario_is_over() -> None:
         finally:
             seen.append(asyncio.get_running_loop().time() - begin)
 
-    assert play("1s drop", patient, seconds=50.0).error is None
-    assert seen == [pytest.approx(50.0, abs=1.0)]
+    assert play(script, patient, seconds=seconds).error is None
+    assert seen == [pytest.approx(end, abs=0.1)]

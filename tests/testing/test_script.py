@@ -51,6 +51,20 @@ async def test_steps_have_any_order_any_space_and_three_units() -> None:
     ]
 
 
+async def test_a_semicolon_may_end_a_script() -> None:
+    assert await calls_of("1s drop;") == await calls_of("1s drop") == [(1, "drop", 0)]
+
+
+async def test_a_fault_without_a_length_lasts_and_a_drop_does_not() -> None:
+    assert await calls_of("1s drop; 1s drop; 1.5s drop; 2s refuse; 2s freeze") == [
+        (1, "drop", 0),
+        (1, "drop", 0),
+        (1.5, "drop", 0),
+        (2, "refuse", 0),
+        (2, "freeze", 0),
+    ]
+
+
 async def test_at_one_moment_a_fault_ends_before_the_next_begins() -> None:
     assert await calls_of("8s freeze 1s; 5s freeze 3s; 8s drop") == [
         (5, "freeze", 3),
@@ -122,6 +136,7 @@ async def test_a_script_runs_every_fault_of_the_server() -> None:
 
             await server.script("0s drop")
             assert await client.ending() == "eof"
+            assert server._core.scripts == set(), "a server keeps no script that is over"
         await server.wait_for_connections(0)
 
 

@@ -181,6 +181,17 @@ async def test_a_request_without_an_upgrade_gets_400() -> None:
 
 
 @pytest.mark.loopback
+async def test_a_refused_rest_call_has_its_status_and_a_json_document() -> None:
+    async with RealtimeServer() as server:
+        server.refuse_dials()  # it stays a server for other requests
+        request = ["POST /v1/users/alice/jwts HTTP/1.1", "Host: x", "X-Appwrite-Project: demo", "Content-Length: 0"]
+        client = await RawClient.dial(port_of(server), request)
+        assert client.head.startswith("HTTP/1.1 401 ")
+        assert "Content-Type: application/json" in client.head
+        await client.hang_up()
+
+
+@pytest.mark.loopback
 async def test_no_extension_is_negotiated() -> None:
     offer = "Sec-WebSocket-Extensions: permessage-deflate"
     async with RealtimeServer() as server, connected(server, DEMO, offer) as client:

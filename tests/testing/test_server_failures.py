@@ -8,7 +8,7 @@ import socket
 
 import pytest
 
-from realtime_fsm.testing import RealtimeServer
+from realtime_fsm.testing import RealtimeServer, listener
 from support.loopback import DEMO, GREETING, PING, PONG, connected, port_of, subscribe
 from support.raw_client import RawClient, upgrade
 
@@ -77,13 +77,32 @@ async def test_a_port_in_use() -> None:
 
 
 @pytest.mark.loopback
-async def test_a_client_that_reads_nothing_does_not_delay_a_stop() -> None:
+async def test_a_client_that_reads_nothing_does_not_delay_a_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener, "_STOP_GRACE", 0.2)
     async with RealtimeServer() as server, connected(server, DEMO + "&channels[]=rows") as client:
         await client.text()
         client.stop_reading()
         assert server.publish("e", "rows", {"blob": "z" * 20_000_000}) == 1
-        await server.stop()
+        port, stopping = port_of(server), asyncio.create_task(server.stop())
+        for _ in range(5):
+            await asyncio.sleep(0)
+        with pytest.raises(ConnectionRefusedError):
+            await RawClient.connect(port, [])
+        assert not stopping.done()
+        await stopping
         assert server.connections == 0
+        assert 0 < await client.read_on() < 20_000_000, "the rest is lost"
+
+
+@pytest.mark.loopback
+async def test_a_stop_waits_until_a_client_has_read_everything() -> None:
+    async with RealtimeServer() as server, connected(server, DEMO + "&channels[]=rows") as client:
+        await client.text()
+        server.publish("e", "rows", {"blob": "z" * 20_000_000})
+        stopping = asyncio.create_task(server.stop())
+        assert len((await client.json())["data"]["payload"]["blob"]) == 20_000_000
+        assert await client.ending() == "eof"
+        await stopping
 
 
 @pytest.mark.loopback
@@ -138,7 +157,7 @@ async def test_a_frozen_server_answers_nothing_until_it_thaws() -> None:
 
 
 @pytest.mark.loopback
-async def test_a_frozen_server_can_be_dropped_and_stopped() -> None:
+async def test_a_frozen_server_can_be_dropped_and_stopped(caplog: pytest.LogCaptureFixture) -> None:
     async with RealtimeServer() as server, connected(server, DEMO + "&channels[]=rows") as client:
         await client.text()
         server.freeze()
@@ -154,6 +173,27 @@ async def test_a_frozen_server_can_be_dropped_and_stopped() -> None:
         await server.stop()
         assert await late.ending() == "eof"
         await late.hang_up()
+    assert caplog.messages == [], "aiohttp has met no exception"
+
+
+@pytest.mark.loopback
+async def test_a_server_freezes_on_one_loop_after_another() -> None:
+    server = RealtimeServer()
+
+    async def freeze() -> None:
+        async with server:
+            server.freeze()
+            late = await RawClient.connect(port_of(server), upgrade(DEMO))
+            async with RealtimeServer() as neighbour, connected(neighbour) as witness:
+                await witness.text()
+                await witness.quiet()
+            server.thaw()
+            await late.answered()
+            assert await late.text() == GREETING
+            await late.hang_up()
+
+    for _ in range(2):
+        await asyncio.to_thread(asyncio.run, freeze())
 
 
 @pytest.mark.loopback

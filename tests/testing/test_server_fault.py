@@ -8,6 +8,7 @@ import time
 import pytest
 
 from realtime_fsm.testing import InMemoryServer, RealtimeServer, backend
+from realtime_fsm.testing.memory import LATENCY
 from support.loopback import DEMO, GREETING, PING, PONG, connected
 from support.server_core import dial, error, single_frame
 
@@ -79,6 +80,18 @@ async def test_a_dial_is_greeted_late_and_a_stop_ends_the_fault(short_delay: flo
         client.send(PING)
         assert [await client.text(), await client.text()] == [GREETING, PONG]
     await server.stop()
+
+
+async def test_a_wait_ends_with_the_late_greeting_of_a_faulty_server() -> None:
+    async with InMemoryServer() as server:
+        clock = asyncio.get_running_loop().time
+        server.fault(60)
+        waiting = asyncio.create_task(server.wait_for_subscriptions(1))
+        await asyncio.sleep(0)
+        began = clock()
+        await server._memory.dial(f"{server.endpoint}/realtime?project=demo&channels[]=rows", {})
+        await waiting
+        assert clock() - began == pytest.approx(backend.FAULT_DELAY + LATENCY)
 
 
 async def test_a_later_fault_takes_the_place_of_an_earlier_one() -> None:

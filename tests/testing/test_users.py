@@ -54,6 +54,7 @@ def test_an_encoded_cookie() -> None:
         ("Cookie", "a_session_demo=YWJj"),
         ("Cookie", "a_session_demo=NQ=="),
         ("Cookie", "a_session_other={}"),
+        ("Cookie", "a_session_demo={}!"),
         ("X_Appwrite_Session", base64.b64encode(b'{"id":["alice"]}').decode()),
         ("X_Appwrite_Session", base64.b64encode(b'{"id":"bob","secret":"x"}').decode()),
         ("X_Appwrite_Session", base64.b64encode(b'{"id":"alice","secret":"x"}').decode()),
@@ -78,6 +79,15 @@ def test_a_jwt_at_the_dial() -> None:
     assert token.count(".") == 2
     assert user_id(dial(backend, X_Appwrite_JWT=token)) == "alice"
     assert user_id(dial(backend, f"/?project=demo&jwt={token}")) == "alice"
+
+
+@pytest.mark.parametrize(("expired", "end"), [(False, 4_102_444_800), (True, 0)])
+def test_a_jwt_names_its_user_and_its_end(expired: bool, end: int) -> None:
+    backend = Backend()
+    backend.add_user("alice")
+    head, claims, _ = backend.issue_jwt("alice", expired=expired).split(".")
+    decoded = [json.loads(base64.urlsafe_b64decode(part + "==")) for part in (head, claims)]
+    assert decoded == [{"typ": "JWT", "alg": "HS256"}, {"userId": "alice", "sessionId": "current", "exp": end}]
 
 
 def test_an_expired_jwt_is_refused() -> None:

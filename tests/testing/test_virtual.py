@@ -14,6 +14,7 @@ import pytest
 from realtime_fsm.runtime import driver
 from realtime_fsm.testing import VirtualClock
 from realtime_fsm.testing.virtual import LIMIT, VirtualLoop, eventually, run
+from support.raising import hiding
 
 
 def test_a_week_takes_no_time() -> None:
@@ -63,6 +64,41 @@ def test_a_wait_ends_when_its_condition_is_true_or_its_time_is_over() -> None:
     clock.run(test)
 
 
+def test_a_wait_checks_its_condition_at_its_last_moment_and_not_behind_it() -> None:
+    clock = VirtualClock()
+
+    async def test() -> None:
+        with pytest.raises(AssertionError):
+            await clock.wait_until(lambda: False, within=0)
+        assert clock.elapsed == 0
+        for wait in (clock.wait_until, eventually):
+            began = clock.elapsed
+            with pytest.raises(AssertionError, match=r"within 600.0 s"):
+                await wait(lambda: False)
+            assert clock.elapsed - began == pytest.approx(600, abs=0.02)
+        await clock.advance(0)
+
+    clock.run(test)
+
+
+def test_the_loop_of_a_clock_that_ran_nothing_can_be_closed() -> None:
+    clock = VirtualClock()
+    assert clock.loop.time() == 1_000, "a moment of 0 is before the begin"
+    clock.close()
+    assert clock.loop.is_closed()
+
+
+async def test_the_clock_goes_on_behind_the_end_of_the_threads() -> None:
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
+    assert await asyncio.to_thread(int, "7") == 7
+    await loop.shutdown_default_executor()
+    assert loop._clock.threads == 0
+    with pytest.raises(RuntimeError, match="Executor shutdown has been called"):
+        await asyncio.to_thread(int, "7")
+    assert loop._clock.threads == 0
+
+
 async def _forever() -> None:
     await asyncio.get_running_loop().create_future()
 
@@ -77,6 +113,15 @@ def test_a_test_that_waits_for_too_long_hangs() -> None:
     with pytest.raises(AssertionError, match=r"the test takes more than 86400 s of virtual time: it hangs"):
         run(_forever)
     assert LIMIT == 86_400
+
+
+def test_a_traceback_in_pytest_leaves_the_clock_out() -> None:
+    async def broken() -> None:
+        raise LookupError
+
+    with pytest.raises(LookupError) as caught:
+        VirtualClock().run(broken)
+    assert hiding(caught.value) == ["run", "limited"]
 
 
 def test_a_timeout_of_the_test_itself_is_its_own() -> None:

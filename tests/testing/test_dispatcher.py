@@ -1,0 +1,79 @@
+"""The dispatcher of the embedded server, with links that only keep what happens to them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from realtime_fsm.testing.backend import Backend
+from realtime_fsm.testing.connection import HISTORY, MAX_CLIENT_FRAME
+from realtime_fsm.testing.dispatcher import ConnectionDispatcher, Greeting
+from realtime_fsm.testing.request import HttpRequest
+from support.server_core import NOON, TARGET
+
+DEMO = HttpRequest(f"{TARGET}&channels[]=rows")
+
+
+class Link:
+    """The end of a link that never tells of its own end."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    def send(self, text: bytes) -> None:
+        self.seen.append(json.loads(text)["type"])
+
+    def close(self) -> None:
+        self.seen.append("close")
+
+    def reset(self) -> None:
+        self.seen.append("reset")
+
+
+@pytest.fixture
+def dispatcher() -> ConnectionDispatcher:
+    return ConnectionDispatcher(Backend(), lambda: NOON)
+
+
+def test_a_refused_dial_and_an_oversized_message_leave_no_connection_at_once(dispatcher: ConnectionDispatcher) -> None:
+    refused, oversized = Link(), Link()
+    dispatcher.opened(refused, HttpRequest("/?project=nope"))
+    assert (refused.seen, len(dispatcher.connections)) == (["error", "close"], 0)
+    dispatcher.opened(oversized, DEMO)
+    assert len(dispatcher.connections) == 1
+    dispatcher.message(oversized, b"x" * MAX_CLIENT_FRAME)
+    assert (oversized.seen, len(dispatcher.connections)) == (["connected", "reset"], 0)
+
+
+@pytest.mark.parametrize("greeting", [True, False, "late"])
+def test_a_link_that_has_ended_leaves_its_messages_alone(dispatcher: ConnectionDispatcher, greeting: Greeting) -> None:
+    before = dict(vars(dispatcher)) | {"received": None, "greeting": None}
+    kept = {name: len(value) for name, value in before.items() if isinstance(value, dict | list)}
+    dispatcher.greeting, link = greeting, Link()
+    dispatcher.opened(link, DEMO)
+    dispatcher.closed(link)
+    dispatcher.closed(link)
+    assert {name: len(vars(dispatcher)[name]) for name in kept} == kept
+    assert [list(messages) for messages in dispatcher.received] == [[]]
+
+
+@pytest.mark.parametrize("greeting", [True, False, "late"])
+async def test_a_wait_ends_with_the_link_that_it_waits_for(dispatcher: ConnectionDispatcher, greeting: Greeting) -> None:
+    dispatcher.greeting = greeting
+    waiting = asyncio.create_task(dispatcher.wait(lambda: len(dispatcher.connections) == 1, 5.0))
+    await asyncio.sleep(0)
+    began = asyncio.get_running_loop().time()
+    dispatcher.opened(Link(), DEMO)
+    await waiting
+    assert asyncio.get_running_loop().time() == began
+
+
+def test_the_messages_of_the_last_thousand_connections_are_kept(dispatcher: ConnectionDispatcher) -> None:
+    for number in range(HISTORY + 1):
+        link = Link()
+        dispatcher.opened(link, DEMO)
+        dispatcher.message(link, str(number))
+        dispatcher.closed(link)
+    assert [list(messages) for messages in dispatcher.received] == [[number] for number in range(1, HISTORY + 1)]
