@@ -14,6 +14,7 @@ from realtime_fsm.errors import Disposed, LinkPaused, SubscriptionEnded, Unsuppo
 from realtime_fsm.fsm.inputs import Authenticate, LogOut, SetPresence, Subscribe, Unsubscribe
 from realtime_fsm.fsm.table import State
 from realtime_fsm.runtime.connection import Connection
+from realtime_fsm.runtime.waiters import reject
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -156,20 +157,30 @@ class Calls:
         Raises:
             LinkPaused: when the client has not read the link for the reply timeout.
         """
-        loop, reply = self._owner.loop, self._owner.context.timeouts.reply
-        begun = loop.time()
+        waiting = asyncio.shield(future) if shared else future
+        timer: list[asyncio.TimerHandle] = []
+        self._limit_pause(waiting, self._owner.loop.time(), timer)
         try:
-            while not future.done():
-                link, now = self._owner.links.current, loop.time()
-                paused_since = None if link is None else link.paused_since
-                until = reply + (now if paused_since is None else max(begun, paused_since))
-                if until <= now:
-                    raise LinkPaused(reply)
-                await asyncio.wait((future,), timeout=until - now)
-            return future.result()
+            return await waiting
         finally:
-            if not shared:
-                future.cancel()
+            timer[0].cancel()
+            waiting.cancel()
+
+    def _limit_pause(self, waiting: asyncio.Future[T], begun: float, timer: list[asyncio.TimerHandle]) -> None:
+        """Fail a wait when the client has not read the link for the reply timeout; else look again at the next possible moment.
+
+        Args:
+            waiting: the wait.
+            begun: when it began.
+            timer: takes the timer of the next look.
+        """
+        loop, link, reply = self._owner.loop, self._owner.links.current, self._owner.context.timeouts.reply
+        now, paused_since = loop.time(), None if link is None else link.paused_since
+        until = reply + (now if paused_since is None else max(begun, paused_since))
+        if until > now:
+            timer[:] = [loop.call_at(until, self._limit_pause, waiting, begun, timer)]
+        else:
+            reject(waiting, LinkPaused(reply))
 
     # --- the user -------------------------------------------------------------------------------------------------------
 
