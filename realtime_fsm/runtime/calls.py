@@ -157,14 +157,15 @@ class Calls:
         Raises:
             LinkPaused: when the client has not read the link for the reply timeout.
         """
-        waiting = asyncio.shield(future) if shared else future
+        waiting = asyncio.shield(future)  # a pause fails the wait, and not the answer
         timer: list[asyncio.TimerHandle] = []
         self._limit_pause(waiting, self._owner.loop.time(), timer)
         try:
             return await waiting
         finally:
             timer[0].cancel()
-            waiting.cancel()
+            if not shared:
+                future.cancel()
 
     def _limit_pause(self, waiting: asyncio.Future[T], begun: float, timer: list[asyncio.TimerHandle]) -> None:
         """Fail a wait when the client has not read the link for the reply timeout; else look again at the next possible moment.

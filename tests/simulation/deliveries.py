@@ -140,7 +140,7 @@ class Deliveries:
         return self._succeed(delivery, spec, *more)
 
     def parted(self, handover: Any) -> None:
-        """Wrap the gap reporter's method: an old link closes, or is the current link again, and its possible losses become gaps."""
+        """Wrap the reporter's method: an old link closes, or is the current link again, and its possible losses become gaps."""
         link, current = self.links.left, self.links.current
         self.must(link is not None and handover.old.generation == link.generation, "a gap names a loss of another link")
         if link is None:
@@ -166,7 +166,7 @@ class Deliveries:
         self.must(enough, f"a link may hold undelivered events of {owed}, and {told} got gaps")
 
     def end_deafness(self, *news: Any) -> None:
-        """Wrap the gap reporter's method: a link hears again, and the subscriptions of the deaf link get gaps."""
+        """Wrap the reporter's method: a link hears again, and the subscriptions of the deaf link get gaps."""
         told = self.deafness.telling = list[str]()
         self._end_deafness(*news)
         self.deafness.telling = None
