@@ -14,7 +14,6 @@ from realtime_fsm.errors import Disposed, LinkPaused, SubscriptionEnded, Unsuppo
 from realtime_fsm.fsm.inputs import Authenticate, LogOut, SetPresence, Subscribe, Unsubscribe
 from realtime_fsm.fsm.table import State
 from realtime_fsm.runtime.connection import Connection
-from realtime_fsm.runtime.waiters import reject
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -157,31 +156,20 @@ class Calls:
         Raises:
             LinkPaused: when the client has not read the link for the reply timeout.
         """
-        waiting = asyncio.shield(future)  # a pause fails the wait, and not the answer
-        timer: list[asyncio.TimerHandle] = []
-        self._limit_pause(waiting, self._owner.loop.time(), timer)
+        loop, reply = self._owner.loop, self._owner.context.timeouts.reply
+        begun = loop.time()
         try:
-            return await waiting
+            while not future.done():
+                link, now = self._owner.links.current, loop.time()
+                paused_since = None if link is None else link.paused_since
+                until = reply + (now if paused_since is None else max(begun, paused_since))
+                if until <= now:
+                    raise LinkPaused(reply)
+                await asyncio.wait((future,), timeout=until - now)
+            return future.result()
         finally:
-            timer[0].cancel()
             if not shared:
                 future.cancel()
-
-    def _limit_pause(self, waiting: asyncio.Future[T], begun: float, timer: list[asyncio.TimerHandle]) -> None:
-        """Fail a wait when the client has not read the link for the reply timeout; else look again at the next possible moment.
-
-        Args:
-            waiting: the wait.
-            begun: when it began.
-            timer: takes the timer of the next look.
-        """
-        loop, link, reply = self._owner.loop, self._owner.links.current, self._owner.context.timeouts.reply
-        now, paused_since = loop.time(), None if link is None else link.paused_since
-        until = reply + (now if paused_since is None else max(begun, paused_since))
-        if until > now:
-            timer[:] = [loop.call_at(until, self._limit_pause, waiting, begun, timer)]
-        else:
-            reject(waiting, LinkPaused(reply))
 
     # --- the user -------------------------------------------------------------------------------------------------------
 
