@@ -61,7 +61,8 @@ class Deliveries:
         self._succeed, self._end_deafness = registry.begin_update, registry.gaps.end_deafness
         vars(self._driver).update(feed=self.feed, message_handler=self.receiver)
         vars(registry).update(begin_update=self.succeed)
-        registry.gaps = _WrappedGaps(registry.gaps, end_deafness=self.end_deafness, report_possible_loss=self.parted)
+        methods = {"end_deafness": self.end_deafness, "report_possible_loss": self.parted}
+        registry.gaps = cast("Any", _WrappedGaps(registry.gaps, **methods))
         self.ledger = Ledger(world, self._history)
         self.links = Links(world, self.must, self._context, self._history)
         self.deafness = Deafness(world, self._context, self.must)
