@@ -203,11 +203,11 @@ class AuditWriter:
         """Write that a draining link has ended too early, `dwell` seconds after the entry into the state."""
         self._write(records.RetiredRecord, "warning", retired=retired, dwell=round(dwell, 6))
 
-    def gap(self, identifier: str, gap: Gap) -> None:
-        """Write that a subscription may have missed events."""
+    def gap(self, identifier: str, gap: Gap, *, planned: bool = False) -> None:
+        """Write that a subscription may have missed events. A gap that the user has planned is no warning."""
         self._write(
             records.GapRecord,
-            "warning",
+            "info" if planned else "warning",
             subscription=identifier,
             since=None if gap.since is None else gap.since.isoformat(timespec="milliseconds"),
             until=_iso(gap.until),

@@ -209,7 +209,7 @@ class Prober:
         self._audit.canary("missed", seconds=self._owner.loop.time() - self._began)
         if self._deaf is None:
             self._deaf = _Deafness(self._proven, self._proof, self._link)
-        self._registry.note_deaf_link()
+        self._registry.gaps.note_deaf_link()
         self._owner.feed(Deaf(self._link))
 
     def _tell_gap(self, now: float) -> None:
@@ -217,7 +217,7 @@ class Prober:
         if self._deaf is not None:
             deaf, self._deaf = self._deaf, None
             dials = self._owner.context.generation - deaf.link
-            self._registry.end_deafness(datetime.now(UTC), now - deaf.began, dials, deaf.proof)
+            self._registry.gaps.end_deafness(datetime.now(UTC), now - deaf.began, dials, deaf.proof)
 
     # --- the timer ----------------------------------------------------------------------------------------------------
 

@@ -187,6 +187,8 @@ class SubscriptionDelivery:
         last_timestamp: Any,
         had: Iterable[tuple[str, str] | None] = (),
         proof: Any = None,
+        *,
+        planned: bool = False,
     ) -> None:
         """Report a gap: after an outage, or after a link that may have held undelivered events.
 
@@ -197,13 +199,14 @@ class SubscriptionDelivery:
             last_timestamp: the server's time of the last event before, as it came.
             had: the versions that have come since the acknowledgement, and are not missing.
             proof: the server's time at which its link was last known to work, as it came.
+            planned: whether nothing had failed when the outage began, as with `disconnect()`.
         """
         # The next gap does not include caught-up events, though a late live event may have come behind them.
         caught_up_to = None if self._catching_up is None else self._catching_up.caught_up_to
         gap = Gap(latest(parse_or_none(last_timestamp), parse_or_none(proof), caught_up_to), until, outage_seconds, attempts)
         self.gaps.append(gap)
         del self.gaps[:-_GAPS_KEPT]
-        self._audit.gap(self.spec.id, gap)
+        self._audit.gap(self.spec.id, gap, planned=planned)
         if self._on_gap is not None:
             self.create_task(self._tell_gap(self._on_gap, gap))
         if self._catching_up is not None:

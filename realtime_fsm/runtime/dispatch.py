@@ -169,7 +169,7 @@ class Dispatcher:
         if link is self._links.current:
             self._owner.feed(Recovered(link.generation))
         elif self._links.handover is not None:
-            self._registry.recover_draining(self._links.handover, self._owner.loop.time())
+            self._registry.gaps.recover_draining(self._links.handover, self._owner.loop.time())
 
     def _resolve_subscription_ids(self, link: LinkIO, event: Event) -> bool:
         """Find the subscriptions of an event of a server that does not know our ids; tell whether to route the event."""

@@ -266,7 +266,7 @@ class Driver:
             case commands.EndFault(seconds=seconds, lost=True):
                 self.outages.reach_back(seconds)
             case commands.EndFault(seconds=seconds):
-                self.registry.recover(seconds)
+                self.registry.gaps.recover(seconds)
             case commands.FailWaiters(error=error, withdrawn=withdrawn, streams=streams):
                 self.identity.end_trial()
                 self.registry.withdraw(withdrawn, error)

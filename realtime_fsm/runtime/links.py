@@ -128,7 +128,7 @@ class LinkSet:
 
     def _report(self, handover: Handover) -> None:
         if handover.overlaps:
-            self._registry.report_possible_loss(handover)
+            self._registry.gaps.report_possible_loss(handover)
 
     # --- the events -----------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,6 @@ The registry keeps the delivery of each id in `deliveries`, so that a route is o
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -18,8 +17,8 @@ from msgspec import Struct
 from realtime_fsm.errors import Disposed, SubscriptionEnded, SubscriptionRejected
 from realtime_fsm.fsm.canary import CANARY
 from realtime_fsm.runtime.delivery import SubscriptionDelivery
+from realtime_fsm.runtime.gaps import GapReporter
 from realtime_fsm.runtime.overflow import ReadGate
-from realtime_fsm.runtime.timestamps import parse_or_none
 from realtime_fsm.runtime.waiters import reject, resolve
 
 if TYPE_CHECKING:
@@ -61,6 +60,7 @@ class DeliveryRegistry:
 
     Attributes:
         deliveries: the deliveries, by the ids whose events they get.
+        gaps: tells the deliveries of gaps.
         on_canary: called with each event of the hidden subscription.
         on_strays: called with the number of ids of an event that belong to no subscription.
         gate: closed while the buffer of a delivery that must lose nothing is full.
@@ -73,9 +73,8 @@ class DeliveryRegistry:
         self._handles: dict[str, _Handle] = {}  # of the ids above, of updates, and of ids that an update has replaced
         self._updates: dict[str, _Handle] = {}  # the handles whose ids replace others when the server acknowledges them
         self._cancelled_tasks: list[asyncio.Task[None]] = []
-        self._outages = outages
+        self.gaps: GapReporter = GapReporter(self, outages)
         self._ended_counts = 0, 0  # events of the subscriptions that have ended: received, and dropped
-        self._deafness: dict[SubscriptionDelivery, Any] | None = None  # served by a deaf link, with the time of the last event
         self.on_canary: Callable[[Event], None] = _ignore
         self.on_strays: Callable[[int], None] = _ignore
         self.gate: ReadGate = ReadGate()
@@ -188,7 +187,7 @@ class DeliveryRegistry:
         elif identifier not in self.deliveries:
             return None
         handle.delivery.acknowledged = channels
-        self._report_gap_after_outage(handle.delivery, now)
+        self.gaps.report_after_outage(handle.delivery, now)
         resolve(handle.granted, None)
         return handle.delivery
 
@@ -200,75 +199,10 @@ class DeliveryRegistry:
         delivery.buffer.clear_error()
         self.deliveries[delivery.spec.id] = delivery
 
-    def _report_gap_after_outage(self, delivery: SubscriptionDelivery, now: float) -> None:
-        """Tell a subscription of one gap for each loss, whichever of its ids the server acknowledges first.
-
-        After a deaf link, the next link may be deaf, too. So the gap comes later, with the first echo.
-        """
-        if self._deafness is not None and delivery in self._deafness:
-            delivery.expect_gap()
-            return
-        outage = self._outages.current
-        if outage is None or delivery.last_reported_outage == (outage, outage.losses):
-            return
-        delivery.last_reported_outage = outage, outage.losses
-        if delivery.established:
-            delivery.record_gap(datetime.now(UTC), now - outage.missing_since, outage.dials, delivery.last_timestamp)
-
-    def recover(self, seconds: float, handover: Handover | None = None) -> None:
-        """Tell the subscriptions that a link serves of a gap: a server fault is over. The others get theirs with their link.
-
-        Args:
-            seconds: how long ago the server had last proved that it worked.
-            handover: the handover whose old link is meant; None for the current link.
-        """
-        outage, until = self._outages.current, datetime.now(UTC)
-        for identifier, delivery in self.established.items():
-            served = outage is None or delivery.last_reported_outage == (outage, outage.losses)
-            served = served and (handover is None or handover.depends_on_old_link(delivery))
-            if served and self.is_active(identifier):
-                delivery.record_gap(until, seconds, 0, delivery.last_timestamp)
-
-    def recover_draining(self, handover: Handover, now: float) -> None:
-        """Tell of a gap: an event on the old link of a handover proves that a server fault is over."""
-        seconds = self._outages.end_fault(now)
-        if seconds is not None:
-            self.recover(seconds, handover)
-
-    def note_deaf_link(self) -> None:
-        """Note the subscriptions that a deaf link served: they may have missed events since the first deaf link."""
-        self._deafness = {one: one.last_timestamp for one in self.established.values()} | (self._deafness or {})
-
-    def end_deafness(self, until: datetime, seconds: float, dials: int, proof: Any) -> None:
-        """Tell the subscriptions that a deaf link served of one gap: an echo has come, or none can be expected.
-
-        Args:
-            until: the end of the gap.
-            seconds: how long ago the last proof was.
-            dials: how many dials were made since the last proof.
-            proof: the server's time of the last proof, as it came.
-        """
-        deafness, self._deafness = self._deafness or {}, None
-        for delivery in dict.fromkeys(self.deliveries.values()):
-            if delivery in deafness:
-                delivery.record_gap(until, seconds, dials, deafness[delivery], delivery.end_expectation(), proof)
-
     @property
     def established(self) -> dict[str, SubscriptionDelivery]:
         """The subscriptions that the server has ever acknowledged, by id."""
         return {identifier: one for identifier, one in self.deliveries.items() if one.established}
-
-    def report_possible_loss(self, handover: Handover) -> None:
-        """Tell subscriptions of a gap: on the old link of a handover they may have missed events, or the order of events.
-
-        Where no new link serves a subscription, an outage begins. Its gap covers the loss, if no event has come since.
-        """
-        for delivery, overlap in handover.overlaps.items():
-            known = self.deliveries.get(delivery.spec.id) is delivery
-            served = overlap.link is not None and overlap.link == handover.newer
-            if known and (served or parse_or_none(delivery.last_timestamp) != parse_or_none(overlap.since)):
-                had = () if delivery in handover.disordered else (version for _, version in overlap.ahead)
-                delivery.record_gap(overlap.until, overlap.seconds, 1, overlap.since, had)
 
     def give_up(self, identifier: str) -> bool:
         """Note that the user gives an id up. Until the machine removes the id, its events are delivered.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import subprocess
@@ -62,6 +63,19 @@ async def test_the_changes_of_a_connection_are_sentences(caplog: pytest.LogCaptu
         ("INFO", "subscribed -> disposing: the program called dispose()"),
     ]
     assert {line.getMessage()[-11:] for line in caplog.records} == {f" [{realtime.connection_id[:8]}]"}
+
+
+async def test_a_planned_gap_is_no_warning(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, LOGGER)
+    network = Network()
+    async with network.realtime() as realtime:
+        rows = await realtime.subscribe("rows")
+        await realtime.disconnect()
+        await asyncio.sleep(100)
+        await realtime.connect()
+        await eventually(lambda: rows.gaps)
+    assert ("INFO", "subscription s1 may have missed events for 100.0 s, with 1 dial meanwhile") in told(caplog)
+    assert {level for level, _ in told(caplog)} == {"INFO"}
 
 
 async def test_a_loss_tells_its_cause_once(caplog: pytest.LogCaptureFixture) -> None:

@@ -65,7 +65,7 @@ async def test_an_event_is_late_unless_catching_up_has_brought_it(number: int, i
     assert [event.id for event in delivery.buffer.take_nowait()] == ["row1", "row2", *(["row3"] if is_late else [])]
     handover.drained()
     assert [overlap.since for overlap in handover.overlaps.values()] == [BEFORE.isoformat()] * is_late
-    registry.report_possible_loss(handover)
+    registry.gaps.report_possible_loss(handover)
     assert len(delivery.gaps) == 1 + is_late
     await eventually(lambda: not delivery.tasks)
     delivery.end()

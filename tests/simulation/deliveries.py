@@ -25,6 +25,17 @@ from simulation.wants import Wants
 from simulation.world import World
 
 
+class _WrappedGaps:
+    """A gap reporter, of which some methods are wrapped."""
+
+    def __init__(self, gaps: Any, **methods: Any) -> None:
+        self._gaps = gaps
+        vars(self).update(methods)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._gaps, name)
+
+
 class Deliveries:
     """Watches the driver of one connection.
 
@@ -45,11 +56,13 @@ class Deliveries:
         self._context: ConnectionContext = self._driver.context
         registry = self._driver.registry
         self._feed, self._receiver = self._driver.feed, self._driver.message_handler
-        self._parted: Any = registry.report_possible_loss
+        self._parted: Any = registry.gaps.report_possible_loss
         self._parting: list[str] | None = None  # the subscriptions that get a gap at this moment
-        self._succeed, self._end_deafness = registry.begin_update, registry.end_deafness
+        self._succeed, self._end_deafness = registry.begin_update, registry.gaps.end_deafness
         vars(self._driver).update(feed=self.feed, message_handler=self.receiver)
-        vars(registry).update(begin_update=self.succeed, end_deafness=self.end_deafness, report_possible_loss=self.parted)
+        vars(registry).update(begin_update=self.succeed)
+        methods = {"end_deafness": self.end_deafness, "report_possible_loss": self.parted}
+        registry.gaps = cast("Any", _WrappedGaps(registry.gaps, **methods))
         self.ledger = Ledger(world, self._history)
         self.links = Links(world, self.must, self._context, self._history)
         self.deafness = Deafness(world, self._context, self.must)
@@ -128,7 +141,7 @@ class Deliveries:
         return self._succeed(delivery, spec, *more)
 
     def parted(self, handover: Any) -> None:
-        """Wrap the registry's method: an old link closes, or is the current link again, and its possible losses become gaps."""
+        """Wrap the reporter's method: an old link closes, or is the current link again, and its possible losses become gaps."""
         link, current = self.links.left, self.links.current
         self.must(link is not None and handover.old.generation == link.generation, "a gap names a loss of another link")
         if link is None:
@@ -154,7 +167,7 @@ class Deliveries:
         self.must(enough, f"a link may hold undelivered events of {owed}, and {told} got gaps")
 
     def end_deafness(self, *news: Any) -> None:
-        """Wrap the registry's method: a link hears again, and the subscriptions of the deaf link get gaps."""
+        """Wrap the reporter's method: a link hears again, and the subscriptions of the deaf link get gaps."""
         told = self.deafness.telling = list[str]()
         self._end_deafness(*news)
         self.deafness.telling = None

@@ -29,6 +29,7 @@ from realtime_fsm.runtime import (
     dispatch,
     driver,
     event_buffer,
+    gaps,
     handover,
     link,
     links,
@@ -363,20 +364,20 @@ _MUTATIONS: dict[str, Mutation] = {
     ),
     "every handover is an outage": _with(links.LinkSet, "draining_serves", lambda _: False),
     "the losses of a silently dead link are not told": _with(
-        registry.DeliveryRegistry, "report_possible_loss", lambda _: lambda self, handover: None
+        gaps.GapReporter, "report_possible_loss", lambda _: lambda self, handover: None
     ),
     "a link that lives is not believed": _with(handover.Handover, "is_confirmed", lambda _: False),
-    "what came meanwhile is caught up with": _with(registry.DeliveryRegistry, "report_possible_loss", _without_news),
+    "what came meanwhile is caught up with": _with(gaps.GapReporter, "report_possible_loss", _without_news),
     "what was replaced is not given up": _with(calls.Calls, "update_subscription", _both_wanted),
     # what is told
     "a handler that raises is called no more": _with(delivery.SubscriptionDelivery, "call_user", _fragile),
     "the end wakes no waiter": _with(waiters.Waiters, "fail", lambda _: lambda self, error, *, everyone: None),
     "a server fault ends what was acknowledged": _with(subscriptions.SubscriptionTracker, "repeat", _blaming),
-    "a server fault reports no gap": _with(registry.DeliveryRegistry, "recover", lambda _: lambda self, *news: None),
+    "a server fault reports no gap": _with(gaps.GapReporter, "recover", lambda _: lambda self, *news: None),
     "a proof does not end a server fault": _with(notes, "_prove", lambda _: lambda context, link: None),
     "a missing echo is not noticed": _with(canary.Prober, "_miss", lambda _: lambda self: None),
-    "a deaf link reports no gap": _with(registry.DeliveryRegistry, "end_deafness", lambda _: lambda self, *news: None),
-    "a deaf link is told of before an echo": _with(registry.DeliveryRegistry, "note_deaf_link", lambda _: lambda self: None),
+    "a deaf link reports no gap": _with(gaps.GapReporter, "end_deafness", lambda _: lambda self, *news: None),
+    "a deaf link is told of before an echo": _with(gaps.GapReporter, "note_deaf_link", lambda _: lambda self: None),
     "every refusal is blamed on its request": _with(refusals.Refusals, "refuse", lambda _: lambda self, group, desired: True),
     "the session is in the records": _with(audit, "_safe_code", lambda _: lambda code: SECRET),
 }

@@ -1,0 +1,107 @@
+"""The gap reporter: it tells the deliveries of a connection of the events that they may have missed.
+
+Invariant: each loss gives a delivery one gap. Three things lose events: an outage, a link that delivered nothing (a server fault,
+or a deaf link), and the end of a handover's old link.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Protocol
+
+from realtime_fsm.runtime.timestamps import parse_or_none
+
+if TYPE_CHECKING:
+    from realtime_fsm.runtime.delivery import SubscriptionDelivery
+    from realtime_fsm.runtime.handover import Handover
+    from realtime_fsm.runtime.outages import OutageTracker
+
+
+class Deliveries(Protocol):
+    """The deliveries of one connection."""
+
+    deliveries: dict[str, SubscriptionDelivery]
+
+    @property
+    def established(self) -> dict[str, SubscriptionDelivery]:
+        """The subscriptions that the server has ever acknowledged, by id."""
+
+    def is_active(self, identifier: str) -> bool:
+        """Whether the id has a delivery, and the user has not given it up."""
+
+
+class GapReporter:
+    """The gaps of one connection."""
+
+    __slots__ = ("_deafness", "_outages", "_registry")
+
+    def __init__(self, registry: Deliveries, outages: OutageTracker) -> None:
+        self._registry = registry
+        self._outages = outages
+        self._deafness: dict[SubscriptionDelivery, Any] | None = None  # served by a deaf link, with the time of the last event
+
+    def report_after_outage(self, delivery: SubscriptionDelivery, now: float) -> None:
+        """Tell a subscription of one gap for each loss, whichever of its ids the server acknowledges first.
+
+        After a deaf link, the next link may be deaf, too. So the gap comes later, with the first echo.
+        """
+        if self._deafness is not None and delivery in self._deafness:
+            delivery.expect_gap()
+            return
+        outage = self._outages.current
+        if outage is None or delivery.last_reported_outage == (outage, outage.losses):
+            return
+        delivery.last_reported_outage = outage, outage.losses
+        if delivery.established:
+            seconds = now - outage.missing_since
+            delivery.record_gap(datetime.now(UTC), seconds, outage.dials, delivery.last_timestamp, planned=outage.planned)
+
+    def recover(self, seconds: float, handover: Handover | None = None) -> None:
+        """Tell the subscriptions that a link serves of a gap: a server fault is over. The others get theirs with their link.
+
+        Args:
+            seconds: how long ago the server had last proved that it worked.
+            handover: the handover whose old link is meant; None for the current link.
+        """
+        outage, until = self._outages.current, datetime.now(UTC)
+        for identifier, delivery in self._registry.established.items():
+            served = outage is None or delivery.last_reported_outage == (outage, outage.losses)
+            served = served and (handover is None or handover.depends_on_old_link(delivery))
+            if served and self._registry.is_active(identifier):
+                delivery.record_gap(until, seconds, 0, delivery.last_timestamp)
+
+    def recover_draining(self, handover: Handover, now: float) -> None:
+        """Tell of a gap: an event on the old link of a handover proves that a server fault is over."""
+        seconds = self._outages.end_fault(now)
+        if seconds is not None:
+            self.recover(seconds, handover)
+
+    def note_deaf_link(self) -> None:
+        """Note the subscriptions that a deaf link served: they may have missed events since the first deaf link."""
+        self._deafness = {one: one.last_timestamp for one in self._registry.established.values()} | (self._deafness or {})
+
+    def end_deafness(self, until: datetime, seconds: float, dials: int, proof: Any) -> None:
+        """Tell the subscriptions that a deaf link served of one gap: an echo has come, or none can be expected.
+
+        Args:
+            until: the end of the gap.
+            seconds: how long ago the last proof was.
+            dials: how many dials were made since the last proof.
+            proof: the server's time of the last proof, as it came.
+        """
+        deafness, self._deafness = self._deafness or {}, None
+        for delivery in dict.fromkeys(self._registry.deliveries.values()):
+            if delivery in deafness:
+                delivery.record_gap(until, seconds, dials, deafness[delivery], delivery.end_expectation(), proof)
+
+    def report_possible_loss(self, handover: Handover) -> None:
+        """Tell subscriptions of a gap: on the old link of a handover they may have missed events, or the order of events.
+
+        Where no new link serves a subscription, an outage begins. Its gap covers the loss, if no event has come since.
+        """
+        for delivery, overlap in handover.overlaps.items():
+            known = self._registry.deliveries.get(delivery.spec.id) is delivery
+            served = overlap.link is not None and overlap.link == handover.newer
+            if known and (served or parse_or_none(delivery.last_timestamp) != parse_or_none(overlap.since)):
+                had = () if delivery in handover.disordered else (version for _, version in overlap.ahead)
+                delivery.record_gap(overlap.until, overlap.seconds, 1, overlap.since, had)
