@@ -22,6 +22,7 @@ from realtime_fsm.auditlog.schema import KINDS
 from realtime_fsm.errors import DialFailed, UpgradeRefused
 from realtime_fsm.ops.telemetry_counts import Counts
 from realtime_fsm.ops.telemetry_names import METRICS, SEVERITIES, attribute, attributes_of, event_name
+from realtime_fsm.ops.telemetry_spans import HandlerSpans
 from realtime_fsm.testing import RealtimeServer
 from realtime_fsm.testing.assertions import recorded
 from support.network import HANG, MUTE, Network
@@ -455,6 +456,26 @@ async def test_an_opentelemetry_that_raises_hurts_neither_link_nor_handler() -> 
     assert [context["message"] for context in loop.reported] == [
         "realtime_fsm: a log processor, a log handler or a hook failed", "realtime_fsm: the telemetry of handlers failed",
     ]  # fmt: skip
+
+
+@pytest.mark.virtual(reports=1)
+async def test_an_interrupt_within_opentelemetry_interrupts_the_loop_once() -> None:
+    """Ctrl-C may come while a span is made; it must reach the program, and leaves the handler as it is."""
+
+    class Interrupted(SpanProcessor):
+        def on_start(self, span: object, parent_context: Context | None = None) -> None:  # type: ignore[override]
+            raise KeyboardInterrupt
+
+    interrupts: list[object] = []
+    got: list[object] = []
+    telemetry = Telemetry(Interrupted())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("realtime_fsm.containment._raise", interrupts.append)
+        handle = HandlerSpans(telemetry.tracers.get_tracer("test"), telemetry.meters.get_meter("test")).wrap("f", got.append)
+        await handle("event")
+        await asyncio.sleep(0)
+    assert [type(each) for each in interrupts] == [KeyboardInterrupt]
+    assert got == ["event"]
 
 
 # --- events of OpenTelemetry ------------------------------------------------------------------------------------------
