@@ -28,6 +28,7 @@ from support.commands import result_of
 from support.some import some
 from support.wholelog import LOSS, edited, write
 
+WORDS_OF_STATES = by_kind()["states"]
 WORDS = {kind: {meaning.word for meaning in meanings} for kind, meanings in by_kind().items()}
 
 
@@ -94,6 +95,17 @@ def test_without_a_word_the_kinds_are_listed(capsys: pytest.CaptureFixture[str])
         assert f"{kind:<9} {len(words):>3}  " in told
 
 
+def test_a_kind_is_listed_with_its_first_six_words(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("realtime_fsm.cli.explain.by_kind", lambda: {f"{n}s": WORDS_OF_STATES[:n] for n in (5, 6, 7)})
+    lines = said(capsys).splitlines()
+    assert lines[1:] == [
+        "",
+        "5s          5  disconnected, reconnecting, connected, subscribed, unsubscribed",
+        "6s          6  disconnected, reconnecting, connected, subscribed, unsubscribed, ping",
+        "7s          7  disconnected, reconnecting, connected, subscribed, unsubscribed, ping, ...",
+    ]
+
+
 def test_json_holds_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     told = msgspec.json.decode(said(capsys, "sub58", "ping", "--format", "json"), type=list[Meaning])
     assert told == [*explain("sub58"), *explain("ping")]
@@ -111,6 +123,12 @@ def test_an_unknown_word_is_refused_with_its_neighbours(word: str, near: str, ca
     assert told.err.startswith(f"realtime-fsm: WORD: {word!r} is not known; near are {near}")
     with pytest.raises(errors.BadOption):
         run(_parser().parse_args(["explain", word]))
+
+
+def test_the_five_nearest_words_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", "sub5x"]) == 2
+    told = capsys.readouterr().err.partition("near are ")[2]
+    assert len(told.split(", ")) == 5
 
 
 def test_a_word_without_neighbours_leads_to_the_list(capsys: pytest.CaptureFixture[str]) -> None:
