@@ -113,7 +113,12 @@ def test_a_value_within_the_bounds_is_taken(command: str, option: str, word: str
         ("inspect", "--port", ["-1", "65536"], "a port from 0 to 65535"),
         ("relay", "--outage", ["0.9", "604801"], "a number of seconds from 1 to 604800"),
         ("listen", "--attempts", ["0", "never"], "a whole number from 1 on, or 'forever'"),
-        ("listen", "--health", [":1", "1", "::1:1", "[]:1"], "HOST:PORT, such as 127.0.0.1:8080 or [::1]:8080"),
+        (
+            "listen",
+            "--health",
+            [":1", "1", "::1:1", "[]:1", "[::1:1", "::1]:1"],
+            "HOST:PORT, such as 127.0.0.1:8080 or [::1]:8080",
+        ),
         ("replay", "--from", ["0", "x"], "the number of a record, from 1 on"),
         ("replay", "--to", ["0"], "the number of a record, from 1 on"),
         ("replay", "--speed", ["0", "-1", "1.1e9"], "a factor above 0, such as 10"),
