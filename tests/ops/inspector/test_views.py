@@ -38,9 +38,9 @@ def step(source: str, dest: str, **fields: Any) -> FlatRecord:
 def test_a_new_view_tells_of_nothing() -> None:
     assert msgspec.to_builtins(View("c", 1)) == {
         "id": "c", "number": 1, "seq": 0, "last": 0.0, "state": "disconnected", "since": None, "link": 0, "attempt": 0,
-        "era": None, "round_trip": None, "closed": False, "stays": [], "steps": [], "marks": [], "causes": [], "outage": None, "fault": None,
-        "awaited": "", "due": None, "pauses": [], "subscriptions": {}, "left_out": 0, "lost": 0, "malformed": 0, "relayed": 0,
-        "relay_lag": 0.0, "others": {},
+        "era": None, "round_trip": None, "closed": False, "stays": [], "steps": [], "marks": [], "causes": [], "outage": None,
+        "fault": None, "awaited": "", "due": None, "pauses": [], "subscriptions": {}, "left_out": 0, "lost": 0, "malformed": 0,
+        "relayed": 0, "relay_lag": 0.0, "others": {},
     }  # fmt: skip
     assert msgspec.to_builtins(SubscriptionView()) == {
         "phase": "desired", "channels": [], "dropped": 0, "gaps": 0, "missed": 0.0, "received": None, "waiting": None,
