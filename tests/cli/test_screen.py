@@ -12,6 +12,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any
@@ -89,11 +90,24 @@ async def test_a_low_terminal_shows_the_newest_line_of_each_list() -> None:
         assert ("older" in shown, "newest" in shown) == (False, True)
 
 
+async def test_a_long_line_is_cut_and_the_table_is_as_wide_as_the_terminal() -> None:
+    async with Network().realtime() as realtime:
+        screen = Screen(realtime, ["rows"])
+        screen._counts["rows"] = 1234
+        screen._events.extend(["x" * 300, "newest"])
+        lines = drawn(screen, 30).splitlines()
+    assert {len(line) for line in lines} == {120}
+    assert [line.count("x") for line in lines if "xx" in line] == [115]
+    assert "xxx… │" in "".join(lines)
+    assert [line.split() for line in lines if "waits" in line] == [["│", "rows", "│", "waits", "│", "│"]]
+
+
 async def test_the_screen_leaves_the_terminal_as_it_was() -> None:
     async with Network().realtime() as realtime:
         terminal = io.StringIO()
         task = asyncio.ensure_future(Screen(realtime, ["rows"]).run(Console(file=terminal, force_terminal=True)))
-        await eventually(lambda: "realtime-fsm listen" in terminal.getvalue())
+        await eventually(lambda: "subscribed" in terminal.getvalue())
+        assert not any("Refresh" in type(thread).__name__ for thread in threading.enumerate()), "the loop alone draws"
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
