@@ -114,6 +114,7 @@ async def test_a_connection_of_before_begins_with_its_present() -> None:
     late = Board("live")
     with shown((realtime,), late):
         assert [(view.state, view.closed) for view in late.views] == [("disposing", True)]
+    await asyncio.sleep(0)  # in which the looks end
 
 
 def test_subscriptions_without_a_place_are_counted_anew_each_time() -> None:
