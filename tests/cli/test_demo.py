@@ -51,7 +51,7 @@ async def test_an_event_that_does_not_come_is_awaited_for_half_a_minute() -> Non
 
 async def aiter_of_nothing() -> AsyncIterator[object]:
     await asyncio.Event().wait()
-    yield
+    yield None
 
 
 def test_each_line_is_shown_at_once() -> None:

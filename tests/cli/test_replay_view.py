@@ -7,6 +7,7 @@ import io
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from realtime_fsm.cli.replay_view import Palette, StepFormatter, _describe_commands, palette_for
@@ -68,6 +69,16 @@ def test_a_step_that_is_late_by_a_second_says_so(lag: float, told: str, tmp_path
     (first, *_) = replay(tmp_path, RECORDS)
     notes = [text for text, _ in StepFormatter._notes(dataclasses.replace(first, lag=lag))]
     assert notes == [told] * bool(told)
+
+
+def test_a_link_that_is_read_no_more_and_a_deadline_that_is_now_are_told(tmp_path: Path) -> None:
+    (first, *_) = replay(tmp_path, RECORDS)
+    at = first.input_.at
+    paused = dataclasses.replace(first, input_=dataclasses.replace(first.input_, pauses=((1, True), (2, False))))
+    assert [text for text, _ in StepFormatter._notes(paused)] == ["read no more", "read again"]
+    for deadline, told in ((at + 0.5, "upgrade in 500 ms"), (at, "upgrade now"), (at - 1.0, "upgrade now")):
+        step = dataclasses.replace(first, result=msgspec.structs.replace(first.result, deadline=deadline))
+        assert f"dis1    {told} " in StepFormatter(None).line(step)
 
 
 def test_a_part_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -472,7 +472,7 @@ async def test_an_interrupt_within_opentelemetry_interrupts_the_loop_once() -> N
     telemetry = Telemetry(Interrupted())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("realtime_fsm.containment._raise", interrupts.append)
-        handle = HandlerSpans(telemetry.tracers.get_tracer("test"), telemetry.meters.get_meter("test")).wrap("f", got.append)
+        handle: Any = HandlerSpans(telemetry.tracers.get_tracer("test"), telemetry.meters.get_meter("test")).wrap("f", got.append)
         await handle("event")
         await asyncio.sleep(0)
     assert [type(each) for each in interrupts] == [KeyboardInterrupt]

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import pytest
 
+from realtime_fsm.fsm.canary import CANARY_STATUS
 from realtime_fsm.ops.doctor import link
 from realtime_fsm.ops.doctor.link import LinkExaminer
 from realtime_fsm.ops.doctor.report import Check, Checks, ExaminationEnded
@@ -181,7 +182,7 @@ async def test_an_echo_tells_its_time_and_is_awaited_for_ten_seconds(checks: Che
     realtime = Link(event=0.5)
     await examiner(realtime, checks).check_echo()
     mine = '{"method":"equal","attribute":"userId","values":["alice"]}'
-    assert realtime.asked == [("presences", [mine]), link.CANARY_STATUS, "unsubscribe"]
+    assert realtime.asked == [("presences", [mine]), CANARY_STATUS, "unsubscribe"]
     began = asyncio.get_running_loop().time()
     await examiner(Link(), checks).check_echo()
     assert asyncio.get_running_loop().time() - began == 10.0

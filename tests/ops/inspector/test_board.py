@@ -52,8 +52,10 @@ async def test_two_browsers_get_the_same() -> None:
     one, other = board.messages(), board.messages()
     assert [await anext(one), await anext(one)] == [await anext(other), await anext(other)]
     assert board.browsers == 2
+    began = asyncio.get_running_loop().time()
     board.close()
     assert [[rest async for rest in each] for each in (one, other)] == [[], []]
+    assert asyncio.get_running_loop().time() - began < 1
 
 
 async def test_a_quiet_board_sends_a_sign_of_life() -> None:
