@@ -243,21 +243,21 @@ class ConnectionContext:
     @property
     def deadlines(self) -> dict[str, float]:
         """The moments that the state waits for, by name."""
-        state, link = State(self.state), self.link
+        state, link = self.state, self.link
         moments: dict[str, float | None] = {}
-        if state is State.RECONNECTING and link is not None:
+        if state == State.RECONNECTING and link is not None:
             limit = self.timeouts.dial if link.phase is Phase.DIALING else self.timeouts.greeting
             moments[link.phase.value] = link.since + limit
-        elif state is State.RECONNECTING:
+        elif state == State.RECONNECTING:
             moments["dial"] = self.attempt_at
-        elif state is State.PING:
+        elif state == State.PING:
             assert link is not None
             assert link.ping_in_flight is not None
             moments["pong"] = link.ping_in_flight.at + self.ping.timeout
         elif state in LIVE:
             moments = {
                 "reply": self.reply_by,
-                "idling": self.idle_at if state is State.UNSUBSCRIBED else None,
+                "idling": self.idle_at if state == State.UNSUBSCRIBED else None,
                 "renewal": self.renew_at,
                 "handover": self.handover_at,
                 "ping": self.ping_at,

@@ -61,7 +61,7 @@ class Prober:
         self._presence_id = uuid.uuid4().hex
         self._link = 0  # the number of the link that is probed; 0 for none
         self._timer: asyncio.TimerHandle | None = None
-        self._probing = False  # whether a canary was asked for, and its echo is still awaited
+        self._probing: bool  # whether a canary was asked for, and its echo is still awaited; set with each link
         self._began: float  # when the newest canary was asked for
         self._proven: float  # the last proof, or the moment at which the link could first give one
         self._proof: Any = None  # the server's time of the last echo, as it came
@@ -138,7 +138,6 @@ class Prober:
     # --- probing ------------------------------------------------------------------------------------------------------
 
     def _probe(self) -> None:
-        self._timer = None
         if self._writing is not None and not self._writing.done():  # the call for the canary before goes on
             self._set_timer(self._canary.within, self._probe)
             self._note_hanging()
@@ -165,10 +164,7 @@ class Prober:
 
     async def _write(self) -> None:
         assert self._write_callback is not None
-        try:
-            _, failure = await self._write_callback.call()
-        finally:
-            self._writing = None
+        _, failure = await self._write_callback.call()
         if failure is not None:
             self._note(self._write_callback, failure)
         elif self._probing:
@@ -205,7 +201,6 @@ class Prober:
 
     def _miss(self) -> None:
         """Call the link deaf. While the client does not read the link, silence proves nothing, and the wait begins anew."""
-        self._timer = None
         link = self._owner.context.link
         assert link is not None
         if link.read_paused:
@@ -239,4 +234,3 @@ class Prober:
     def _cancel_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None

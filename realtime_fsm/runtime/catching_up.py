@@ -98,9 +98,8 @@ class CatchingUp:
         self._choose_put()
 
     def end_expectation(self) -> list[Version]:
-        """Return the versions that have come since `expect_gap`."""
+        """Return the versions that have come since `expect_gap`, for a call of `begin`."""
         before, self._before_gap, self._expects_gap = self._before_gap, [], False
-        self._choose_put()
         return before
 
     def begin(self, gap: Gap, had: Iterable[Version]) -> None:

@@ -334,7 +334,8 @@ class Driver:
         if row.dest is None:
             return
         self.entered_by = row
-        self._state_streams.publish(Change(row.source, dest, row.trigger, row.id, transition.attempt, transition.cause, at))
+        if self._state_streams:  # else no one asks for the change
+            self._state_streams.publish(Change(row.source, dest, row.trigger, row.id, transition.attempt, transition.cause, at))
         self.outages.on_transition(row.source, dest, draining_serves=self.links.draining_serves)
         detector = detector_for(self.loop)
         (detector.discard if dest in IDLE_STATES else detector.add)(self)

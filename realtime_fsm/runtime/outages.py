@@ -99,7 +99,7 @@ class OutageTracker:
         if self.current is not None:
             self.current.losses += 1
             return
-        missing_since = self._now if faulty_since is None else min(self._now, faulty_since)
+        missing_since = self._now if faulty_since is None else faulty_since
         cause, planned = (RETIRED, False) if retired else (self._cause, self._planned)
         self.current = Outage(self._now, missing_since, cause, planned, self._dialed)
 

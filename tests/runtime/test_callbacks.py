@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
-from realtime_fsm.runtime.callbacks import Callback
+import pytest
+
+from realtime_fsm import hooks
+from realtime_fsm.runtime.callbacks import Callback, calling_task, is_asked_for
+from support.some import some
 
 SHORTENED = {
     "handler failed: builtins.print": "one",
@@ -50,3 +57,60 @@ async def test_a_flush_reports_what_waits_and_nothing_twice() -> None:
         callback.flush(report, loop)
     await asyncio.sleep(100)
     assert reports == ["one"] * 5 + ["2 more"]
+
+
+async def test_a_call_is_known_to_what_it_starts_until_it_ends() -> None:
+    seen: list[Any] = []
+
+    async def later() -> None:
+        seen.append(calling_task())
+        await over.wait()
+        seen.append(calling_task())
+
+    async def handle() -> None:
+        started.append(asyncio.create_task(later()))
+        await asyncio.sleep(0)
+
+    over, started = asyncio.Event(), list[asyncio.Task[None]]()
+    assert calling_task() is None
+    assert await Callback("handler", handle).call() == (None, None)
+    over.set()
+    await asyncio.gather(*started)
+    assert seen == [asyncio.current_task(), None]
+
+
+async def test_a_hook_wraps_handlers_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrap(name: str, handler: Callable[..., object]) -> Callable[..., object]:
+        return lambda *given: (name, handler(*given))
+
+    monkeypatch.setattr(hooks, "handlers", [wrap])
+    assert await Callback("handler", len).call("abc") == (("builtins.len", 3), None)
+    assert await Callback("on_gap", len).call("abc") == (3, None)
+
+
+def test_a_callable_is_named_without_what_it_holds() -> None:
+    names: dict[object, str] = {
+        print: "builtins.print",
+        partial(partial(print, "secret"), "secret"): "builtins.print",
+        dict: "builtins.dict",
+        ["secret"].append: "list.append",
+        asyncio.Event(): "asyncio.locks.Event",
+        Callback.call: "realtime_fsm.runtime.callbacks.Callback.call",
+    }
+    for function, name in some(names.items()):
+        assert Callback("handler", function).name == name  # type: ignore[arg-type]
+    assert Callback("handler", print, named=len).name == "builtins.len"
+
+
+async def test_only_a_requested_cancellation_is_asked_for() -> None:
+    task = asyncio.create_task(asyncio.sleep(10))
+    failures = (asyncio.CancelledError(), LookupError(), SystemExit())
+    assert [is_asked_for(failure, task) for failure in failures] == [False] * 3
+    task.cancel()
+    assert [is_asked_for(failure, task) for failure in failures] == [True, False, False]
+    assert is_asked_for(asyncio.CancelledError(), None) is False
+    await asyncio.wait([task])
+
+
+def test_a_coroutine_that_the_garbage_collector_closes_ends() -> None:
+    assert is_asked_for(GeneratorExit(), None) is True, "no event loop is running"

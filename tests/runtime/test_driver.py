@@ -114,6 +114,7 @@ def test_the_records_of_a_connection_have_no_holes_and_nothing_secret(server_era
     names = [record["event"] for record in records]
     assert names[:3] == ["realtime.open", "realtime.subscription", "realtime.transition"]
     assert names[-1] == "realtime.close"
+    assert records[1]["dwell"] == 0, "the connection has not entered a state yet"
     for record in records:  # the levels are the application's; all the rest is a record of the schema
         msgspec.convert({key: value for key, value in record.items() if key != "log_level"}, AnyRecord)
     assert {"realtime.outage", "realtime.gap", "realtime.ping"} < set(names)

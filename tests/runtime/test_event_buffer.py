@@ -88,6 +88,12 @@ async def test_the_producer_is_told_from_half_of_the_bytes_on(overflow: Overflow
     assert (len(inbox.take_nowait(100)), len(inbox), inbox.put(event(8))) == (8, 0, False)
 
 
+@pytest.mark.parametrize("overflow", OVERFLOWS)
+async def test_the_producer_is_told_from_half_of_the_number_on(overflow: Overflow) -> None:
+    inbox = await buffer(overflow, capacity=10)
+    assert [inbox.put(event(number, 1)) for number in range(9)] == [False] * 4 + [True] * 5
+
+
 async def test_the_bytes_are_counted_anew_once_while_nothing_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     counts, count = list[int](), EventBuffer._count
 

@@ -261,14 +261,19 @@ async def test_on_real_sockets_nothing_is_lost(change: Change) -> None:
         async with Realtime(server.endpoint, "demo", session=session, max_link_age=age) as realtime:
             rows = await realtime.subscribe("rows", "account", buffer=100_000)
             published = 0
-            changing = asyncio.ensure_future(asyncio.sleep(2.5) if age else change_twice(change, realtime, session))
+            changing = asyncio.ensure_future(third_link(realtime) if age else change_twice(change, realtime, session))
             while not changing.done():
                 server.publish("rows.create", "rows", {"n": published})
                 published += 1
                 await asyncio.sleep(0.0005)
             got = [(await asyncio.wait_for(anext(rows), 5)).payload["n"] for _ in range(published)]
             assert (got == list(range(published)), rows.gaps) == (True, ())
+            await changing
             assert realtime._driver.context.generation >= 3
+
+
+async def third_link(realtime: Realtime) -> None:
+    await eventually(lambda: realtime._driver.context.generation == 3 and realtime.state is State.SUBSCRIBED)
 
 
 async def change_twice(change: Change, realtime: Realtime, session: str) -> None:

@@ -238,6 +238,7 @@ async def test_a_redirect_is_not_followed(status: int, own: bool) -> None:
 
 
 NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nSet-Cookie: a=stale\r\nContent-Length: 0\r\n\r\n"
+THEIRS = {"User-Agent": "theirs", "Accept": "a/b", "Accept-Encoding": "br", "X": "1"}
 COOKIES = {"a": "eyJ/+==", "b": '"quoted"'}
 
 
@@ -257,14 +258,14 @@ async def test_cookies_are_sent_as_they_stand_beside_those_of_the_headers_and_no
 @pytest.mark.loopback
 async def test_a_callers_session_adds_its_own_cookies_and_headers_and_ours_win() -> None:
     jar = aiohttp.CookieJar(unsafe=True)
-    theirs: dict[str, Any] = {"cookies": {"j": "1"}, "headers": {"User-Agent": "theirs", "X": "1"}, "raise_for_status": True}
+    theirs: dict[str, Any] = {"cookies": {"j": "1"}, "headers": THEIRS, "raise_for_status": True}
     async with HttpProxy(NOT_FOUND).open() as server, aiohttp.ClientSession(cookie_jar=jar, **theirs) as session:
         for cookies in ({"b": "1=="}, {"a": "ours"}):
             assert isinstance(await refused(server.url, session=session, cookies=cookies), UpgradeRefused)
         assert [set(header(head, "Cookie")[0].split("; ")) for head in server.asked] == [{"j=1", "b=1=="}, {"j=1", "a=ours"}]
-        assert [header(server.asked[0], name) for name in ("User-Agent", "X", "Host")] == [
-            ["theirs"], ["1"], [server.url[7:]]
-        ]  # fmt: skip
+        assert {name: header(server.asked[0], name) for name in (*THEIRS, "Host")} == {
+            **{name: [value] for name, value in THEIRS.items()}, "Host": [server.url[7:]],
+        }  # fmt: skip
         assert {cookie.key: cookie.value for cookie in jar} == {"j": "1", "a": "stale"}, "it keeps what it is sent"
 
 

@@ -114,8 +114,9 @@ async def test_one_that_is_forgotten_is_told_and_ends() -> None:
     network = Network()
     realtime = network.realtime(timeouts=Timeouts(close=3))
     await realtime.subscribe("rows")
-    with pytest.warns(ResourceWarning, match="not disposed of"):
+    with pytest.warns(ResourceWarning, match="not disposed of") as told:
         del realtime
+    assert told[0].filename == __file__, "the warning shows the line that let it go"
     await eventually(lambda: network.released)
     assert network.socket.closed == 3, "with a closing handshake"
 

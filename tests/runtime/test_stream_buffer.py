@@ -200,6 +200,32 @@ def test_each_episode_of_drops_is_told_when_the_consumer_takes_an_item() -> None
     asyncio.run(scene())
 
 
+def test_drops_before_the_consumer_stops_waiting_are_told_when_it_takes_an_item() -> None:
+    told: list[int] = []
+
+    async def scene() -> None:
+        inbox: StreamBuffer[int] = StreamBuffer("this stream", asyncio.get_running_loop(), 2, told.append)
+        task = await waiting(inbox)
+        fill(inbox, 1, 2, 3)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert (await anext(inbox), told) == (2, [1])
+
+    asyncio.run(scene())
+
+
+def test_after_a_wait_the_consumer_takes_the_quick_way_again() -> None:
+    async def scene(inbox: StreamBuffer[int]) -> None:
+        assert (inbox._ready is inbox._items, inbox._notice_due) == (True, False)
+        task = await waiting(inbox)
+        fill(inbox, 1)
+        assert await task == 1
+        assert (inbox._ready is inbox._items, inbox._notice_due) == (True, False)
+
+    on_buffer(scene)
+
+
 @pytest.mark.loopback
 async def test_after_a_release_another_event_loop_may_take_what_is_held() -> None:
     loop = asyncio.new_event_loop()
@@ -224,6 +250,7 @@ async def test_another_event_loop_is_refused(held: bool) -> None:
     with pytest.raises(WrongLoop, match="this stream"):
         async for _ in inbox:
             pass
+    assert len(inbox) == held, "it takes nothing"
 
 
 # --- faults and the end -----------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from realtime_fsm import Realtime, RetryPolicy, State
 from realtime_fsm.errors import DialFailed, LinkFailure, NameNotResolved, StreamEnded, UpgradeRefused
 from realtime_fsm.runtime.transport import AiohttpTransport, _classify_failure
 from realtime_fsm.testing import RealtimeServer
+from realtime_fsm.testing.listener import _BareSocket
 from support.faultproxy import HttpProxy, descriptors, until
 from support.frames import upgraded
 
@@ -34,8 +35,8 @@ async def answered_with(answer: bytes) -> LinkFailure:
     """Dial a server that answers every request so and closes, and return the failure."""
     async with HttpProxy(answer).open() as server:
         with pytest.raises(LinkFailure) as caught:
-            await dial(f"{server.url.replace('http', 'ws')}/v1/realtime?project=demo&jwt=secret")
-    assert len(server.asked) == 1, "one attempt is one request"
+            await dial(f"{server.url.replace('http', 'ws')}/v1/ws/realtime?project=demo&jwt=secret")
+    assert [head.split("\r\n")[0] for head in server.asked] == ["GET /v1/ws/realtime?project=demo&jwt=secret HTTP/1.1"]
     assert "secret" not in repr((caught.value, caught.value.__cause__, caught.value.__context__))
     return caught.value
 
@@ -183,6 +184,27 @@ async def test_what_comes_behind_a_ping_is_read_though_the_stream_has_ended() ->
 
 
 @pytest.mark.loopback
+async def test_a_tidy_close_says_goodbye_with_1000(monkeypatch: pytest.MonkeyPatch) -> None:
+    goodbyes: list[tuple[int, str]] = []
+    receive = _BareSocket.receive
+
+    async def listening(self: Any, timeout: float | None = None) -> Any:  # noqa: ASYNC109
+        message = await receive(self, timeout)
+        if message.type is aiohttp.WSMsgType.CLOSE:
+            goodbyes.append((message.data, message.extra))
+        return message
+
+    monkeypatch.setattr(_BareSocket, "receive", listening)
+    async with RealtimeServer() as server:
+        transport = AiohttpTransport()
+        socket = await transport.dial(server.endpoint.replace("http", "ws") + "/realtime?project=demo", {})
+        await socket.close(5)
+        await until(lambda: bool(goodbyes))
+        assert goodbyes == [(1000, "")]
+        await transport.close()
+
+
+@pytest.mark.loopback
 async def test_a_peer_that_reads_nothing_cannot_hold_the_descriptor() -> None:
     async with upgraded(hang_up=False) as socket:
         held = descriptors()
@@ -246,6 +268,8 @@ async def test_the_hundred_and_first_connection_does_not_wait() -> None:
         async with asyncio.timeout(30):
             sockets = [await transport.dial(url, {}) for _ in range(101)]
         assert server.connections == 101
+        assert transport._connector is not None
+        assert transport._connector.force_close, "a connection that is used again may be dead"
         for socket in sockets:
             await socket.close(0)
         await transport.close()

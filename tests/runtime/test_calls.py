@@ -1,0 +1,121 @@
+"""The calls of users: how long they wait, what they refuse, and what the log tells of them."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from realtime_fsm import LinkPaused, State
+from realtime_fsm.errors import UnsupportedByServer
+from realtime_fsm.fsm.inputs import SetPresence, Subscribe, Unsubscribe
+from realtime_fsm.protocol.eras import Era
+from realtime_fsm.protocol.spec import SubscriptionSpec
+from realtime_fsm.runtime.calls import IDLE_STATES, Calls, record_call
+
+REPLY = 2.0
+
+
+class Called:
+    """The calls of a connection whose link may be paused."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.began = self.loop.time()
+        self.links = SimpleNamespace(current=None)
+        context = SimpleNamespace(timeouts=SimpleNamespace(reply=REPLY), era=None)
+        self.owner: Any = SimpleNamespace(loop=self.loop, links=self.links, context=context)
+        self.calls = Calls(self.owner, None)  # type: ignore[arg-type]
+
+    def pause(self, since: float | None) -> None:
+        self.links.current = SimpleNamespace(paused_since=None if since is None else self.began + since)
+
+    async def until(self, moment: float) -> None:
+        await asyncio.sleep(self.began + moment - self.loop.time())
+
+
+@pytest.mark.parametrize(("begun", "paused", "raised"), [(10, 5, 12), (10, 15, 17), (10, 10.5, 12.5)])
+async def test_a_call_waits_for_the_reply_timeout_of_a_pause_and_not_longer(begun: float, paused: float, raised: float) -> None:
+    one = Called()
+    one.pause(paused if paused < begun else None)
+    await one.until(begun)
+    future: asyncio.Future[int] = one.loop.create_future()
+    asking = asyncio.ensure_future(one.calls.answer(future))
+    if paused > begun:
+        await one.until(paused)
+        one.pause(paused)
+    with pytest.raises(LinkPaused, match="read nothing for 2 s"):
+        await asking
+    assert one.loop.time() - one.began == pytest.approx(raised)
+    assert future.cancelled()
+
+
+@pytest.mark.parametrize("link", [True, False])
+async def test_a_call_waits_for_its_answer_while_the_link_is_read_or_there_is_none(link: bool) -> None:
+    one = Called()
+    if link:
+        one.pause(None)
+    future: asyncio.Future[int] = one.loop.create_future()
+    one.loop.call_at(one.began + 101, future.set_result, 7)
+    assert await one.calls.answer(future) == 7
+    assert one.loop.time() == pytest.approx(one.began + 101)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+async def test_a_cancelled_wait_cancels_its_future_unless_others_wait_for_it(shared: bool) -> None:
+    one = Called()
+    future: asyncio.Future[int] = one.loop.create_future()
+    asking = asyncio.ensure_future(one.calls.answer(future, shared=shared))
+    await one.until(1)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert future.cancelled() is not shared
+
+
+async def test_a_feature_is_refused_only_where_the_server_is_known_to_lack_it() -> None:
+    one = Called()
+    refused = []
+    for era in (None, *Era):
+        one.owner.context.era = era
+        try:
+            one.calls.require_feature("presence")
+        except UnsupportedByServer as error:
+            refused.append((era, error.args[0].startswith("presence")))
+    assert [era for era, _ in refused] == [era for era in Era if not era.supports("presence")]
+    assert refused
+
+
+def test_the_states_in_which_no_link_will_come() -> None:
+    assert {*IDLE_STATES} == {State.DISCONNECTED, State.ERROR, State.DISPOSING}
+
+
+async def test_ids_are_numbered() -> None:
+    one = Called()
+    assert [one.calls.next_id() for _ in range(3)] == ["s1", "s2", "s3"]
+
+
+def recorded(input_: Any, state: State, desired: tuple[str, ...] = ()) -> list[tuple[Any, ...]]:
+    told: list[tuple[Any, ...]] = []
+    audit: Any = SimpleNamespace(
+        subscription=lambda *given, **facts: told.append((*given, *facts.values())),
+        presence=lambda *given, **facts: told.append((*given, *facts.values())),
+    )
+    context: Any = SimpleNamespace(state=state, subscriptions=SimpleNamespace(desired=desired))
+    record_call(input_, audit, context, 1.5)
+    return told
+
+
+def test_the_log_tells_of_calls_that_change_what_is_wanted_and_of_none_after_the_end() -> None:
+    spec = SubscriptionSpec("s1", ("rows",))
+    calls: list[tuple[Any, tuple[Any, ...]]] = [
+        (Subscribe(spec), ("s1", "desired", 1.5, len(spec.item))),
+        (SetPresence(None), ("withdrawn", 1.5)),
+        (SetPresence(b"{}", "p"), ("desired", 1.5)),
+    ]
+    assert [recorded(input_, State.ERROR) for input_, _ in calls] == [[record] for _, record in calls]
+    assert [recorded(input_, State.DISPOSING) for input_, _ in calls] == [[]] * 3
+    assert recorded(Unsubscribe("s1"), State.ERROR, desired=("s1",)) == [("s1", "withdrawn", 1.5)]
+    assert recorded(Unsubscribe("s1"), State.ERROR, desired=("s2",)) == []
