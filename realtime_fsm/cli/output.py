@@ -69,7 +69,7 @@ def fold(text: str, width: int, first: str = "", others: str = "") -> list[str]:
 def print_problem(sentence: str, command: str = "realtime-fsm") -> None:
     """Print a sentence to standard error, after the name of the command; a stream that is gone ends nothing."""
     with suppress(OSError, ValueError):
-        print(printable(f"{command}: {sentence}"), file=sys.stderr, flush=True)
+        print(printable(f"{command}: {sentence}"), file=sys.stderr)
 
 
 def fail(sentence: str, code: int, command: str = "realtime-fsm") -> int:

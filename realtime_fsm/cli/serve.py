@@ -49,8 +49,8 @@ async def _serve(options: argparse.Namespace) -> None:
     server = RealtimeServer(projects=(options.project,), port=options.port, era=options.era)
     async with AsyncExitStack() as stack:
         await start_server(server, stack, f"port {options.port}")
-        print(f"Serving project {options.project!r} at {server.endpoint}; in another terminal:", flush=True)
-        print(f"  realtime-fsm listen {server.endpoint} --project {options.project} rows", flush=True)
+        command = f"realtime-fsm listen {server.endpoint} --project {options.project} rows"
+        print(f"Serving project {options.project!r} at {server.endpoint}; in another terminal:\n  {command}", flush=True)
         if not options.every:
             await asyncio.Event().wait()
         for index in count():

@@ -164,7 +164,7 @@ def _sentence(clause: str) -> str:
 def _errors() -> Iterator[Meaning]:
     for name, error in _types().items():
         parents = [parent.__name__ for parent in error.__mro__[1:] if issubclass(parent, RealtimeError)]
-        facts = _without_empty({"is a": parents, "cause in a log": _kinds_of(error)})
+        facts = _without_empty({"is a": parents, "as a cause": _kinds_of(error)})
         yield Meaning(name, "error", _summary(error), facts, _plain(REMEDIES[name]))
 
 

@@ -47,11 +47,10 @@ def histogram(meter: Meter, metric: Metric) -> Histogram:
 
 @dataclass(slots=True)
 class _Dial:
-    """The newest link of a connection, and the span of its dial while that lasts."""
+    """The newest link of a connection, and while its dial lasts, the span with the moment of its begin."""
 
     link: int
-    began: float = 0.0
-    span: Span | None = None
+    running: tuple[Span, float] | None = None
 
 
 class DialSpans:
@@ -69,18 +68,19 @@ class DialSpans:
         if not isinstance(record, TransitionRecord) or (connection := hooks.connections.get(record.connection_id)) is None:
             return
         dial = self._dials.setdefault(connection, _Dial(0))
-        if dial.span is not None and record.row in _GREETS | _GIVES_UP:
-            self._end(dial, dial.span, record)
+        if dial.running is not None and record.row in _GREETS | _GIVES_UP:
+            running, dial.running = dial.running, None
+            self._end(*running, record)
         if record.link > dial.link:
-            dial.link, dial.began = record.link, _moment(record)
+            dial.link = record.link
             facts = {_NAMES[name]: getattr(record, name) for name in ("connection_id", "link", "attempt")}
             facts["network.protocol.name"] = "websocket"
-            dial.span = self._tracer.start_span("dial", context.Context(), trace.SpanKind.CLIENT, facts)
+            span = self._tracer.start_span("dial", context.Context(), trace.SpanKind.CLIENT, facts)
+            dial.running = span, _moment(record)
 
-    def _end(self, dial: _Dial, span: Span, record: TransitionRecord) -> None:
-        dial.span = None
+    def _end(self, span: Span, began: float, record: TransitionRecord) -> None:
         error = {} if record.row in _GREETS else {"error.type": record.cause or record.trigger}
-        self._durations.record(_moment(record) - dial.began, error)
+        self._durations.record(_moment(record) - began, error)
         span.set_attributes(error)
         for name, kind in (("era", str), ("status", int), ("error_code", str), ("close_code", int)):
             if (value := getattr(record, name)) is not None:
@@ -92,8 +92,8 @@ class DialSpans:
     def end_all(self) -> None:
         """End the spans of the dials that are under way."""
         for connection in hooks.all_connections():
-            if (dial := self._dials.get(connection)) is not None and dial.span is not None:
-                dial.span.end()
+            if (dial := self._dials.get(connection)) is not None and dial.running is not None:
+                dial.running[0].end()
 
 
 def _moment(record: TransitionRecord) -> float:

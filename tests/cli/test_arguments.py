@@ -19,6 +19,53 @@ NEEDED = {
 """The arguments without which a command does not begin."""
 
 
+OF_SERVER = {"endpoint": "http://127.0.0.1/v1", "project": "demo", "as_user": None}
+OF_CONNECTION = {**OF_SERVER, "channels": ["rows"], "log": None, "attempts": 3, "reconnect_attempts": None, "health": None}
+OF_LOGS: dict[str, object] = {"connection": [], "map": [], "follow": False}
+DEFAULTS: dict[str, dict[str, object]] = {
+    "listen": {**OF_CONNECTION, "tui": False},
+    "relay": {**OF_CONNECTION, "to": ["nats://h"], "stream": "APPWRITE", "outage": 600.0, "catch_up": False},
+    "doctor": {
+        **OF_SERVER, "channels": [], "session": None, "pings": 3, "echo": False, "idle": None, "format": "text",
+    },
+    "serve": {"port": 8090, "project": "demo", "era": "E4", "every": 1.0},
+    "inspect": {**OF_LOGS, "names": ["log"], "listen": None, "project": None, "port": 0, "no_browser": False},
+    "audit": {
+        **OF_LOGS, "files": ["log"], "format": "text", "output": None, "at": None, "since": None, "until": None, "table": [],
+        "fail_on": [], "coverage": False, "sql": False, "wrapped": False,
+    },
+    "replay": {
+        "files": ["log"], "connection": [], "since": 1, "until": None, "step": False, "speed": None, "emit_test": None,
+    },
+    "diagram": {"format": None, "view": "overview", "output": None, "diff": None},
+    "explain": {"words": [], "format": "text"},
+    "demo": {"log": "demo-audit.jsonl"},
+}  # fmt: skip
+"""All options of each command, as they are where the user gives none."""
+
+
+@pytest.mark.parametrize("command", DEFAULTS)
+def test_an_option_that_is_not_given_has_its_default(command: str) -> None:
+    options = vars(_parser().parse_args([command, *NEEDED.get(command, [])]))
+    assert {name: value for name, value in options.items() if name not in ("run", "print_completion")} == DEFAULTS[command]
+
+
+@pytest.mark.parametrize(
+    ("command", "missing"),
+    [
+        ("listen", "ENDPOINT, --project, CHANNEL"),
+        ("relay", "ENDPOINT, --project, CHANNEL, --to"),
+        ("doctor", "ENDPOINT, --project"),
+        ("inspect", "NAME"),
+        ("replay", "FILE"),
+    ],
+)
+def test_an_argument_without_a_default_is_required(command: str, missing: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        _parser().parse_args([command])
+    assert capsys.readouterr().err.endswith(f"the following arguments are required: {missing}\n")
+
+
 def parsed(command: str, option: str, word: str) -> object:
     options = vars(_parser().parse_args([command, *NEEDED[command], option, word]))
     return options[{"--from": "since", "--to": "until"}.get(option, option[2:].replace("-", "_"))]
@@ -66,7 +113,12 @@ def test_a_value_within_the_bounds_is_taken(command: str, option: str, word: str
         ("inspect", "--port", ["-1", "65536"], "a port from 0 to 65535"),
         ("relay", "--outage", ["0.9", "604801"], "a number of seconds from 1 to 604800"),
         ("listen", "--attempts", ["0", "never"], "a whole number from 1 on, or 'forever'"),
-        ("listen", "--health", [":1", "1", "::1:1", "[]:1"], "HOST:PORT, such as 127.0.0.1:8080 or [::1]:8080"),
+        (
+            "listen",
+            "--health",
+            [":1", "1", "::1:1", "[]:1", "[::1:1", "::1]:1"],
+            "HOST:PORT, such as 127.0.0.1:8080 or [::1]:8080",
+        ),
         ("replay", "--from", ["0", "x"], "the number of a record, from 1 on"),
         ("replay", "--to", ["0"], "the number of a record, from 1 on"),
         ("replay", "--speed", ["0", "-1", "1.1e9"], "a factor above 0, such as 10"),

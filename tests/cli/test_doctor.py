@@ -74,6 +74,12 @@ def test_a_failure_exits_with_1_and_lists_the_missing_checks(capsys: pytest.Capt
     assert "Not checked: proxy, tls, clock, upgrade, greeting, identity, ping, era, budget" in lines
 
 
+def test_the_proxy_comes_from_the_environment(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    assert doctor("http://host.example/v1", "--project", "demo") == 1
+    assert "port 1 of the proxy cannot be reached" in capsys.readouterr().out
+
+
 def test_json_holds_the_report(server: BlockingServer, capsys: pytest.CaptureFixture[str]) -> None:
     assert doctor(server.endpoint, "--project", "other", "--format", "json") == 1
     report = json.loads(capsys.readouterr().out)
@@ -106,6 +112,7 @@ def test_the_identity_is_an_option_or_in_the_environment(
         (("ftp://localhost", "--project", "demo"), "endpoint: scheme 'ftp' cannot be dialed"),
         (("http://localhost", "--project", "demo", "--session", ""), "session: not a non-empty string"),
         (("http://localhost", "--project", "demo", "console.tail.demo"), "is for project 'console' alone"),
+        (("ftp://localhost", "--project", "demo", "--as-user", "bob"), "endpoint: scheme 'ftp' cannot be dialed"),
         (("http://localhost", "--project", "demo", "--as-user", "bob"), "put it into APPWRITE_API_KEY"),
     ],
 )

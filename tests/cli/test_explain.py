@@ -28,6 +28,7 @@ from support.commands import result_of
 from support.some import some
 from support.wholelog import LOSS, edited, write
 
+WORDS_OF_STATES = by_kind()["states"]
 WORDS = {kind: {meaning.word for meaning in meanings} for kind, meanings in by_kind().items()}
 
 
@@ -75,6 +76,64 @@ def test_a_rule_is_explained_by_the_table(capsys: pytest.CaptureFixture[str]) ->
     assert "what to do   Wait: the connection dials as the retry policy says." in told
 
 
+@pytest.mark.parametrize(
+    ("word", "kind", "facts"),
+    [
+        ("rec3", "rule", {
+            "from": ["reconnecting: getting a link"], "on": ["subscribe: You want to listen to some channels."], "to": ["stays"],
+        }),
+        ("disposing", "state", {
+            "kind": ["the end"],
+            "holds": ["one socket, until it is closed"],
+            "comes from": [f"{state}: dispose()" for state in TABLE.states if state != "disposing"],
+        }),
+        ("reconnect", "trigger", {
+            "comes from": ["user"],
+            "rules": [
+                "disconnected: dis10", "reconnecting: rec11", "connected: con12", "subscribed: sub12", "unsubscribed: uns12",
+                "ping: pin12", "error: err10", "disposing: ignored. Nothing follows the end.",
+            ],
+        }),
+        ("ping_enabled", "guard", {"rules": [row.id for row in TABLE.rows if "ping_enabled" in row.guards]}),
+        ("clear_closing", "effect", {"rules": ["end80"]}),
+        ("switch_ping", "note", {"triggers": ["ping_switched"]}),
+        ("stream_ended", "cause", {"error": ["StreamEnded"]}),
+        ("pong_overdue", "cause", {"error": ["Overdue"]}),
+        ("StreamEnded", "error", {"is a": ["LinkFailure", "RealtimeError"], "as a cause": ["stream_ended"]}),
+        ("LinkFailure", "error", {"is a": ["RealtimeError"]}),
+        ("RealtimeError", "error", {}),
+        ("realtime.ping", "record", {"fields": ["round_trip: seconds from the ping to its answer"]}),
+        ("realtime.close", "record", {}),
+        ("source", "field", {"in": ["realtime.transition"]}),
+        ("link", "field", {"in": ["every record"]}),
+        ("secret", "finding", {"weight": ["violation"]}),
+        ("inconclusive", "verdict", {"exit code": ["3"]}),
+        ("mtbf", "figure", {}),
+        ("500", "code", {}),
+    ],
+)  # fmt: skip
+def test_a_word_comes_with_its_facts(word: str, kind: str, facts: dict[str, list[str]]) -> None:
+    (meaning,) = [each for each in explain(word) if each.kind == kind]
+    assert (meaning.word, meaning.facts) == (word, facts)
+
+
+def test_a_meaning_has_its_facts_in_a_column_of_their_own(capsys: pytest.CaptureFixture[str]) -> None:
+    assert said(capsys, "streamended") == (
+        "StreamEnded (error)\n"
+        "  The stream ended, and no error frame came directly before. `close_code` is 1006 if no close frame\n"
+        "  arrived.\n"
+        "  is a         LinkFailure RealtimeError\n"
+        "  as a cause   stream_ended\n"
+        "  what to do   Nothing: the client dials again. Where it happens often, look for a proxy that ends\n"
+        "               idle connections.\n"
+        "\n"
+    )
+    lines = said(capsys, "sub58").splitlines()
+    assert [line[:15].strip() for line in lines[2:-1] if line[2] != " "] == [
+        "from", "on", "asked after", "if", "does", "to", "same rule", "what to do",
+    ]  # fmt: skip
+
+
 def test_several_words_in_any_case_and_a_number(capsys: pytest.CaptureFixture[str]) -> None:
     told = said(capsys, "ERROR_FRAME", "retriesexhausted", "71", "ping")
     for fact in ("error_frame (cause)", "RetriesExhausted (error)", "pin71 (rule)", "ping (state)", "ping (field)"):
@@ -94,6 +153,17 @@ def test_without_a_word_the_kinds_are_listed(capsys: pytest.CaptureFixture[str])
         assert f"{kind:<9} {len(words):>3}  " in told
 
 
+def test_a_kind_is_listed_with_its_first_six_words(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("realtime_fsm.cli.explain.by_kind", lambda: {f"{n}s": WORDS_OF_STATES[:n] for n in (5, 6, 7)})
+    lines = said(capsys).splitlines()
+    assert lines[1:] == [
+        "",
+        "5s          5  disconnected, reconnecting, connected, subscribed, unsubscribed",
+        "6s          6  disconnected, reconnecting, connected, subscribed, unsubscribed, ping",
+        "7s          7  disconnected, reconnecting, connected, subscribed, unsubscribed, ping, ...",
+    ]
+
+
 def test_json_holds_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     told = msgspec.json.decode(said(capsys, "sub58", "ping", "--format", "json"), type=list[Meaning])
     assert told == [*explain("sub58"), *explain("ping")]
@@ -111,6 +181,12 @@ def test_an_unknown_word_is_refused_with_its_neighbours(word: str, near: str, ca
     assert told.err.startswith(f"realtime-fsm: WORD: {word!r} is not known; near are {near}")
     with pytest.raises(errors.BadOption):
         run(_parser().parse_args(["explain", word]))
+
+
+def test_the_five_nearest_words_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", "sub5x"]) == 2
+    told = capsys.readouterr().err.partition("near are ")[2]
+    assert len(told.split(", ")) == 5
 
 
 def test_a_word_without_neighbours_leads_to_the_list(capsys: pytest.CaptureFixture[str]) -> None:

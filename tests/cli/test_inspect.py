@@ -11,13 +11,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.request import urlopen
 
 import pytest
 
-from realtime_fsm.cli.inspect import _refuse_unreadable
+from realtime_fsm.cli.inspect import _consume, _refuse_unreadable
 from realtime_fsm.cli.main import main
+from realtime_fsm.errors import BadOption, Disconnected
 from support.brokenlogs import lines_of
 from support.commands import PATIENCE, line, result_of, running, serving
 from support.corpus import WALKS
@@ -162,6 +164,39 @@ def test_a_taken_port_is_named_with_the_remedy(tmp_path: Path) -> None:
 def test_a_misuse_exits_with_2(words: list[str], problem: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", *words]) == 2
     assert capsys.readouterr().err.startswith(f"realtime-fsm: {problem}")
+
+
+class Failing:
+    """A connection that fails for good."""
+
+    async def subscribe(self, *channels: str) -> None:
+        assert channels == ("rows", "account")
+        raise Disconnected
+
+
+async def test_the_browsers_are_told_at_once_that_a_connection_has_failed() -> None:
+    realtime: Any = Failing()
+    told: list[str] = []
+    board: Any = SimpleNamespace(problem="", touch=lambda: told.append(board.problem))
+    await _consume(realtime, ["rows", "account"], board)
+    assert told == [str(Disconnected())]
+
+
+def test_a_connection_takes_the_proxy_and_the_identity_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given: list[tuple[object, ...]] = []
+
+    def realtime(*words: str, **options: object) -> None:
+        given.append((*words, options))
+        raise BadOption("endpoint", "enough")
+
+    monkeypatch.setattr("realtime_fsm.cli.inspect.Realtime", realtime)
+    monkeypatch.setenv("APPWRITE_SESSION", "")
+    monkeypatch.setenv("APPWRITE_JWT", "token")
+    assert main(["inspect", "--listen", "http://127.0.0.1/v1", "--project", "demo", "rows"]) == 2
+    assert given == [("http://127.0.0.1/v1", "demo", {"trust_env": True, "session": None, "jwt": "token"})]
+    assert capsys.readouterr().err == "realtime-fsm: endpoint: enough\n"
 
 
 def test_the_browser_opens_unless_it_is_unwanted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

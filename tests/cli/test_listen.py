@@ -11,7 +11,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,8 +21,9 @@ from urllib.request import urlopen
 
 import pytest
 
-from realtime_fsm.cli.listen import _as_record, _print_changes
-from realtime_fsm.fsm.change import Change
+from realtime_fsm.cli.listen import _as_record, _print_changes, _print_failure
+from realtime_fsm.errors import StreamEnded
+from realtime_fsm.fsm.change import Change, Failure
 from realtime_fsm.fsm.table import State, Trigger
 from realtime_fsm.testing import RealtimeServer
 from support.commands import COMMAND, PATIENCE, line, result_of, running, serving
@@ -37,6 +38,16 @@ def test_an_event_is_a_record_with_its_moment_if_it_has_one(moment: datetime | N
     assert _as_record(event) == {
         "timestamp": told, "events": ("rows.1.create",), "channels": ("rows",), "payload": {"$id": "1"},
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(1.5, 1), (0.0, 0), (None, 0)])
+def test_a_failed_dial_is_printed_unless_it_ends_the_command(
+    seconds: float | None, told: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    moment = datetime.now(UTC)
+    _print_failure(Failure(StreamEnded(), moment, None if seconds is None else moment + timedelta(seconds=seconds)))
+    sentence = "realtime-fsm: the stream ended (close code 1006); the next dial is in 1.5 s\n"
+    assert capsys.readouterr().err == sentence * told
 
 
 async def test_each_change_is_printed_at_once() -> None:

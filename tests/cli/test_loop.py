@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import signal
 import socket
+import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from types import SimpleNamespace
 
 import pytest
 
-from realtime_fsm.cli.loop import signals_interrupt, start_server
+from realtime_fsm.cli.loop import loop_factory, signals_interrupt, start_server
 from support.some import some
+
+
+def test_uvloop_runs_the_commands_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "uvloop", SimpleNamespace(new_event_loop=asyncio.new_event_loop))
+    assert loop_factory() is asyncio.new_event_loop
+    monkeypatch.setitem(sys.modules, "uvloop", None)
+    assert loop_factory() is None
+
 
 PORT = "choose another port, or 0 for one that is free"
 ADDRESS = "give an address of this machine"

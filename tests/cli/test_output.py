@@ -10,11 +10,15 @@ import signal
 import subprocess
 import sys
 import warnings
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from select import PIPE_BUF, select
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from realtime_fsm.cli import output
 from realtime_fsm.cli.output import fold, warnings_printed
 from realtime_fsm.testing import RealtimeServer
 
@@ -135,6 +139,94 @@ def test_a_warning_is_a_problem_in_a_block_and_a_warning_after_it(capsys: pytest
     assert capsys.readouterr().err == "realtime-fsm: warning: the window is short\n"
     with pytest.warns(RuntimeWarning, match="again"):
         warnings.warn("again", RuntimeWarning, stacklevel=1)
+
+
+# --- in this process --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, int]]:
+    """A pipe that stands for standard output, and is full but for some bytes; gives its end for the reader, and its size."""
+    ours, theirs = os.pipe()
+    monkeypatch.setattr(output, "STDOUT", theirs)
+    os.set_blocking(theirs, False)
+    size = os.write(theirs, b"-" * 10_000_000)
+    os.set_blocking(theirs, True)
+    yield ours, size
+    os.close(ours)
+    os.close(theirs)
+
+
+def test_what_does_not_fit_is_dropped_when_the_patience_ends(pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, size = pipe
+    waits: list[float | None] = []
+
+    def wait(_: object, ready: object, __: object, timeout: float | None) -> tuple[list[int], object, list[int]]:
+        """Say after half a second that there is room for a piece; look at the pipe where no time is left."""
+        if not timeout:
+            return select((), (output.STDOUT,), (), 0)
+        waits.append(timeout)
+        clock.now += 0.5
+        os.read(reader, PIPE_BUF)
+        return [], ready, []
+
+    clock = SimpleNamespace(now=100.0)
+    monkeypatch.setattr(output, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr(output, "select", wait)
+    output.write_all(b"+" * 10 * PIPE_BUF, 1.25)
+    assert waits == [1.25, 0.75, 0.25]
+    assert os.read(reader, 10_000_000).count(b"+") == 3 * PIPE_BUF
+    assert size % PIPE_BUF == 0
+
+
+@pytest.mark.loopback
+async def test_a_line_goes_on_when_the_reader_does_and_a_cancellation_leaves_it_a_second(
+    pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader, size = pipe
+    line = bytes(range(256)) * (size // 128)  # twice as much as fits
+    writing = asyncio.ensure_future(output.write_line(line))
+    seen = b""
+    while len(seen) < size + len(line):
+        seen += await asyncio.to_thread(os.read, reader, 65_536)
+    await writing
+    assert seen[size:] == line
+    left: list[tuple[int, float]] = []
+    monkeypatch.setattr(output, "write_all", lambda rest, patience: left.append((len(rest), patience)))
+    writing = asyncio.ensure_future(output.write_line(line))
+    await asyncio.sleep(0)
+    writing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await writing
+    assert left == [(len(line) - size, 1.0)]
+    assert not asyncio.get_running_loop().remove_writer(output.STDOUT), "nothing waits for the pipe"
+
+
+def test_closed_standard_streams_become_the_null_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[tuple[str, int]] = []
+    asked: list[int] = []
+
+    def fstat(number: int) -> None:
+        asked.append(number)
+        if number == 1:
+            raise OSError
+
+    monkeypatch.setattr(output, "os", SimpleNamespace(
+        fstat=fstat, open=lambda *given: opened.append(given), devnull=os.devnull, O_RDWR=os.O_RDWR
+    ))  # fmt: skip
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    output.reopen_standard_streams()
+    assert (asked, opened) == ([0, 1, 2], [(os.devnull, os.O_RDWR)])
+    streams: list[Any] = [sys.stdout, sys.stderr]
+    assert [stream.fileno() for stream in streams] == [1, 2]
+    assert [stream.buffer.raw.closefd for stream in streams] == [False, False], "the numbers belong to the process"
+    output.reopen_standard_streams()
+    assert [sys.stdout, sys.stderr] == streams, "an open stream stays"
+
+
+def test_json_is_indented_by_two_columns() -> None:
+    assert output.pretty_json({"a": ["\x1b"]}) == '{\n  "a": [\n    "\\u001b"\n  ]\n}'
 
 
 def test_a_text_is_folded_at_its_spaces_alone() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,9 +14,10 @@ from typing import Any
 
 import pytest
 
-from realtime_fsm import BadOption, Gap
+from realtime_fsm import BadOption, Gap, Realtime
 from realtime_fsm.cli import relay
-from realtime_fsm.cli.main import _parser
+from realtime_fsm.cli.main import _parser, main
+from realtime_fsm.relay import BrokerUnavailable, RelayError
 from support.broker import client_of, eventually_stored, needs_broker, running_broker
 from support.commands import PATIENCE, line, result_of, running, serving
 
@@ -68,6 +70,46 @@ def test_a_missing_broker_is_one_sentence() -> None:
     assert result.stderr.count("\n") == 1
     assert "the broker 127.0.0.1:1 does not answer: " in result.stderr
     assert "s3cr3t" not in result.stderr
+
+
+class Broker:
+    """A broker in name only; it is away for a moment."""
+
+    stream, server, duplicate_window = "APPWRITE", "h:4222", 600.0
+
+    def __init__(self, servers: list[str], *, on_trouble: Callable[[RelayError], None], **given: object) -> None:
+        assert servers == ["nats://h"]
+        self.given, self.on_trouble = given, on_trouble
+
+
+class Relay:
+    """A relay that tells of a start and of a trouble."""
+
+    def __init__(
+        self, realtime: Realtime, channels: list[str], *, sink: Broker, catch_up: object, on_ready: Callable[[], None]
+    ) -> None:
+        self.given = (repr(realtime), channels, catch_up)
+        self.sink, self.on_ready = sink, on_ready
+
+    async def run(self) -> None:
+        assert self.given == ("<Realtime demo at http://127.0.0.1/v1: disconnected>", ["rows", "account"], None)
+        assert self.sink.given == {"stream": "APPWRITE", "outage": 600.0, "token": "geheim"}
+        self.on_ready()
+        self.sink.on_trouble(BrokerUnavailable("h:4222", "timeout"))
+
+
+def test_the_start_and_a_trouble_are_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("realtime_fsm.relay.JetStream", Broker)
+    monkeypatch.setattr("realtime_fsm.relay.Relay", Relay)
+    for name in ("NATS_USER", "NATS_PASSWORD", "NATS_CREDS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NATS_TOKEN", "geheim")
+    assert main(["relay", "http://127.0.0.1/v1", "--project", "demo", "rows", "account", "--to", "nats://h"]) == 0
+    told = capsys.readouterr()
+    assert told.out == "Relaying rows, account to stream APPWRITE at h:4222, which knows ids for 600 s\n"
+    assert told.err == (
+        "realtime-fsm: the broker h:4222 does not answer: timeout; check that nats-server -js runs there; events wait\n"
+    )
 
 
 def options(*more: str) -> Any:

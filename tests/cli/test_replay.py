@@ -286,6 +286,22 @@ def test_after_the_end_of_the_input_no_step_waits(monkeypatch: pytest.MonkeyPatc
     assert screen.getvalue() == "onetwo\nthree\nfour\n"
 
 
+@pytest.mark.parametrize(("words", "flushed"), [((), 0), (("--speed", "4"), 1), (("--step",), 1)])
+def test_a_step_is_shown_at_once_where_the_next_one_waits(
+    words: tuple[str, ...], flushed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[str] = []
+
+    class Screen(io.StringIO):
+        def flush(self) -> None:
+            shown.append(self.getvalue())
+
+    monkeypatch.setattr(sys, "stdout", Screen())
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\n"))
+    replaying._Pace(_parser().parse_args(["replay", "log", *words]))("step", 1.0)
+    assert [text.rstrip() for text in shown] == ["step"] * flushed
+
+
 def test_the_pace_is_that_of_the_log_divided_by_the_factor(monkeypatch: pytest.MonkeyPatch) -> None:
     slept: list[float] = []
     monkeypatch.setattr("time.sleep", slept.append)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import io
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from realtime_fsm.cli.replay_view import Palette, StepFormatter, _describe_commands
+from realtime_fsm.cli.replay_view import Palette, StepFormatter, _describe_commands, palette_for
 from realtime_fsm.errors import Disconnected, PresenceRejected
 from realtime_fsm.fsm.commands import (
     AuthenticationRefused,
@@ -43,6 +46,39 @@ def test_a_step_is_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
         assert line in lines, lines
     assert any(line.endswith("grant s1; outage over after 1.5 s") for line in lines)
     assert "\x1b" not in out
+
+
+def test_the_columns_stand_under_their_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = run_replay(capsys, write_log(tmp_path / "log", RECORDS))
+    lines = out.splitlines()
+    assert lines[2] == (
+        "record       seconds  state                         trigger        row     next                      asked; noted"
+    )
+    for line in (
+        "     3         0.000  reconnecting                  opened         rec21   greeting in 10 s",
+        "     8         0.000  connected    -> subscribed    acknowledged   con40   ping in 30 s              grant s1",
+        "    12 |      30.100  subscribed   -> reconnecting  lost           sub58   dial in 1.5 s             "
+        "drop 1; stream_ended 1006; OUTAGE",
+        "    14 |      31.600  reconnecting                  deadline       rec32   upgrade in 10 s           open 2",
+    ):
+        assert line in lines, lines
+
+
+@pytest.mark.parametrize(("lag", "told"), [(0.5, ""), (1.0, "late by 1 s"), (1.5, "late by 1.5 s")])
+def test_a_step_that_is_late_by_a_second_says_so(lag: float, told: str, tmp_path: Path) -> None:
+    (first, *_) = replay(tmp_path, RECORDS)
+    notes = [text for text, _ in StepFormatter._notes(dataclasses.replace(first, lag=lag))]
+    assert notes == [told] * bool(told)
+
+
+def test_a_link_that_is_read_no_more_and_a_deadline_that_is_now_are_told(tmp_path: Path) -> None:
+    (first, *_) = replay(tmp_path, RECORDS)
+    at = first.input_.at
+    paused = dataclasses.replace(first, input_=dataclasses.replace(first.input_, pauses=((1, True), (2, False))))
+    assert [text for text, _ in StepFormatter._notes(paused)] == ["read no more", "read again"]
+    for deadline, told in ((at + 0.5, "upgrade in 500 ms"), (at, "upgrade now"), (at - 1.0, "upgrade now")):
+        step = dataclasses.replace(first, result=msgspec.structs.replace(first.result, deadline=deadline))
+        assert f"dis1    {told} " in StepFormatter(None).line(step)
 
 
 def test_a_part_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -119,6 +155,56 @@ def test_the_words_of_rarer_commands() -> None:
 def test_four_subscriptions_are_named(count: int, told: str) -> None:
     acknowledged: list[Command] = [SubscriptionAcknowledged(f"s{number}", ()) for number in range(count)]
     assert _describe_commands(acknowledged) == f"grant {told}"
+
+
+@pytest.mark.parametrize(
+    ("colour", "code"),
+    [
+        ("#ff0000", 196), ("#00ff00", 46), ("#0000ff", 21), ("#5f8700", 64), ("#9b0000", 124),
+        ("#4a0000", 16), ("#4b0000", 52),  # the edge of the first step of the cube
+        ("#080808", 232), ("#0e0e0e", 233), ("#eeeeee", 255),
+        ("#0b0000", 232), ("#0c0000", 16),  # the edge of what counts as grey
+    ],
+)  # fmt: skip
+def test_a_terminal_of_256_colours_gets_a_near_one(colour: str, code: int) -> None:
+    """Cube and greys are those of xterm: 16 to 231 are a cube of six steps, and 232 to 255 the greys from #080808 on."""
+    assert Palette(is_deep=False)._code(colour) == f"5;{code}"
+    assert Palette(is_deep=True)._code(colour) == "2;" + ";".join(str(each) for each in bytes.fromhex(colour[1:]))
+
+
+@pytest.mark.parametrize(
+    ("is_terminal", "environment", "palette"),
+    [
+        (True, {}, Palette(is_deep=False)),
+        (True, {"COLORTERM": "truecolor"}, Palette(is_deep=True)),
+        (True, {"COLORTERM": "24bit", "NO_COLOR": ""}, Palette(is_deep=True)),
+        (True, {"NO_COLOR": "1"}, None),
+        (True, {"TERM": "dumb"}, None),
+        (False, {"COLORTERM": "truecolor"}, None),
+    ],
+)
+def test_a_terminal_has_the_palette_that_it_can_show(
+    is_terminal: bool, environment: dict[str, str], palette: Palette | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("NO_COLOR", "TERM", "COLORTERM"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    out = io.StringIO()
+    monkeypatch.setattr(out, "isatty", lambda: is_terminal)
+    assert palette_for(out) == palette
+
+
+def test_the_parts_of_a_line_have_their_colours(tmp_path: Path) -> None:
+    made = StepFormatter(Palette(is_deep=True))
+    assert made.head().startswith("\x1b[2mrecord ")
+    lines = list(map(made.line, replay(tmp_path, RECORDS)))
+    lost = next(line for line in lines if "sub58" in line)
+    assert lost.startswith("    12 \x1b[31m|\x1b[0m      30.100 \x1b[48;2;")
+    assert lost.endswith("drop 1; \x1b[33mstream_ended 1006\x1b[0m; \x1b[31mOUTAGE\x1b[0m")
+    assert next(line for line in lines if "over after" in line).endswith("\x1b[32moutage over after 1.5 s\x1b[0m")
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", lost)
+    assert plain == StepFormatter(None).line(next(each for each in replay(tmp_path, RECORDS) if each.seq == 12))
 
 
 def test_colours_are_those_of_the_diagrams() -> None:

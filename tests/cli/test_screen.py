@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import io
 import os
 import pty
@@ -11,18 +12,22 @@ import re
 import signal
 import subprocess
 import sys
+import threading
+from collections.abc import AsyncIterator
+from types import SimpleNamespace
+from typing import Any
 from unittest.mock import patch
 
 import pytest
 from rich.console import Console
 
-from realtime_fsm import DialFailed, RetriesExhausted, RetryPolicy
+from realtime_fsm import Change, DialFailed, RetriesExhausted, RetryPolicy, State
 from realtime_fsm.cli.main import main
 from realtime_fsm.cli.screen import Screen
 from realtime_fsm.runtime.sockets import Socket
 from support.commands import COMMAND, PATIENCE, result_of, serving
 from support.network import Network
-from support.virtual import eventually
+from support.virtual import VirtualLoop, eventually
 
 
 def drawn(screen: Screen, height: int = 40) -> str:
@@ -85,11 +90,24 @@ async def test_a_low_terminal_shows_the_newest_line_of_each_list() -> None:
         assert ("older" in shown, "newest" in shown) == (False, True)
 
 
+async def test_a_long_line_is_cut_and_the_table_is_as_wide_as_the_terminal() -> None:
+    async with Network().realtime() as realtime:
+        screen = Screen(realtime, ["rows"])
+        screen._counts["rows"] = 1234
+        screen._events.extend(["x" * 300, "newest"])
+        lines = drawn(screen, 30).splitlines()
+    assert {len(line) for line in lines} == {120}
+    assert [line.count("x") for line in lines if "xx" in line] == [115]
+    assert "xxx… │" in "".join(lines)
+    assert [line.split() for line in lines if "waits" in line] == [["│", "rows", "│", "waits", "│", "│"]]
+
+
 async def test_the_screen_leaves_the_terminal_as_it_was() -> None:
     async with Network().realtime() as realtime:
         terminal = io.StringIO()
         task = asyncio.ensure_future(Screen(realtime, ["rows"]).run(Console(file=terminal, force_terminal=True)))
-        await eventually(lambda: "realtime-fsm listen" in terminal.getvalue())
+        await eventually(lambda: "subscribed" in terminal.getvalue())
+        assert not any("Refresh" in type(thread).__name__ for thread in threading.enumerate()), "the loop alone draws"
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
@@ -111,6 +129,30 @@ async def test_the_screen_ends_with_the_error_of_the_connection() -> None:
             shown = drawn(screen)
     assert "the dial failed: no route; the next dial is in" in shown
     assert "error  no link, and no attempt will be made" in shown
+
+
+class Refused:
+    """A connection whose subscriptions fail at once."""
+
+    state, _driver = State.ERROR, SimpleNamespace(failures=SimpleNamespace())
+
+    async def subscribe(self, channel: str) -> None:
+        raise DialFailed(channel)
+
+    async def states(self) -> AsyncIterator[Change]:
+        await asyncio.Event().wait()
+        yield  # type: ignore[misc]
+
+
+async def test_the_screen_takes_the_errors_of_all_channels() -> None:
+    """An error that no one takes is reported on the terminal when Python frees it."""
+    realtime: Any = Refused()
+    with pytest.raises(DialFailed):
+        await Screen(realtime, ["rows", "files"]).run(Console(file=io.StringIO()))
+    gc.collect()
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
+    assert loop.reported == []
 
 
 async def test_a_state_has_its_colour_and_each_list_its_newest_lines() -> None:

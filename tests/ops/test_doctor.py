@@ -732,6 +732,13 @@ async def test_budget_of_messages(limit: int, pings: int) -> None:
     assert f"refuses message {limit + 1} of this link" in found.text
 
 
+@pytest.mark.usefixtures("impatient")
+async def test_budget_of_messages_that_the_echo_exceeds() -> None:
+    async with serving(rate_limit=2, clock=lambda: 30.0) as (server, session):
+        found = only(await report_of(server.endpoint, session=session, echo=True))
+    assert (found.name, found.status, found.remedy) == ("budget", FAILED, remedy("budget"))
+
+
 async def test_budget_of_dials() -> None:
     async with serving(connection_limit=0) as (server, session):
         found = only(await report_of(server.endpoint, session=session))

@@ -12,7 +12,8 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 import pytest
-from opentelemetry import trace
+from opentelemetry import metrics, trace
+from opentelemetry._logs import SeverityNumber
 from opentelemetry.sdk.metrics.export import HistogramDataPoint, NumberDataPoint
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.trace import SpanKind, StatusCode
@@ -20,8 +21,9 @@ from opentelemetry.trace import SpanKind, StatusCode
 from realtime_fsm import PingPolicy, Realtime, RetriesExhausted, RetryPolicy, State, SubscriptionRejected, hooks
 from realtime_fsm.auditlog.schema import KINDS
 from realtime_fsm.errors import DialFailed, UpgradeRefused
-from realtime_fsm.ops.telemetry_counts import Counts
+from realtime_fsm.ops.telemetry_counts import Counts, counts_of
 from realtime_fsm.ops.telemetry_names import METRICS, SEVERITIES, attribute, attributes_of, event_name
+from realtime_fsm.ops.telemetry_spans import HandlerSpans
 from realtime_fsm.testing import RealtimeServer
 from realtime_fsm.testing.assertions import recorded
 from support.network import HANG, MUTE, Network
@@ -457,6 +459,26 @@ async def test_an_opentelemetry_that_raises_hurts_neither_link_nor_handler() -> 
     ]  # fmt: skip
 
 
+@pytest.mark.virtual(reports=1)
+async def test_an_interrupt_within_opentelemetry_interrupts_the_loop_once() -> None:
+    """Ctrl-C may come while a span is made; it must reach the program, and leaves the handler as it is."""
+
+    class Interrupted(SpanProcessor):
+        def on_start(self, span: object, parent_context: Context | None = None) -> None:  # type: ignore[override]
+            raise KeyboardInterrupt
+
+    interrupts: list[object] = []
+    got: list[object] = []
+    telemetry = Telemetry(Interrupted())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("realtime_fsm.containment._raise", interrupts.append)
+        handle: Any = HandlerSpans(telemetry.tracers.get_tracer("test"), telemetry.meters.get_meter("test")).wrap("f", got.append)
+        await handle("event")
+        await asyncio.sleep(0)
+    assert [type(each) for each in interrupts] == [KeyboardInterrupt]
+    assert got == ["event"]
+
+
 # --- events of OpenTelemetry ------------------------------------------------------------------------------------------
 
 
@@ -583,6 +605,19 @@ async def test_only_the_provider_in_use_is_told() -> None:
             await realtime.connect()
         with second.instrument():
             assert (states(first), states(second)) == ({}, {"connected": 1})
+
+
+def test_each_provider_of_meters_has_counts_of_its_own_and_none_is_the_global_one() -> None:
+    telemetry = Telemetry()
+    meter = telemetry.meters.get_meter("test")
+    assert counts_of(None, meter) is counts_of(metrics.get_meter_provider(), meter)
+    assert counts_of(telemetry.meters, meter) is counts_of(telemetry.meters, meter)
+    assert counts_of(telemetry.meters, meter) is not counts_of(None, meter)
+
+
+def test_a_level_has_the_number_of_its_short_name() -> None:
+    assert [number for _, number in SEVERITIES.values()] == [SeverityNumber[name].value for name, _ in SEVERITIES.values()]
+    assert [*SEVERITIES] == ["debug", "info", "warning", "error", "critical"]
 
 
 async def test_a_second_instrumentation_warns_and_changes_nothing() -> None:

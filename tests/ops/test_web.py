@@ -38,12 +38,13 @@ async def test_a_stream_sends_each_item_at_once_and_ends_with_the_server() -> No
         await asyncio.Event().wait()
 
     async def page(_: Request) -> Response:
-        return Response(items())
+        return Response(items(), 202)
 
     server = WebServer({"/": page}, host="127.0.0.1", port=0)
     async with aiohttp.ClientSession() as session:
         await server.__aenter__()
         async with session.get(server.url) as reply:
+            assert reply.status == 202
             assert await reply.content.readline() == b"first\n"
             await sent.wait()
             await server.aclose()

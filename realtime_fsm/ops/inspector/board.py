@@ -45,11 +45,9 @@ class Board:
         self.problem: str = ""
         self._title, self._only, self._most = title, tuple(only), most
         self._views: dict[str, View] = {}
-        self._stamps: dict[str, int] = {}  # when each view changed
-        self._stamp = 0
         self._numbers = 0
         self._left_out: set[str] = set()
-        self._browsers: set[asyncio.Event] = set()
+        self._browsers: dict[asyncio.Event, set[str]] = {}  # which views have changed since the last message to each
         self._closed = False
 
     @property
@@ -78,11 +76,9 @@ class Board:
 
     def touch(self, connection: str = "") -> None:
         """Tell the browsers that the view of a connection, or the board itself, has changed."""
-        self._stamp += 1
-        if connection:
-            self._stamps[connection] = self._stamp
-        for browser in self._browsers:
-            browser.set()
+        for news, changed in self._browsers.items():
+            changed.add(connection)
+            news.set()
 
     def close(self) -> None:
         """End the streams of all browsers."""
@@ -98,27 +94,29 @@ class Board:
         if gone == connection:
             return False
         del self._views[gone]
-        self._stamps.pop(gone, None)
+        for changed in self._browsers.values():
+            changed.discard(gone)
         return True
 
     async def messages(self) -> AsyncGenerator[bytes, None]:
         """Give the messages for one browser, as server-sent events: first all views, then those that change."""
-        news, seen = asyncio.Event(), -1
-        self._browsers.add(news)
+        news, changed = asyncio.Event(), set(self._views)
+        self._browsers[news] = changed
         try:
             yield b"retry: 1000\n\n"
             while not self._closed:
+                message = self._message(changed)
                 news.clear()
-                message, seen = self._message(seen), self._stamp  # changes come also while the browser takes the message
-                yield message
+                changed.clear()
+                yield message  # changes come also while the browser takes the message
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_HEARTBEAT):
                         await news.wait()
                 await asyncio.sleep(_PACE)
         finally:
-            self._browsers.discard(news)
+            del self._browsers[news]
 
-    def _message(self, seen: int) -> bytes:
+    def _message(self, changed: set[str]) -> bytes:
         content: dict[str, Any] = {
             "title": self._title,
             "live": self.live,
@@ -127,6 +125,6 @@ class Board:
             "numbers": [view.number for view in self.views],
             "left_out": len(self._left_out),
             "more": len(self._left_out) >= _KNOWN,
-            "views": [view for connection, view in self._views.items() if self._stamps.get(connection, 0) > seen],
+            "views": [view for connection, view in self._views.items() if connection in changed],
         }
         return b"data: " + msgspec.json.encode(content) + b"\n\n"

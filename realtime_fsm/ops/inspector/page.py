@@ -24,7 +24,7 @@ def page() -> tuple[bytes, str]:
     parts = {"style": sheet, "script": script, "diagram": diagram(), "words": words()}
     text = _part("page.html")
     for name, content in parts.items():
-        text = text.replace(f"@{name}@", content, 1)
+        text = text.replace(f"@{name}@", content)
     policy = (
         f"default-src 'none'; script-src {_digest(script)}; style-src {_digest(sheet)}; connect-src 'self'; img-src data:; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -35,15 +35,15 @@ def page() -> tuple[bytes, str]:
 def diagram() -> str:
     """Draw the overview, with the names of states and rules where the script looks for them."""
     canvas = overview(TABLE)
-    svg = canvas.to_svg().replace(f"<style>{style.css()}</style>", "", 1)  # the sheet of the page has it
+    svg = canvas.to_svg().replace(f"<style>{style.css()}</style>", "")  # the sheet of the page has it
     for arrow, edge in zip(merged_arrows(TABLE), canvas.edges, strict=False):  # the last edge is the one from the start
         rules = " ".join(row.id for row in arrow.rows)
-        svg = svg.replace(edge.svg(), f'<g class="arrow" data-rules="{rules}">{edge.svg()}</g>', 1)
+        svg = svg.replace(edge.svg(), f'<g class="arrow" data-rules="{rules}">{edge.svg()}</g>')
         if edge.label is not None:
-            svg = svg.replace(edge.label.svg(), f'<g class="label" data-rules="{rules}">{edge.label.svg()}</g>', 1)
+            svg = svg.replace(edge.label.svg(), f'<g class="label" data-rules="{rules}">{edge.label.svg()}</g>')
     for box in canvas.boxes:
         if box.name in STATES:
-            svg = svg.replace(box.svg(), f'<g class="state" data-state="{box.name}">{box.svg()}</g>', 1)
+            svg = svg.replace(box.svg(), f'<g class="state" data-state="{box.name}">{box.svg()}</g>')
     return svg
 
 

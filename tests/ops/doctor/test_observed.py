@@ -7,7 +7,9 @@ from types import SimpleNamespace
 import pytest
 
 from realtime_fsm.ops.doctor import observed
-from realtime_fsm.ops.doctor.observed import Observation
+from realtime_fsm.ops.doctor.observed import Observation, ObservedRealtime
+from realtime_fsm.testing import RealtimeServer
+from realtime_fsm.testing.assertions import recorded
 
 PING, PONG = b'{"type":"ping"}', b'{"type":"pong"}'
 GREETING = b'{"type":"connected","data":{"channels":[],"subscriptions":{},"user":null}}'
@@ -55,6 +57,20 @@ def test_a_pong_and_an_error_answer_a_ping_once(clock: SimpleNamespace) -> None:
     assert [frame.code for frame in seen.errors] == [0]
     seen.begin_dial()
     assert (seen.errors, seen.sent, seen.pings) == ([], 0, [1.0, 3.0])
+
+
+@pytest.mark.loopback
+async def test_an_examination_dials_once_and_has_a_patience_of_its_own() -> None:
+    with recorded() as records:
+        async with RealtimeServer() as server, ObservedRealtime(server.endpoint, "demo", 2.5) as realtime:
+            await realtime.connect()
+    (opened,) = [record for record in records if record["event"] == "realtime.open"]
+    assert (opened["retry"]["attempts"], opened["retry"]["base"], opened["auto_reconnect"]) == (1, 0.2, False)
+    assert (opened["ping"]["interval"], opened["ping"]["timeout"]) == (2.5, 2.5)
+    assert {name: opened["timeouts"][name] for name in ("dial", "greeting", "reply", "close")} == {
+        "dial": 5.0, "greeting": 5.0, "reply": 5.0, "close": 1.0,
+    }  # fmt: skip
+    assert realtime.observation.dials == 1
 
 
 def test_a_throttle_is_no_answer_to_a_ping_and_is_remembered(clock: SimpleNamespace) -> None:

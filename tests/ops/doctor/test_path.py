@@ -6,15 +6,26 @@ import asyncio
 import errno
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from realtime_fsm.ops.doctor import path as module
-from realtime_fsm.ops.doctor.path import Path, _check_clock, _check_name, _check_plain, _clock_offset, _text
-from realtime_fsm.ops.doctor.report import Checks
+from realtime_fsm.ops.doctor.path import (
+    Path,
+    _check_clock,
+    _check_name,
+    _check_plain,
+    _clock_offset,
+    _connect,
+    _end_untrusted,
+    _start_tls,
+    _text,
+)
+from realtime_fsm.ops.doctor.report import Checks, ExaminationEnded
 from realtime_fsm.remedies import CHECKS
 
 CONTEXT = ssl.create_default_context()
@@ -98,6 +109,109 @@ async def test_an_answer_that_is_cut_tells_no_time() -> None:
 )
 def test_half_a_minute_between_the_clocks_does_no_harm(offset: float | None, status: str, text: str) -> None:
     assert told(lambda checks: _check_clock(checks, offset))[:2] == (status, text)
+
+
+async def test_a_silent_server_is_asked_for_the_time_for_half_as_long_as_for_all_else() -> None:
+    began = asyncio.get_running_loop().time()
+    writer: Any = SimpleNamespace(write=lambda _: None)
+    assert await _clock_offset(Path("ws://host/v1", None, CONTEXT), asyncio.StreamReader(), writer) is None
+    assert asyncio.get_running_loop().time() - began == 1.5
+
+
+# --- connections and certificates -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """The steps of a connection: its address when it opens, after a quarter of a second; "aborted", and "closed" after that."""
+    steps: list[object] = []
+
+    async def open_connection(*address: object) -> tuple[None, Any]:
+        steps.append(address)
+        await asyncio.sleep(0.25)
+        return None, SimpleNamespace(transport=SimpleNamespace(abort=abort))
+
+    def abort() -> None:
+        steps.append("aborted")
+        asyncio.get_running_loop().call_soon(steps.append, "closed")
+
+    monkeypatch.setattr(asyncio, "open_connection", open_connection)
+    return steps
+
+
+async def test_a_stream_is_closed_when_its_block_ends(opened: list[object]) -> None:
+    loop = asyncio.get_running_loop()
+    async with Path("ws://host/v1", None, CONTEXT).open("192.0.2.1"):
+        assert opened == [("192.0.2.1", 80)]
+        began = loop.time()
+    assert opened[1:] == ["aborted", "closed"]
+    assert loop.time() == began
+
+
+async def test_a_connect_is_timed_and_closed(opened: list[object], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=asyncio.get_running_loop().time))
+    assert await _connect("192.0.2.1", 80) == 0.25
+    assert opened == [("192.0.2.1", 80), "aborted"]
+
+
+class Certified:
+    """A stream to a server with a certificate."""
+
+    def __init__(self, certificate: dict[str, Any]) -> None:
+        self.facts = {"peercert": certificate, "ssl_object": SimpleNamespace(version=lambda: "TLSv1.3")}
+
+    async def start_tls(self, _: object, *, server_hostname: str, ssl_handshake_timeout: float = 0.0) -> None:
+        assert (server_hostname, ssl_handshake_timeout) in (("host", 3.0), ("host", 0.0))
+
+    def get_extra_info(self, name: str) -> object:
+        return self.facts[name]
+
+
+@pytest.mark.parametrize(("now", "status"), [(0.0, "ok"), (1.0, "warning")])
+async def test_a_certificate_should_live_for_two_weeks(now: float, status: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "time", SimpleNamespace(time=lambda: now))
+    issuer = ((("countryName", "DE"),), (("commonName", "Root"),))
+    writer: Any = Certified({"notAfter": "Jan 15 00:00:00 1970 GMT", "issuer": issuer})
+    checks = Checks(None)
+    assert await _start_tls(checks, Path("wss://host/v1", None, CONTEXT), writer) is None
+    (found,) = checks.report("", "", ()).checks
+    assert (found.status.value, found.text) == (status, "TLSv1.3; issued by Root; ends 1970-01-15")
+    assert found.remedy == (CHECKS["tls_expires"].replace("``", "`") if status == "warning" else "")
+
+
+@pytest.mark.parametrize(
+    ("code", "offset", "text", "remedy"),
+    [
+        (9, 0.0, "bad", "tls_clock"),
+        (9, 60.0, "bad; this machine is 60 s ahead of the server", "tls_clock"),
+        (10, 30.0, "bad", "tls_expired"),
+        (10, -60.0, "bad; this machine is 60 s behind the server", "tls_clock"),
+        (62, 60.0, "bad", "tls_host"),
+        (64, 60.0, "bad", "tls_host"),
+        (18, 60.0, "bad", "tls_untrusted"),
+    ],
+    ids=["not yet valid", "not yet valid, clock", "expired", "expired, clock", "host", "address", "self-signed"],
+)
+async def test_an_untrusted_certificate_has_a_remedy_by_the_code_of_openssl(
+    code: int, offset: float, text: str, remedy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @asynccontextmanager
+    async def open_(_: Path, address: str) -> AsyncIterator[tuple[None, Certified]]:
+        assert address == "192.0.2.1"
+        yield None, Certified({})
+
+    async def clock(*_: object) -> float:
+        return offset
+
+    monkeypatch.setattr(Path, "open", open_)
+    monkeypatch.setattr(module, "_clock_offset", clock)
+    problem = ssl.SSLCertVerificationError()
+    problem.verify_code, problem.verify_message = code, "bad"
+    checks = Checks(None)
+    with pytest.raises(ExaminationEnded):
+        await _end_untrusted(checks, Path("wss://host/v1", None, CONTEXT), "192.0.2.1", problem)
+    (found,) = checks.report("", "", ()).checks
+    assert (found.name, found.text, found.remedy) == ("tls", text, CHECKS[remedy].replace("``", "`"))
 
 
 # --- names, addresses and failures ------------------------------------------------------------------------------------

@@ -52,8 +52,10 @@ async def test_two_browsers_get_the_same() -> None:
     one, other = board.messages(), board.messages()
     assert [await anext(one), await anext(one)] == [await anext(other), await anext(other)]
     assert board.browsers == 2
+    began = asyncio.get_running_loop().time()
     board.close()
     assert [[rest async for rest in each] for each in (one, other)] == [[], []]
+    assert asyncio.get_running_loop().time() - began < 1
 
 
 async def test_a_quiet_board_sends_a_sign_of_life() -> None:
@@ -103,11 +105,27 @@ async def test_a_view_that_nothing_has_changed_is_sent_once() -> None:
     await messages.aclose()
 
 
-def test_a_repeated_record_is_no_news() -> None:
+async def test_a_repeated_record_is_no_news() -> None:
     board = board_of(WALKS["healed"])
-    stamp = board._stamp
+    messages = board.messages()
+    await anext(messages)
+    await anext(messages)
+    begun = asyncio.get_running_loop().time()
     board.take(flat(WALKS["healed"])[3])
-    assert board._stamp == stamp
+    assert content_of(await anext(messages))["views"] == []
+    assert asyncio.get_running_loop().time() - begun >= 10
+    await messages.aclose()
+
+
+async def test_connections_that_come_and_go_cost_a_slow_browser_no_memory() -> None:
+    board = board_of(named("disposed_of", "a"), most=1)
+    messages = board.messages()
+    await anext(messages)
+    for name in "bcd":
+        for record in flat(named("disposed_of", name)):
+            board.take(record)
+    assert [*board._browsers.values()] == [{"d"}]
+    await messages.aclose()
 
 
 def test_a_closed_connection_makes_room_for_a_new_one() -> None:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
-from realtime_fsm.ops.inspector.live import _update
+import pytest
+
+from realtime_fsm import RetryPolicy
+from realtime_fsm.errors import DialFailed
+from realtime_fsm.ops.inspector.board import Board
+from realtime_fsm.ops.inspector.live import _update, shown
 from realtime_fsm.ops.inspector.views import SUBSCRIPTIONS, SubscriptionView, View
+from support.inspecting import content_of
+from support.network import Network
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
 
@@ -54,6 +62,59 @@ def test_the_next_deadline_is_told_to_a_tenth_of_a_second() -> None:
     assert not _update(view, told(due=NOW + timedelta(seconds=1.29)))
     assert _update(view, told())
     assert (view.awaited, view.due) == ("", None)
+
+
+async def test_counts_without_a_record_are_looked_at_each_half_second() -> None:
+    network, board = Network(), Board("live")
+    async with network.realtime() as realtime:
+        subscription = await realtime.subscribe("rows")
+        with shown((realtime,), board):
+            (view,) = board.views
+            one = view.subscriptions[subscription.id]
+            assert (one.received, one.waiting) == (0, 0)
+            network.publish("rows")
+            await asyncio.sleep(0.49)
+            assert (one.received, one.waiting) == (0, 0)
+            await asyncio.sleep(0.02)
+            assert (one.received, one.waiting) == (1, 1)
+            messages = board.messages()
+            await anext(messages)
+            await anext(messages)
+            await anext(subscription)
+            began = asyncio.get_running_loop().time()
+            assert content_of(await anext(messages))["views"][0]["subscriptions"][subscription.id]["waiting"] == 0
+            assert asyncio.get_running_loop().time() - began < 1
+            await messages.aclose()
+        await asyncio.sleep(0)
+        assert [task for task in asyncio.all_tasks() if task.get_name() == "realtime_fsm inspector"] == []
+        network.publish("rows")
+        await asyncio.sleep(1)
+        assert one.received == 1, "the page has ended"
+
+
+async def test_a_connection_of_before_begins_with_its_present() -> None:
+    network, board, after = Network(), Board("live"), Board("live")
+    network.script.append(DialFailed("refused"))
+    async with network.realtime(retry=RetryPolicy(attempts=None)) as realtime:
+        with shown((realtime,), board):
+            assert [(view.link, view.attempt, view.era, view.closed, view.causes) for view in board.views] == [
+                (0, 0, None, False, [])
+            ]
+        await realtime.subscribe("rows")
+        with shown((realtime,), Board("full", most=0)), shown((realtime,), after):
+            (view,) = after.views
+            explained = realtime.explain()
+            assert explained.since is not None
+            assert explained.last_failure is not None
+            assert (view.link, view.attempt, view.era, view.state, view.closed) == (2, 2, "E4", "subscribed", False)
+            assert (view.last, view.since) == pytest.approx((explained.at.timestamp(), explained.since.timestamp()), abs=1)
+            assert view.stays == [(view.since, "subscribed")]
+            assert [(cause.at, cause.times) for cause in view.causes] == [(explained.last_failure.at.timestamp(), 1)]
+            assert (view.outage, view.fault) == (None, None)
+    late = Board("live")
+    with shown((realtime,), late):
+        assert [(view.state, view.closed) for view in late.views] == [("disposing", True)]
+    await asyncio.sleep(0)  # in which the looks end
 
 
 def test_subscriptions_without_a_place_are_counted_anew_each_time() -> None:

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from realtime_fsm.audit.tail import Tail
+from realtime_fsm.client.threads import DaemonThreads
 from realtime_fsm.ops.inspector import logs
 from realtime_fsm.ops.inspector.board import Board
 from realtime_fsm.ops.inspector.logs import LogReader
 from support.brokenlogs import lines_of
 from support.corpus import WALKS
-from support.inspecting import board_of
+from support.inspecting import board_of, content_of
 from support.shippers import ALL, lines_in
 
 LINES = lines_of(WALKS["healed"])
@@ -70,6 +72,55 @@ async def test_a_log_without_a_record_says_so(tmp_path: Path) -> None:
     assert (await read(log)).problem == "no record of the connections that are asked for is in the log"
     log.write_bytes(b"".join(LINES))
     assert (await read(log, board=Board("log", ["unknown"]))).problem.startswith("no record of the connections")
+
+
+async def test_browsers_are_told_at_once_that_a_log_has_ended(tmp_path: Path) -> None:
+    log, board = tmp_path / "log", Board("log")
+    log.write_text("nothing of ours\n")
+    messages = board.messages()
+    await anext(messages)
+    await anext(messages)
+    began = asyncio.get_running_loop().time()
+    await read(log, board=board)
+    told = content_of(await anext(messages))
+    assert (told["live"], told["problem"][:9]) == (False, "no record")
+    assert asyncio.get_running_loop().time() - began < 1
+    await messages.aclose()
+
+
+async def test_renamed_fields_tell_the_order_of_files(tmp_path: Path) -> None:
+    renamed = [{**record, "message": record["event"], "moment": record["timestamp"]} for record in WALKS["healed"]]
+    for record in renamed:
+        del record["event"], record["timestamp"]
+    for name, part in (("a", renamed[12:]), ("b", renamed[:12])):
+        (tmp_path / name).write_bytes(b"".join(lines_of(part)))
+    board = Board("log")
+    await LogReader(board, {"event": "message", "timestamp": "moment"}).read([str(tmp_path / "a"), str(tmp_path / "b")])
+    assert board.views == board_of(WALKS["healed"]).views
+
+
+async def test_threads_and_files_are_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given_back: list[str] = []
+
+    class Threads(DaemonThreads):
+        def shutdown(self, *given: object, **more: object) -> None:
+            given_back.append("threads")
+            super().shutdown()
+
+    class File(Tail):
+        def close(self) -> None:
+            given_back.append(self.name)
+            super().close()
+
+    monkeypatch.setattr(logs, "DaemonThreads", Threads)
+    monkeypatch.setattr(logs, "Tail", File)
+    await read(tmp_path / "missing")
+    assert given_back == ["threads"]
+    following = asyncio.ensure_future(LogReader(Board("log")).follow(["a", "b"]))
+    await asyncio.sleep(0)
+    following.cancel()
+    await asyncio.wait([following])
+    assert given_back == ["threads", "a", "b"]
 
 
 async def test_a_growing_log_is_followed_through_a_rotation(tmp_path: Path) -> None:

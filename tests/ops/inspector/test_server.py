@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import re
 import threading
 from collections.abc import AsyncIterator
@@ -15,10 +16,11 @@ import pytest
 
 from realtime_fsm.diagram.style import DARK, LIGHT, Palette
 from realtime_fsm.errors import BadOption
+from realtime_fsm.fsm.descriptions import STATES
 from realtime_fsm.fsm.table import TABLE, State
 from realtime_fsm.ops.inspector import server as module
 from realtime_fsm.ops.inspector.board import Board
-from realtime_fsm.ops.inspector.page import diagram, page
+from realtime_fsm.ops.inspector.page import diagram, page, words
 from realtime_fsm.ops.inspector.server import InspectorServer, open_browser
 from support.contrast import contrast
 from support.corpus import WALKS
@@ -85,7 +87,7 @@ def test_tokens_differ_and_the_repr_hides_them() -> None:
     one, other = InspectorServer(Board("log")), InspectorServer(Board("log"))
     tokens = {each.url.rpartition("=")[2] for each in (one, other)}
     assert len(tokens) == 2
-    assert min(map(len, tokens)) >= 32
+    assert set(map(len, tokens)) == {32}, "192 bits"
     assert not any(token in repr(one) for token in tokens)
 
 
@@ -158,6 +160,20 @@ def test_the_diagram_names_each_state_and_each_rule_that_changes_it_once() -> No
     rules = [rule for each in arrows for rule in each.attributes["data-rules"].split()]
     assert sorted(rules) == sorted(row.id for row in TABLE.rows if row.dest is not None)
     assert all(len(each.all("path")) == 1 for each in some(arrows))
+
+
+def test_the_words_are_those_of_the_table_as_a_script_element_can_hold_them() -> None:
+    text = words()
+    assert "<" not in text
+    told = json.loads(text)
+    assert {*told} == {"states", "deadlines", "shapes", "why"}
+    assert told["why"] == {row.id: row.why for row in TABLE.rows}
+    assert {state: about["brief"] for state, about in told["states"].items()} == {
+        state: about.brief for state, about in STATES.items()
+    }
+    silent = {state for state, about in told["states"].items() if not about["advice"]}
+    assert silent == {state for state, about in STATES.items() if about.advice.startswith("Nothing")} != set(STATES)
+    assert not any("`" in about["advice"] for about in told["states"].values())
 
 
 @pytest.mark.parametrize("palette", [LIGHT, DARK], ids=["light", "dark"])

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from realtime_fsm.audit.decoding import FlatRecord
 from realtime_fsm.audit.secret_scan import REDACTED
 from realtime_fsm.fsm.table import State
 from realtime_fsm.ops.inspector import views
-from realtime_fsm.ops.inspector.views import View
+from realtime_fsm.ops.inspector.views import SubscriptionView, View
 from support.brokenlogs import BEGIN
 from support.corpus import WALKS, begun, moment, told
 from support.inspecting import flat, view_of
@@ -32,6 +33,19 @@ def taken(*records: FlatRecord) -> View:
 def step(source: str, dest: str, **fields: Any) -> FlatRecord:
     plain = {"row": "sub58", "trigger": "link_lost", "dwell": 2.0, "cause": None}
     return record("transition", source=source, dest=dest, **{**plain, **fields})
+
+
+def test_a_new_view_tells_of_nothing() -> None:
+    assert msgspec.to_builtins(View("c", 1)) == {
+        "id": "c", "number": 1, "seq": 0, "last": 0.0, "state": "disconnected", "since": None, "link": 0, "attempt": 0,
+        "era": None, "round_trip": None, "closed": False, "stays": [], "steps": [], "marks": [], "causes": [], "outage": None,
+        "fault": None, "awaited": "", "due": None, "pauses": [], "subscriptions": {}, "left_out": 0, "lost": 0, "malformed": 0,
+        "relayed": 0, "relay_lag": 0.0, "others": {},
+    }  # fmt: skip
+    assert msgspec.to_builtins(SubscriptionView()) == {
+        "phase": "desired", "channels": [], "dropped": 0, "gaps": 0, "missed": 0.0, "received": None, "waiting": None,
+        "behind": None,
+    }  # fmt: skip
 
 
 # --- states -----------------------------------------------------------------------------------------------------------

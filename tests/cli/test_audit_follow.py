@@ -1,0 +1,85 @@
+"""Following growing logs: which lines the auditor gets, when it waits no longer for late records, and what is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from realtime_fsm.cli import audit_follow
+
+VIOLATION = SimpleNamespace(place="a:7", rule="row", text="no transition rule of the table has this id")
+
+
+class Auditor:
+    """An auditor that notes its calls, and finds a violation in the line ``bad``."""
+
+    def __init__(self, **asked: Any) -> None:
+        assert {*asked} == {"only", "on_outage"}
+        self.calls: list[tuple[str, ...]] = []
+        self.violation: Any = None
+
+    def begin(self, name: str) -> None:
+        self.calls.append(("begin", name))
+
+    def feed(self, lines: tuple[bytes]) -> None:
+        (line,) = lines
+        self.calls.append(("feed", line.decode()))
+        if line == b"bad":
+            self.violation = VIOLATION
+
+    def settle(self) -> None:
+        self.calls.append(("settle",))
+
+
+@pytest.fixture
+def followed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[tuple[str, ...]]]:
+    """Follow the files a and b, in which lines come as given; an interrupt ends that. Gives the calls of the auditor."""
+
+    def follow(*looks: tuple[str, list[bytes]]) -> list[tuple[str, ...]]:
+        def follow_files(names: list[str], feed: Callable[[str, Iterator[bytes]], None]) -> None:
+            assert names == ["a", "b"]
+            for name, lines in looks:
+                feed(name, iter(lines))
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(audit_follow, "follow_files", follow_files)
+        auditor: Any = audit_follow.follow(["a", "b", "a"], only=())
+        calls: list[tuple[str, ...]] = auditor.calls
+        assert calls[:2] == [("begin", "a"), ("begin", "b")], "the report names also a file without a line"
+        return calls[2:]
+
+    monkeypatch.setattr(audit_follow, "Auditor", Auditor)
+    return follow
+
+
+def test_the_auditor_learns_from_which_file_lines_come(followed: Callable[..., list[tuple[str, ...]]]) -> None:
+    assert followed(("a", [b"1", b"2"]), ("b", [b"3"]), ("b", [b"4"]), ("a", [b"5"])) == [
+        ("begin", "a"), ("feed", "1"), ("feed", "2"), ("begin", "b"), ("feed", "3"), ("feed", "4"), ("begin", "a"), ("feed", "5"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("looks", "settled"), [(15, 0), (16, 1), (40, 1)])
+def test_after_eight_looks_at_each_file_late_records_are_given_up_once(
+    looks: int, settled: int, followed: Callable[..., list[tuple[str, ...]]]
+) -> None:
+    nothing: list[tuple[str, list[bytes]]] = [("a", []), ("b", [])]
+    silence = (nothing * looks)[:looks]
+    settling = [("settle",)] * settled
+    assert followed(*silence) == settling
+    assert followed(*silence[:10], ("b", [b"1"]), *silence) == [("begin", "b"), ("feed", "1"), *settling]
+
+
+@pytest.mark.parametrize(("rule", "told"), [("row", "a:7: row: no transition rule of the table has this id\n"), ("outage", "")])
+def test_the_first_violation_is_told_at_once_unless_the_watch_tells_it(
+    rule: str,
+    told: str,
+    followed: Callable[..., list[tuple[str, ...]]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(VIOLATION, "rule", rule)
+    followed(("a", [b"good", b"bad"]), ("a", [b"bad"]))
+    assert capsys.readouterr().err.removeprefix("realtime-fsm audit: ") == told
