@@ -32,7 +32,7 @@ class Registry:
         self.told: list[tuple[Any, ...]] = []
         self.gaps: list[tuple[str, Any]] = []
         audit: Any = SimpleNamespace(
-            subscription=lambda *given: self.told.append(given), gap=lambda *given: self.gaps.append(given)
+            subscription=lambda *given: self.told.append(given), gap=lambda *given, **_: self.gaps.append(given)
         )
         self.outages: Any = SimpleNamespace(current=None, end_fault=lambda now: self.fault)
         self.fault: float | None = None
@@ -83,53 +83,53 @@ async def test_an_outage_is_told_once_for_each_loss() -> None:
 
 async def test_the_end_of_a_fault_is_told_to_those_whom_the_link_serves() -> None:
     it = Registry()
-    it.registry.recover(4.0)
+    it.registry.gaps.recover(4.0)
     assert it.taken() == [("s1", 1, 4.0, 0), ("s2", 1, 4.0, 0)]
     it.registry.give_up("s2")
-    it.registry.recover(4.0)
+    it.registry.gaps.recover(4.0)
     assert it.taken() == [("s1", 1, 4.0, 0)]
     it.outages.current = outage()
-    it.registry.recover(4.0)
+    it.registry.gaps.recover(4.0)
     assert it.taken() == [], "the next link will tell them"
     it.acknowledge("s1", 12.0)
     it.taken()
-    it.registry.recover(4.0)
+    it.registry.gaps.recover(4.0)
     assert it.taken() == [("s1", 1, 4.0, 0)]
 
 
 async def test_the_end_of_a_fault_on_the_old_link_is_told_to_those_whom_it_alone_serves() -> None:
     it = Registry()
     handover: Any = SimpleNamespace(depends_on_old_link=lambda delivery: delivery is it.two)
-    it.registry.recover_draining(handover, 20.0)
+    it.registry.gaps.recover_draining(handover, 20.0)
     assert it.taken() == [], "there was no fault"
     it.fault = 6.0
-    it.registry.recover_draining(handover, 20.0)
+    it.registry.gaps.recover_draining(handover, 20.0)
     assert it.taken() == [("s2", 1, 6.0, 0)]
 
 
 async def test_deaf_links_make_one_gap_from_the_first_of_them() -> None:
     it = Registry()
-    it.registry.note_deaf_link()
+    it.registry.gaps.note_deaf_link()
     it.one.last_timestamp = at(5)
     it.acknowledge("s3")
     it.new.last_timestamp = at(6)
     it.outages.current = outage()
     it.acknowledge("s1", 12.0)
     assert it.taken() == [], "the next link may be deaf, too"
-    it.registry.note_deaf_link()
+    it.registry.gaps.note_deaf_link()
     it.registry.remove("s2")
-    it.registry.end_deafness(datetime.now(UTC), 9.0, 3, None)
+    it.registry.gaps.end_deafness(datetime.now(UTC), 9.0, 3, None)
     assert it.taken() == [("s1", 1, 9.0, 3), ("s3", 6, 9.0, 3)]
     it.acknowledge("s1", 12.0)
     assert it.taken() == [("s1", 5, 5.0, 2)], "the deafness is over"
-    it.registry.end_deafness(datetime.now(UTC), 9.0, 3, None)
+    it.registry.gaps.end_deafness(datetime.now(UTC), 9.0, 3, None)
     assert it.taken() == []
 
 
 async def test_a_proof_after_the_last_event_is_where_the_gap_begins() -> None:
     it = Registry()
-    it.registry.note_deaf_link()
-    it.registry.end_deafness(datetime.now(UTC), 9.0, 3, at(4))
+    it.registry.gaps.note_deaf_link()
+    it.registry.gaps.end_deafness(datetime.now(UTC), 9.0, 3, at(4))
     assert it.taken() == [("s1", 4, 9.0, 3), ("s2", 4, 9.0, 3)]
 
 
@@ -144,10 +144,10 @@ async def test_a_possible_loss_is_told_now_unless_an_outage_will_tell_it(
     it.one.last_timestamp = at(last)
     overlap = Overlap(at(1), link, BEGIN + timedelta(seconds=9), 3.0)
     handover: Any = SimpleNamespace(overlaps={it.one: overlap}, newer=newer, disordered=set())
-    it.registry.report_possible_loss(handover)
+    it.registry.gaps.report_possible_loss(handover)
     assert it.taken() == [("s1", 1, 3.0, 1)] * told
     it.registry.remove("s1")
-    it.registry.report_possible_loss(handover)
+    it.registry.gaps.report_possible_loss(handover)
     assert it.taken() == [], "the subscription has ended"
 
 
