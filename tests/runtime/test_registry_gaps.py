@@ -31,9 +31,8 @@ class Registry:
     def __init__(self) -> None:
         self.told: list[tuple[Any, ...]] = []
         self.gaps: list[tuple[str, Any]] = []
-        audit: Any = SimpleNamespace(
-            subscription=lambda *given: self.told.append(given), gap=lambda *given, **_: self.gaps.append(given)
-        )
+        self.planned: list[bool] = []
+        audit: Any = SimpleNamespace(subscription=lambda *given: self.told.append(given), gap=self._note_gap)
         self.outages: Any = SimpleNamespace(current=None, end_fault=lambda now: self.fault)
         self.fault: float | None = None
         self.registry = DeliveryRegistry(lambda failure, heading: pytest.fail(heading), audit, cast("Any", self.outages))
@@ -47,6 +46,10 @@ class Registry:
         delivery = self.registry.register(SubscriptionSpec(identifier, ("rows",)), DeliveryOptions(), self.loop)
         delivery.last_timestamp = at(1)
         return delivery
+
+    def _note_gap(self, identifier: str, gap: Any, *, planned: bool) -> None:
+        self.gaps.append((identifier, gap))
+        self.planned.append(planned)
 
     def acknowledge(self, identifier: str, now: float = 0.0) -> SubscriptionDelivery | None:
         return self.registry.acknowledge(identifier, ("rows",), now)
@@ -79,6 +82,16 @@ async def test_an_outage_is_told_once_for_each_loss() -> None:
     it.outages.current = outage(2)
     it.acknowledge("s1", 16.0)
     assert it.taken() == [("s1", 1, 9.0, 2)], "another outage"
+
+
+async def test_another_loss_in_a_planned_outage_is_not_planned() -> None:
+    it = Registry()
+    it.outages.current = Outage(10.0, 10.0, "disconnect", True, 1)
+    it.acknowledge("s1", 12.0)
+    it.outages.current.losses = 2
+    it.acknowledge("s1", 13.0)
+    it.acknowledge("s2", 13.0)
+    assert it.planned == [True, False, False]
 
 
 async def test_the_end_of_a_fault_is_told_to_those_whom_the_link_serves() -> None:
