@@ -114,6 +114,16 @@ def test_the_subscriptions_of_a_connection_that_is_still_down_are_listed_up_to_a
     assert {(each.since, each.until, each.seconds) for each in missed[3:]} == {(BEGIN + 2 * SECOND, None, 58.0)}
 
 
+def test_the_first_step_alone_corrects_an_unsure_look() -> None:
+    watch = Watch(BEGIN + 10 * SECOND, BEGIN, Facts(state=None))
+    told = []
+    for second, source, dest, dwell in [(12.0, "reconnecting", "connected", 1.0), (8.0, "subscribed", "ping", 0.5)]:
+        watch.before(BEGIN + second * SECOND)
+        watch.after(record("transition", second, source=source, dest=dest, dwell=dwell), 1)
+        told.append(watch.standing)
+    assert told == ["unknown", "unknown"], "the clock of the machine jumps back before the second step"
+
+
 def test_a_connection_that_was_told_to_connect_again_is_down_since_then() -> None:
     with collected() as records:
         bench = Bench()
