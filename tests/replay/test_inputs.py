@@ -25,6 +25,7 @@ from support.wholelog import LOSS, RECORDS, at, kind
     [
         ({"cause": "error_frame", "error_code": None}, ServerError(0, "not in the log")),
         ({"cause": "error_frame", "error_code": "SQL"}, ServerError("SQL", "not in the log")),
+        ({"cause": "error_frame", "error_code": ""}, ServerError("", "not in the log")),
         ({"cause": "stream_ended", "close_code": None}, StreamEnded(1006)),
         ({"cause": "stream_ended", "close_code": 1001}, StreamEnded(1001)),
         ({"cause": "upgrade_refused", "status": None}, UpgradeRefused(0)),
