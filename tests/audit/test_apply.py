@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -12,23 +11,16 @@ from realtime_fsm.audit.decoding import FlatRecord
 from realtime_fsm.audit.facts import Facts, Link, OldLink
 from realtime_fsm.audit.row_facts import STEPS
 from realtime_fsm.fsm.names import Effect
-from realtime_fsm.fsm.policies import RetryPolicy
 from realtime_fsm.fsm.table import TABLE, State
 from support.brokenlogs import Record, audited, lines_of
+from support.flatrecord import flat_record, policies
 from support.some import some
 from support.wholelog import LOSS, RECORDS
 
-CODES = dict.fromkeys(("cause", "error_code", "close_code", "status", "retry_after"))
-
 
 def line(**fields: Any) -> FlatRecord:
-    plain = {"source": "subscribed", "dwell": 2.0, "link": 3, "attempt": 2, "sends": 4, "trigger": "lost", **CODES}
-    return cast(FlatRecord, SimpleNamespace(**{**plain, **fields}))
-
-
-def with_policies(facts: Facts, **settings: Any) -> Facts:
-    facts.policies = cast(Any, SimpleNamespace(**{"era": None, "max_link_age": None, **settings}))
-    return facts
+    plain = {"source": "subscribed", "dwell": 2.0, "link": 3, "attempt": 2, "sends": 4, "trigger": "lost", "cause": None}
+    return flat_record("transition", **{**plain, **fields})
 
 
 # --- a record that is believed ----------------------------------------------------------------------------------------
@@ -80,7 +72,7 @@ def test_a_believed_step_may_have_sent_a_request_or_dialed() -> None:
 
 def test_the_old_link_takes_over_again() -> None:
     old = OldLink(Link(2, in_url=True), frozenset({"s1", "s2"}), True)
-    facts = with_policies(Facts(draining=old), max_link_age=100.0)
+    facts = Facts(draining=old, policies=policies(max_link_age=100.0))
     facts.link, facts.next_dial.awaits, facts.next_dial.throttled = Link(3), 2, True
     facts.subscriptions.desired, facts.subscriptions.acknowledged = {"s2", "s3"}, {"s3"}
     _resume(facts, line(sends=7), 500.0)
@@ -121,7 +113,7 @@ def test_a_server_that_asked_to_wait_holds_back_the_dial_after_the_way_back(fiel
 )
 def test_a_moment_that_the_server_asked_for_holds_back_a_later_dial_too(held: float, least: float, throttled: bool) -> None:
     """The first dial after a loss may leave at once where the server asked for nothing."""
-    facts = with_policies(Facts(newest_link=3), retry=RetryPolicy(base=2.0))
+    facts = Facts(newest_link=3, policies=policies(retry={"base": 2.0}))
     facts.next_dial.not_before = 100.0 + held
     _note_link(facts, line(attempt=0, era="E4", cause="stream_ended"), STEPS["sub58"], 100.0)
     assert facts.next_dial.throttled is throttled
@@ -155,7 +147,7 @@ def test_a_server_that_greets_like_an_e3_is_asked_once_like_an_e4(
 def test_a_greeting_like_an_e3_is_doubtful_where_the_era_was_another(
     before: str | None, era: str, own: str | None, doubtful: bool
 ) -> None:
-    facts = with_policies(Facts(era=before), era=own)
+    facts = Facts(era=before, policies=policies(protocol=own))
     _note_era(facts, era)
     assert (facts.next_dial.doubtful, facts.era) == (doubtful, era)
     facts.complete = False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from realtime_fsm.audit.histogram import Histogram
@@ -12,6 +14,33 @@ def of(*seconds: float) -> Histogram:
     for each in seconds:
         histogram.add(each)
     return histogram
+
+
+def test_percentiles_are_within_one_per_cent() -> None:
+    chance = random.Random(7)
+    for _ in range(20):
+        values = sorted(chance.lognormvariate(chance.uniform(-8, 8), chance.uniform(0.1, 3)) for _ in range(999))
+        histogram, other = of(), of()
+        for value in values:
+            (histogram if chance.random() < 0.8 else other).add(value)
+        histogram.merge(other)
+        assert (histogram.count, histogram.most) == (999, values[-1])
+        assert histogram.total == pytest.approx(sum(values))
+        for percentile in (50, 95, 99):
+            true = values[-(-percentile * 999 // 100) - 1]
+            assert histogram.percentile(percentile) == pytest.approx(true, rel=0.01)
+
+
+def test_nothing_and_everything_have_a_bucket() -> None:
+    assert of().percentile(50) is None
+    histogram = of(*[0.0, 1e-7, 1e12] * 50)
+    assert histogram.percentile(50) == pytest.approx(1e-6, rel=0.01)
+    assert (histogram.most, histogram.count) == (1e12, 150)
+
+
+@pytest.mark.parametrize(("name", "value"), [("count", 2), ("total", 5.0), ("most", 3.0)])
+def test_a_size_of_a_histogram_counts_what_has_just_come(name: str, value: float) -> None:
+    assert getattr(of(2.0, 3.0), name) == value
 
 
 def test_times_beyond_thirty_years_share_a_bucket() -> None:

@@ -13,6 +13,7 @@ from realtime_fsm.audit.tracking import TrackedConnection
 from realtime_fsm.audit.window import Window
 from support.brokenlogs import BEGIN, audited, lines_of
 from support.corpus import WALKS, end
+from support.flatrecord import flat_record
 from support.lives import ALL
 from support.wholelog import LINES, RECORDS
 
@@ -20,8 +21,7 @@ SECOND = timedelta(seconds=1)
 
 
 def record(seq: int, event: str, second: float, **fields: Any) -> FlatRecord:
-    moment = BEGIN + second * SECOND
-    return FlatRecord(machine="", connection_id="c", seq=seq, timestamp=moment, link=1, event=f"realtime.{event}", **fields)
+    return flat_record(event, second, seq=seq, **fields)
 
 
 def in_outage() -> TrackedConnection:

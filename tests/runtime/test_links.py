@@ -7,7 +7,6 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-import msgspec
 import pytest
 
 from realtime_fsm import LinkPaused, PingPolicy, Timeouts
@@ -17,6 +16,7 @@ from realtime_fsm.fsm.context import ConnectionContext
 from realtime_fsm.fsm.link import LinkState
 from realtime_fsm.runtime.link import LinkIO
 from realtime_fsm.runtime.links import LinkSet
+from support.delivering import event_for
 
 
 class Links:
@@ -31,7 +31,9 @@ class Links:
         self.subscription: Any = Subscription()
         registry: Any = SimpleNamespace(
             established={"s1": self.subscription},
-            report_possible_loss=lambda handover: self.reported.append((handover.old.generation, handover.newer)),
+            gaps=SimpleNamespace(
+                report_possible_loss=lambda handover: self.reported.append((handover.old.generation, handover.newer))
+            ),
         )
         self.links = LinkSet(owner, registry)
 
@@ -61,7 +63,7 @@ def them(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Links]:
 
 
 def event(number: int) -> Event:
-    return Event(msgspec.Raw(b'{"n":%d}' % number), (), ("rows",), None, ["s1"])
+    return event_for("s1", n=number)
 
 
 @pytest.mark.parametrize("graceful", [False, True])

@@ -13,21 +13,21 @@ import msgspec
 import pytest
 
 from realtime_fsm import Canary, State
-from realtime_fsm.events import Event
 from realtime_fsm.fsm.inputs import Deaf, Probe
 from realtime_fsm.protocol.eras import Era
 from realtime_fsm.runtime.canary import Prober
+from support.delivering import event_for
+from support.virtual import Stopwatch
 
 EVERY, WITHIN = 300.0, 10.0
 PROOF = "2026-11-24T10:00:00.000+00:00"
 
 
-class Probed:
-    """A prober, and what it does, each with its seconds since the beginning."""
+class Probed(Stopwatch):
+    """A prober; each of its acts has its seconds since the beginning."""
 
     def __init__(self, write: Callable[[], Any] | None = None, *, user: Any = None) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._began = self._loop.time()
+        super().__init__()
         self.probes: list[float] = []
         self.asked: list[Probe] = []
         self.told: list[tuple[Any, ...]] = []
@@ -35,22 +35,16 @@ class Probed:
             link=None, generation=0, era=Era.E4, state=State.SUBSCRIBED, subscriptions=SimpleNamespace(all_acknowledged=True)
         )
         self.owner: Any = SimpleNamespace(
-            context=self.context, state=State.SUBSCRIBED, loop=self._loop, feed=self._feed,
+            context=self.context, state=State.SUBSCRIBED, loop=self.loop, feed=self._feed,
             identity=SimpleNamespace(user={"$id": "alice"} if user is None else user),
             report=lambda failure, _: self._tell("reported", str(failure)),
         )  # fmt: skip
-        registry: Any = SimpleNamespace(note_deaf_link=lambda: self._tell("noted"), end_deafness=self._end_deafness)
+        gaps = SimpleNamespace(note_deaf_link=lambda: self._tell("noted"), end_deafness=self._end_deafness)
+        registry: Any = SimpleNamespace(gaps=gaps)
         audit: Any = SimpleNamespace(canary=self._record)
         canary = Canary(EVERY, WITHIN) if write is None else Canary(EVERY, WITHIN, write, "beats")
         self.prober = Prober(canary, self.owner, registry, audit)
         self.sends = True  # whether the machine sends a canary at once
-
-    @property
-    def now(self) -> float:
-        return round(self._loop.time() - self._began, 6)
-
-    async def until(self, moment: float) -> None:
-        await asyncio.sleep(self._began + moment - self._loop.time())
 
     def _tell(self, *what: Any) -> None:
         self.told.append((self.now, *what))
@@ -81,7 +75,7 @@ class Probed:
         self.prober.follow_step()
 
     def hear(self, proof: str | None = PROOF) -> None:
-        self.prober.heard(Event(msgspec.Raw(b"{}"), (), (), proof, ["canary"]))
+        self.prober.heard(event_for("canary", timestamp=proof))
 
 
 async def test_a_canary_goes_out_at_once_and_then_at_its_interval() -> None:

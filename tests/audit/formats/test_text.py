@@ -11,7 +11,7 @@ import pytest
 from realtime_fsm.audit.formats.text import as_text, life_lines, rest_of, worst_of
 from realtime_fsm.audit.report import ConnectionStats
 from realtime_fsm.audit.rules import ROUNDING
-from support.fleetreport import fleet
+from support.fleetreport import fleet, outages
 
 
 @pytest.mark.parametrize(
@@ -60,11 +60,6 @@ def test_only_several_connections_are_summed_up(count: int, together: bool) -> N
 
 def life(**changes: Any) -> ConnectionStats:
     return msgspec.structs.replace(fleet(1, hours=24.0).connections[0].life, **changes)
-
-
-def outages(count: int) -> list[Any]:
-    pattern = next(each.life.outages[0] for each in fleet(30, hours=24.0).connections if each.life.outages)
-    return [msgspec.structs.replace(pattern, seconds=float(number)) for number in range(count)]
 
 
 @pytest.mark.parametrize(("count", "left_out", "rest"), [(20, 0, None), (21, 0, "1 more outage"), (21, 3, "4 more outages")])

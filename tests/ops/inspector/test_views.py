@@ -14,12 +14,13 @@ from realtime_fsm.ops.inspector import views
 from realtime_fsm.ops.inspector.views import SubscriptionView, View
 from support.brokenlogs import BEGIN
 from support.corpus import WALKS, begun, moment, told
+from support.flatrecord import flat_record
 from support.inspecting import flat, view_of
 from support.some import some
 
 
 def record(event: str, seq: int = 1, **fields: Any) -> FlatRecord:
-    return FlatRecord(machine="", connection_id="c", seq=seq, timestamp=BEGIN, link=1, **{"event": f"realtime.{event}", **fields})
+    return flat_record(event, seq=seq, **fields)
 
 
 def taken(*records: FlatRecord) -> View:
