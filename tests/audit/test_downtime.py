@@ -107,7 +107,7 @@ def test_the_first_step_alone_corrects_an_unsure_look() -> None:
     told = []
     for second, source, dest, dwell in [(12.0, "reconnecting", "connected", 1.0), (8.0, "subscribed", "ping", 0.5)]:
         watch.before(BEGIN + second * SECOND)
-        watch.after(record("transition", second, source=source, dest=dest, dwell=dwell), 1)
+        watch.after(flat_record("transition", second, source=source, dest=dest, dwell=dwell), 1)
         told.append(watch.standing)
     assert told == ["unknown", "unknown"], "the clock of the machine jumps back before the second step"
 

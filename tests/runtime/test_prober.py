@@ -251,6 +251,23 @@ async def test_the_echo_of_a_callable_is_awaited_from_its_return() -> None:
     assert len(one.told) == 3, "a canary that is given up is not written"
 
 
+async def test_a_call_that_ends_before_its_task_is_known_leaves_the_wait_for_the_echo() -> None:
+    async def write() -> None:
+        pass
+
+    def begin_at_once(work: Any, name: str) -> Any:
+        """Run a task as the factory of eager tasks does, which Python 3.11 lacks."""
+        with suppress(StopIteration):
+            work.send(None)
+        return SimpleNamespace(done=lambda: True)
+
+    one, loop = Probed(write), asyncio.get_running_loop()
+    one.owner.loop = SimpleNamespace(time=loop.time, call_later=loop.call_later, create_task=begin_at_once)
+    one.serve(1)
+    await one.until(20)
+    assert one.told == [(10, "missed", 10), (10, "noted"), (10, "deaf", 1)]
+
+
 async def test_a_callable_that_hangs_is_told_once_and_the_next_canary_waits_for_it() -> None:
     one = Probed(lambda: asyncio.sleep(404))
     one.serve(1)
