@@ -44,7 +44,7 @@ class CaughtUp:
             DeliveryOptions(catch_up=catch_up or self._catch_up),
             self.loop,
             lambda failure, heading: pytest.fail(f"{heading}: {failure!r}"),
-            SimpleNamespace(gap=lambda *_: None),  # type: ignore[arg-type]
+            SimpleNamespace(gap=lambda *_, **__: None),  # type: ignore[arg-type]
             ReadGate(),
         )
 

@@ -49,7 +49,8 @@ class Executing:
         driver._machine = SimpleNamespace(state=state)
         driver.context.state_entered_at = 3.0
         driver.context.link = "the state of a link"
-        driver.registry = self._part("registry", acknowledge=lambda: facts.get("delivery", self.delivery))
+        gaps = self._part("gaps")
+        driver.registry = self._part("registry", acknowledge=lambda: facts.get("delivery", self.delivery), gaps=gaps)
         driver.links = self._part(
             "links", current_of=lambda: self.link, create=lambda: self.link, handover=facts.get("handover", self.handover),
             draining=None if draining is None else SimpleNamespace(generation=draining),
@@ -107,7 +108,7 @@ class Executing:
         (commands.CanaryRefused(1003), [("prober.refused", 1003)]),
         (commands.SubscriptionRemoved("s1"), [("registry.remove", "s1")]),
         (commands.EndFault(4.0, lost=True), [("outages.reach_back", 4.0)]),
-        (commands.EndFault(4.0, lost=False), [("registry.recover", 4.0)]),
+        (commands.EndFault(4.0, lost=False), [("gaps.recover", 4.0)]),
         (
             commands.FailWaiters(LOST, ("s2",), streams=True),
             [

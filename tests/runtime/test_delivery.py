@@ -38,7 +38,7 @@ class Delivered:
             DeliveryOptions(**options),
             asyncio.get_running_loop(),
             lambda failure, heading: self.reports.append(heading),
-            SimpleNamespace(gap=lambda *_: None),  # type: ignore[arg-type]
+            SimpleNamespace(gap=lambda *_, **__: None),  # type: ignore[arg-type]
             ReadGate(),
         )
 

@@ -31,7 +31,9 @@ class Links:
         self.subscription: Any = Subscription()
         registry: Any = SimpleNamespace(
             established={"s1": self.subscription},
-            report_possible_loss=lambda handover: self.reported.append((handover.old.generation, handover.newer)),
+            gaps=SimpleNamespace(
+                report_possible_loss=lambda handover: self.reported.append((handover.old.generation, handover.newer))
+            ),
         )
         self.links = LinkSet(owner, registry)
 

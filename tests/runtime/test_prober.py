@@ -39,7 +39,8 @@ class Probed:
             identity=SimpleNamespace(user={"$id": "alice"} if user is None else user),
             report=lambda failure, _: self._tell("reported", str(failure)),
         )  # fmt: skip
-        registry: Any = SimpleNamespace(note_deaf_link=lambda: self._tell("noted"), end_deafness=self._end_deafness)
+        gaps = SimpleNamespace(note_deaf_link=lambda: self._tell("noted"), end_deafness=self._end_deafness)
+        registry: Any = SimpleNamespace(gaps=gaps)
         audit: Any = SimpleNamespace(canary=self._record)
         canary = Canary(EVERY, WITHIN) if write is None else Canary(EVERY, WITHIN, write, "beats")
         self.prober = Prober(canary, self.owner, registry, audit)
