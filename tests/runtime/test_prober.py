@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import types
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -251,15 +252,21 @@ async def test_the_echo_of_a_callable_is_awaited_from_its_return() -> None:
     assert len(one.told) == 3, "a canary that is given up is not written"
 
 
-async def test_a_call_that_ends_before_its_task_is_known_leaves_the_wait_for_the_echo() -> None:
+async def test_a_task_that_starts_eagerly_waits_for_its_echo_like_any_other() -> None:
     async def write() -> None:
         pass
 
+    @types.coroutine
+    def rest(work: Any) -> Any:
+        yield from work
+
     def begin_at_once(work: Any, name: str) -> Any:
-        """Run a task as the factory of eager tasks does, which Python 3.11 lacks."""
-        with suppress(StopIteration):
+        """Start a task as the factory of eager tasks does, which Python 3.11 lacks."""
+        try:
             work.send(None)
-        return SimpleNamespace(done=lambda: True)
+        except StopIteration:
+            return SimpleNamespace(done=lambda: True)
+        return loop.create_task(rest(work))
 
     one, loop = Probed(write), asyncio.get_running_loop()
     one.owner.loop = SimpleNamespace(time=loop.time, call_later=loop.call_later, create_task=begin_at_once)
