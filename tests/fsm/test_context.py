@@ -77,7 +77,10 @@ def test_a_link_is_renewed_at_its_age_but_not_during_a_request() -> None:
     bench.acknowledge()
     assert bench.context.renew_at == begun + 600
     while bench.state is not State.RECONNECTING:
-        bench.hear(Pong(bench.generation)) if bench.state is State.PING else bench.expire()
+        if bench.state is State.PING:
+            bench.hear(Pong(bench.generation))
+        else:
+            bench.expire()
     assert bench.now == begun + 600
     assert bench.context.renew_at is None
 
@@ -109,24 +112,3 @@ def test_a_link_is_neither_renewed_nor_replaced_until_the_one_before_is_closed(e
     due = bench.context.deadlines
     assert due["renewal"] == bench.now + 600.0
     assert due.get("handover") == (bench.now + 0.05 if era is Era.E2 else None)
-
-
-def test_a_server_that_accepts_one_of_two_groups_refuses_not_everything() -> None:
-    refusals = Refusals()
-    assert not refusals.refuse(["a", "b"], ["a", "b", "c"])
-    assert not refusals.everything
-    assert not refusals.refuse(["b"], ["a", "b", "c"])
-    assert not refusals.everything, "the groups share an item"
-    assert not refusals.refuse(["c"], ["a", "b", "c"])
-    assert refusals.everything, "two groups without a common item"
-    assert refusals.accept()
-    assert (refusals.accepted, refusals.everything) == (True, False)
-    assert not refusals.accept(), "it refused everything no more"
-    assert refusals.refuse(["a"], ["a", "c"]), "the link has accepted another one, so this one is to blame"
-    refusals.begin_link()
-    assert not refusals.refuse(["b"], ["a", "b"])
-    assert not refusals.everything, "an acceptance came between the two"
-    assert not refusals.refuse([], ["a"])
-    assert not refusals.everything, "the user wants no item of it any more"
-    assert not refusals.refuse(["a"], ["a"])
-    assert refusals.everything, "the only one"

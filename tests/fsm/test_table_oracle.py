@@ -144,8 +144,10 @@ ORACLE = """
 172 closed: pin=
 80 closed: end=
 """
-"""The number of a rule, which never changes, a trigger and what holds: for each state where that decides, the state it leads to;
-``=`` where it stays."""
+"""The rules. Each line has the number of a rule, which never changes, its trigger and its guards.
+
+Behind the colon each source state has the next state; ``=`` stands for a rule that keeps the state.
+"""
 
 
 def oracle() -> dict[tuple[State, str], tuple[str, State | None]]:
