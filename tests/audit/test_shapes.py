@@ -217,7 +217,7 @@ def nested(record: dict[str, object], **outer: object) -> bytes:
 
 
 @pytest.mark.parametrize("name", ["agent", "annotations", "kubernetes", "labels", "tags", "trace_id", "span_id", "stream"])
-def test_a_field_that_a_shipper_adds_is_none_of_the_record(name: str) -> None:
+def test_the_audit_ignores_the_fields_that_a_shipper_adds(name: str) -> None:
     report = audited(edited(PONG, **{name: "0123456789abcdef" * 3}))
     assert report.verdict == "conformant", report.first
     assert audited(edited(PONG, other="0123456789abcdef" * 3)).counts["secret"] == 1
@@ -254,7 +254,7 @@ def test_a_time_before_a_text_is_taken() -> None:
     assert made.line.timestamp == parse_moment("2026-11-24T05:00:00.250Z")
 
 
-def test_a_flag_stands_for_itself_in_pairs() -> None:
+def test_a_key_without_a_value_is_true() -> None:
     told = " ".join(f"{name}={json.dumps(value)}" for name, value in RECORDS[kind("outage")].items() if name != "planned")
     for flags, planned in (("planned", True), ("planned=false", False)):
         _, made = Shapes().read(f"{told} {flags}".encode())

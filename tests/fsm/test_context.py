@@ -40,7 +40,7 @@ NOTHING: list[tuple[object, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("made", "told"), NOTHING, ids=lambda value: type(value).__name__)
-def test_a_new_object_tells_nothing(made: Any, told: dict[str, Any]) -> None:
+def test_a_new_connection_has_no_facts(made: Any, told: dict[str, Any]) -> None:
     names = getattr(made, "__struct_fields__", None) or made.__slots__
     values = {name: getattr(made, name, None) for name in names if not name.startswith("_")}
     plain = (bool, int, float, str, tuple, list, dict)
@@ -94,7 +94,7 @@ def test_the_dial_and_the_greeting_have_a_timeout_each() -> None:
 
 
 @pytest.mark.parametrize("era", [Era.E2, Era.E4])
-def test_a_link_is_neither_renewed_nor_replaced_until_the_one_before_is_closed(era: Era) -> None:
+def test_a_link_waits_with_its_renewal_and_handover_until_the_old_link_is_closed(era: Era) -> None:
     bench = Bench(max_link_age=600.0, era=era).to(State.SUBSCRIBED)
     bench.drain()
     assert bench.context.renew_at is not None

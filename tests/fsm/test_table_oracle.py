@@ -162,7 +162,7 @@ def oracle() -> dict[tuple[State, str], tuple[str, State | None]]:
     return steps
 
 
-def test_every_row_has_its_id_and_leads_where_the_oracle_says() -> None:
+def test_every_rule_has_the_id_and_the_destination_of_the_oracle() -> None:
     rows = {(row.source, " ".join((row.trigger.value, *row.guards))): (row.id, row.dest) for row in TABLE.rows}
     assert len(rows) == len(TABLE.rows)
     assert rows == oracle()

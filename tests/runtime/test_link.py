@@ -90,7 +90,7 @@ async def test_a_link_feeds_its_upgrade_and_its_end_in_order(end: Any) -> None:
     assert (one.link.ended, one.link.is_cut_off, one.closed) == (True, False, [])
 
 
-async def test_a_failed_dial_is_fed_and_asks_for_what_the_url_plans() -> None:
+async def test_a_link_feeds_a_failed_dial_whose_url_has_the_planned_channels() -> None:
     one, failure = Linked(SimpleNamespace(query="channels[]=rows")), DialFailed("refused")
     one.outcome = failure
     one.open()

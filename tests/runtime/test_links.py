@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -58,18 +57,13 @@ async def _take_a_second() -> None:
     await asyncio.sleep(1)
 
 
-@pytest.fixture
-def them(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Links]:
-    return lambda: Links(monkeypatch)
-
-
 def event(number: int) -> Event:
     return event_for("s1", n=number)
 
 
 @pytest.mark.parametrize("graceful", [False, True])
-async def test_a_link_that_is_dropped_is_closed_and_waited_for(them: Any, graceful: bool) -> None:
-    one = them()
+async def test_a_link_that_is_dropped_is_closed_and_waited_for(monkeypatch: pytest.MonkeyPatch, graceful: bool) -> None:
+    one = Links(monkeypatch)
     assert (one.links.is_overlapping, one.links.is_cut_off) == (False, False)
     link = one.create(1)
     assert (one.links.current, one.links.current_of(1), one.links.is_cut_off) == (link, link, False)
@@ -80,8 +74,8 @@ async def test_a_link_that_is_dropped_is_closed_and_waited_for(them: Any, gracef
     assert one.reported == []
 
 
-async def test_the_old_link_of_a_handover_is_closed_when_it_is_drained(them: Any) -> None:
-    one = them()
+async def test_the_old_link_of_a_handover_is_closed_when_it_is_drained(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = Links(monkeypatch)
     old = one.create(1)
     assert (one.links.draining, one.links.draining_serves, one.links.is_overlapping) == (None, False, False)
     one.links.begin_handover(1)
@@ -100,8 +94,8 @@ async def test_the_old_link_of_a_handover_is_closed_when_it_is_drained(them: Any
     await one.links.wait_closed()
 
 
-async def test_links_are_cut_off_if_either_of_them_is(them: Any) -> None:
-    one = them()
+async def test_links_are_cut_off_if_either_of_them_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = Links(monkeypatch)
     link = one.create(1)
     link._reader = SimpleNamespace(cancelling=lambda: 1, done=lambda: False)
     assert one.links.is_cut_off
@@ -115,8 +109,10 @@ async def test_links_are_cut_off_if_either_of_them_is(them: Any) -> None:
 
 
 @pytest.mark.parametrize("served", [False, True])
-async def test_the_next_handover_closes_an_old_link_that_is_not_drained_yet(them: Any, served: bool) -> None:
-    one = them()
+async def test_the_next_handover_closes_an_old_link_that_is_not_drained_yet(
+    monkeypatch: pytest.MonkeyPatch, served: bool
+) -> None:
+    one = Links(monkeypatch)
     old = one.create(1)
     one.links.begin_handover(1)
     one.create(2)
@@ -134,8 +130,10 @@ async def test_the_next_handover_closes_an_old_link_that_is_not_drained_yet(them
 
 
 @pytest.mark.parametrize("complete", [False, True])
-async def test_a_loss_closes_both_links_only_after_the_new_one_has_served_everything(them: Any, complete: bool) -> None:
-    one = them()
+async def test_a_loss_closes_both_links_only_after_the_new_one_has_served_everything(
+    monkeypatch: pytest.MonkeyPatch, complete: bool
+) -> None:
+    one = Links(monkeypatch)
     old = one.create(1)
     one.links.begin_handover(1)
     one.create(2)
@@ -153,8 +151,10 @@ async def test_a_loss_closes_both_links_only_after_the_new_one_has_served_everyt
 
 
 @pytest.mark.parametrize("ahead", [False, True])
-async def test_after_a_return_to_the_old_link_the_events_of_the_new_one_do_not_come_again(them: Any, ahead: bool) -> None:
-    one = them()
+async def test_after_a_return_to_the_old_link_the_events_of_the_new_one_do_not_come_again(
+    monkeypatch: pytest.MonkeyPatch, ahead: bool
+) -> None:
+    one = Links(monkeypatch)
     old = one.create(1)
     one.links.begin_handover(1)
     new = one.create(2)
@@ -174,8 +174,8 @@ async def test_after_a_return_to_the_old_link_the_events_of_the_new_one_do_not_c
     await one.links.wait_closed()
 
 
-async def test_a_second_handover_keeps_the_leads_and_a_link_after_a_loss_begins_anew(them: Any) -> None:
-    one = them()
+async def test_a_second_handover_keeps_the_leads_and_a_link_after_a_loss_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = Links(monkeypatch)
     one.create(1)
     one.links.begin_handover(1)
     two = one.create(2)
@@ -194,8 +194,8 @@ async def test_a_second_handover_keeps_the_leads_and_a_link_after_a_loss_begins_
     await one.links.wait_closed()
 
 
-async def test_a_change_waits_for_the_drain_unless_the_old_link_is_not_read(them: Any) -> None:
-    one = them()
+async def test_a_change_waits_for_the_drain_unless_the_old_link_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = Links(monkeypatch)
     old = one.create(1)
     one.links.begin_handover(1)
     one.create(2)

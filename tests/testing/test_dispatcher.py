@@ -49,7 +49,7 @@ def test_a_refused_dial_and_an_oversized_message_leave_no_connection_at_once(dis
 
 
 @pytest.mark.parametrize("greeting", [True, False, "late"])
-def test_a_link_that_has_ended_leaves_its_messages_alone(dispatcher: ConnectionDispatcher, greeting: Greeting) -> None:
+def test_a_link_that_has_ended_leaves_nothing_but_its_messages(dispatcher: ConnectionDispatcher, greeting: Greeting) -> None:
     before = dict(vars(dispatcher)) | {"received": None, "greeting": None}
     kept = {name: len(value) for name, value in before.items() if isinstance(value, dict | list)}
     dispatcher.greeting, link = greeting, Link()

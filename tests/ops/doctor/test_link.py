@@ -201,7 +201,7 @@ async def test_an_echo_tells_its_time_and_is_awaited_for_ten_seconds(checks: Che
         ([], "warning", "the link was dead after 40 s without traffic: no answer to a ping"),
     ],
 )
-async def test_a_link_that_survives_an_interval_of_pings_is_no_failure(
+async def test_the_doctor_tells_how_long_a_link_survives_without_traffic(
     changes: list[tuple[float, Any]], status: str, text: str, checks: Checks
 ) -> None:
     realtime = Link(event=0.5 if status == "ok" else None, changes=changes)

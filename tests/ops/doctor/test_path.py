@@ -112,7 +112,7 @@ def test_half_a_minute_between_the_clocks_does_no_harm(offset: float | None, sta
     assert told(lambda checks: _check_clock(checks, offset))[:2] == (status, text)
 
 
-async def test_a_silent_server_is_asked_for_the_time_for_half_as_long_as_for_all_else() -> None:
+async def test_the_doctor_waits_a_second_and_a_half_for_the_time_of_a_server() -> None:
     watch = Stopwatch()
     writer: Any = SimpleNamespace(write=lambda _: None)
     assert await _clock_offset(Path("ws://host/v1", None, CONTEXT), asyncio.StreamReader(), writer) is None

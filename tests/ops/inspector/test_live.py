@@ -93,7 +93,7 @@ async def test_counts_without_a_record_are_looked_at_each_half_second() -> None:
         assert one.received == 1, "the page has ended"
 
 
-async def test_a_connection_of_before_begins_with_its_present() -> None:
+async def test_the_view_of_an_older_connection_begins_with_its_present_state() -> None:
     network, board, after = Network(), Board("live"), Board("live")
     network.script.append(DialFailed("refused"))
     async with network.realtime(retry=RetryPolicy(attempts=None)) as realtime:
