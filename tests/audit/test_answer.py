@@ -340,7 +340,7 @@ def test_failures_come_before_planned_outages_then_the_longest_then_the_earlier_
     assert down[1].seconds == down[2].seconds == down[3].seconds == pytest.approx(9.0)
 
 
-def test_an_answer_tells_the_span_of_the_log_and_holds_at_both_ends() -> None:
+def test_an_answer_tells_the_span_of_the_log_and_both_ends_belong_to_it() -> None:
     early, late = WALKS["healthy"], later(WALKS["healed"], 1.0)
     begins, ends = moment(early[0]), moment(late[-1])
     for seconds, is_told in ((-0.001, False), (0.0, True), (60.0, True)):

@@ -51,7 +51,7 @@ def is_whole(event: str, fields: dict[str, Any]) -> bool:
 
 
 @pytest.mark.parametrize("event", LEAST)
-def test_a_record_is_whole_with_the_fields_of_its_kind_and_not_without_one(event: str) -> None:
+def test_a_record_is_whole_with_all_fields_of_its_kind_alone(event: str) -> None:
     assert ("change" in LEAST[event]) == (event in CHANGES)
     for change in some(CHANGES.get(event, ("",))):
         least = LEAST[event] | ({"change": change} if event in CHANGES else {})

@@ -105,7 +105,7 @@ def test_the_clock_of_the_machine_and_the_dwell_agree(at: float, breach: str | N
     assert basics("sub41", facts, at=at) == (breach and ("clock", breach))
 
 
-def test_other_records_tell_a_time_an_answer_and_an_outage() -> None:
+def test_a_step_must_agree_with_the_records_before_it() -> None:
     facts = facts_of("sub41")
     facts.last_step.noted = 51.5
     assert basics("sub41", facts) == ("clock", "a record tells of 0.500000 s later")
@@ -116,7 +116,7 @@ def test_other_records_tell_a_time_an_answer_and_an_outage() -> None:
     assert basics("sub41", facts) == ("healed", "a live link was lost, and no record begins an outage")
 
 
-def test_the_blur_of_a_number_in_single_precision_is_a_part_of_it() -> None:
+def test_only_a_number_in_single_precision_is_blurred() -> None:
     assert _blur(1e6) == 1e6 * 2.0**-22
     assert _blur(0.1) == 0.1 * 2.0**-22, "nine digits"
     assert _blur(1 / 3) == 0.0
@@ -136,7 +136,7 @@ def test_a_refusal_that_answers_a_request_is_forgiven_where_another_one_was_acce
     assert {attempt for attempt, breach in told.items() if breach is None} == attempts
 
 
-def test_what_no_request_and_no_fault_precedes_is_told() -> None:
+def test_an_answer_a_recovery_and_an_end_need_a_cause() -> None:
     def told(row: str, facts: Facts, name: str, **fields: Any) -> tuple[str, str] | None:
         (check,) = (each for each in STEPS[row].checks if each.__name__ == name)
         return check(facts, line(row, **fields), STEPS[row], 1.0)
@@ -216,11 +216,13 @@ def test_a_dial_is_made_at_once_where_nothing_holds_it_back(
         ("disposing", "end80", {}, None),
     ],
 )  # fmt: skip
-def test_a_step_is_that_of_its_rule(state: str | None, row: str, fields: dict[str, Any], breach: tuple[str, str] | None) -> None:
+def test_a_step_has_the_state_the_trigger_and_the_destination_of_its_rule(
+    state: str | None, row: str, fields: dict[str, Any], breach: tuple[str, str] | None
+) -> None:
     assert check_row_identity(Facts(state=state), line(row, **fields), STEPS[row], OWN) == breach
 
 
-def test_a_rule_that_the_table_lacks_is_told() -> None:
+def test_the_audit_reports_a_rule_that_the_table_lacks() -> None:
     assert check_row_identity(Facts(), line("sub41"), None, OWN) == ("row", "no transition rule of the table has this id")
     end = check_row_identity(Facts(state="disposing"), line("end80"), None, OWN)
     assert end == ("end", "the connection is disposing, and this is disposing x closed")

@@ -80,7 +80,7 @@ def test_each_file_without_a_record_is_told(lines: int, text: str) -> None:
     assert (report.exit_code, report.machine, report.never_taken) == (2, TABLE.fingerprint, [row.id for row in TABLE.rows])
 
 
-def test_the_findings_of_no_connection_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_collector_keeps_a_bounded_number_of_findings_without_a_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(collector, "KEPT", 3)
     made = builder()
     for line in range(5):

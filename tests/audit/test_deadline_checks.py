@@ -64,7 +64,7 @@ def test_a_pong_is_overdue_at_its_deadline(dwell: float, lag: float, breach: Tol
     assert told("pin43", facts_of(), line(dwell=dwell, lag=lag), 0.0) == breach
 
 
-def test_an_answer_may_come_early_and_a_deadline_may_not() -> None:
+def test_a_deadline_comes_in_time_and_an_answer_at_any_time_before() -> None:
     assert told("pin42", facts_of(), line(trigger="pong", dwell=1.0), 0.0) is None
     facts = facts_of()
     facts.frames.in_flight, facts.frames.asked_at = True, 7.0

@@ -78,7 +78,7 @@ def test_a_fault_goes_on_as_an_outage_that_begins_within_a_second(until: float |
 
 
 @pytest.mark.parametrize(("seconds", "is_missed"), [(6.0, True), (5.0, False), (4.0, False)])
-def test_a_gap_belongs_to_the_time_before_whose_end_it_begins(seconds: float, is_missed: bool) -> None:
+def test_a_gap_belongs_to_an_outage_that_it_began_in(seconds: float, is_missed: bool) -> None:
     period = DownPeriod(LOST, BEGIN, "stream_ended", until=BEGIN + 5 * SECOND)
     period.miss(flat_record("gap", 10.0, subscription="s1", seconds=seconds))
     spans = [(each.subscription, each.since, each.until, each.seconds) for each in period.missed]

@@ -61,7 +61,7 @@ def test_a_bucket_stands_for_its_middle_and_for_no_more_than_the_longest_time() 
     assert of(2.0, 100.0).percentiles(50, 100) == [pytest.approx(2.0 * 1.0045, rel=0.001), pytest.approx(99.36, rel=0.001)]
 
 
-def test_percentiles_count_the_times_that_they_do_not_exceed() -> None:
+def test_a_percentile_is_a_time_that_so_many_per_cent_do_not_exceed() -> None:
     histogram = of(1.0, 2.0, 3.0, 4.0)
     near = [pytest.approx(value, rel=0.01) for value in (1.0, 1.0, 2.0, 2.0, 3.0, 4.0)]
     assert histogram.percentiles(0, 25, 26, 50, 75, 76) == near

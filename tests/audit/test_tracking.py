@@ -249,7 +249,7 @@ def test_a_connection_begins_without_records_and_figures() -> None:
     assert stats.states == dict.fromkeys(State, 0.0)
 
 
-def test_nothing_is_known_of_the_state_after_a_hole() -> None:
+def test_a_hole_makes_the_state_unknown() -> None:
     """The moments, the numbers of links and frames, and the old link of a handover stay."""
     facts = Facts(newest_link=4, attempt=2, entered=7.0, draining=OldLink(Link(3), frozenset(), None))
     facts.last_step = LastStep(now=9.0, noted=9.5, origin=100.0, wall=50.0, ping_took=1.0, dials=2, rejected=1)
@@ -272,7 +272,7 @@ def test_nothing_is_known_of_the_state_after_a_hole() -> None:
 # --- a request that an error answers ----------------------------------------------------------------------------------
 
 
-def test_an_acknowledgement_answers_a_request_and_no_error_before_it() -> None:
+def test_an_acknowledgement_after_an_error_needs_a_repeated_request() -> None:
     """A request that a server fault answers is repeated; without the repetition, nothing is left to acknowledge."""
 
     def live(bench: Bench) -> None:

@@ -48,7 +48,7 @@ def test_the_first_record_after_the_span_may_end_the_outage() -> None:
 
 
 @pytest.mark.parametrize(("began", "ends"), [(7.0, True), (-3.0, True), (7.5, False), (-3.5, False)])
-def test_the_clocks_of_the_two_records_of_an_outage_may_differ_by_five_seconds(began: float, ends: bool) -> None:
+def test_the_end_of_an_outage_may_contradict_its_beginning_by_five_seconds(began: float, ends: bool) -> None:
     tracked, last = in_outage(), closing(9, began)
     Window.look_back(tracked, last)
     assert (tracked.healed is last) is ends
@@ -87,7 +87,7 @@ def test_the_longest_gap_before_the_end_belongs_to_the_outage() -> None:
 # --- the span itself --------------------------------------------------------------------------------------------------
 
 
-def test_a_connection_lives_in_a_span_from_its_first_record_there() -> None:
+def test_a_report_of_a_span_tells_the_first_and_the_last_record_in_it() -> None:
     moments = [BEGIN + number * SECOND for number in range(len(RECORDS))]  # of the whole log, a record a second
     (connection,) = audited(LINES, since=moments[4], until=moments[9]).connections
     assert (connection.first, connection.last, connection.records) == (moments[4], moments[9], 6)

@@ -62,7 +62,7 @@ def test_the_auditor_learns_from_which_file_lines_come(followed: Callable[..., l
 
 
 @pytest.mark.parametrize(("looks", "settled"), [(15, 0), (16, 1), (40, 1)])
-def test_after_eight_looks_at_each_file_late_records_are_given_up_once(
+def test_the_auditor_gives_late_records_up_once_after_eight_looks_at_each_file(
     looks: int, settled: int, followed: Callable[..., list[tuple[str, ...]]]
 ) -> None:
     nothing: list[tuple[str, list[bytes]]] = [("a", []), ("b", [])]
@@ -73,7 +73,7 @@ def test_after_eight_looks_at_each_file_late_records_are_given_up_once(
 
 
 @pytest.mark.parametrize(("rule", "told"), [("row", "a:7: row: no transition rule of the table has this id\n"), ("outage", "")])
-def test_the_first_violation_is_told_at_once_unless_the_watch_tells_it(
+def test_the_command_prints_the_first_violation_at_once_unless_it_is_an_outage(
     rule: str,
     told: str,
     followed: Callable[..., list[tuple[str, ...]]],

@@ -157,7 +157,7 @@ def pipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, int]]:
     os.close(theirs)
 
 
-def test_what_does_not_fit_is_dropped_when_the_patience_ends(pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_output_drops_the_rest_when_its_patience_ends(pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
     reader, size = pipe
     waits: list[float | None] = []
 
@@ -180,7 +180,7 @@ def test_what_does_not_fit_is_dropped_when_the_patience_ends(pipe: tuple[int, in
 
 
 @pytest.mark.loopback
-async def test_a_line_goes_on_when_the_reader_does_and_a_cancellation_leaves_it_a_second(
+async def test_a_line_waits_for_its_reader_and_after_a_cancellation_for_a_second(
     pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reader, size = pipe

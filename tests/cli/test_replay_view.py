@@ -71,7 +71,7 @@ def test_a_step_that_is_late_by_a_second_says_so(lag: float, told: str, tmp_path
     assert notes == [told] * bool(told)
 
 
-def test_a_link_that_is_read_no_more_and_a_deadline_that_is_now_are_told(tmp_path: Path) -> None:
+def test_a_step_shows_paused_links_and_a_deadline_that_is_due(tmp_path: Path) -> None:
     (first, *_) = replay(tmp_path, RECORDS)
     at = first.input_.at
     paused = dataclasses.replace(first, input_=dataclasses.replace(first.input_, pauses=((1, True), (2, False))))

@@ -615,7 +615,7 @@ def test_each_provider_of_meters_has_counts_of_its_own_and_none_is_the_global_on
     assert counts_of(telemetry.meters, meter) is not counts_of(None, meter)
 
 
-def test_a_level_has_the_number_of_its_short_name() -> None:
+def test_each_level_has_the_number_of_its_name_in_opentelemetry() -> None:
     assert [number for _, number in SEVERITIES.values()] == [SeverityNumber[name].value for name, _ in SEVERITIES.values()]
     assert [*SEVERITIES] == ["debug", "info", "warning", "error", "critical"]
 

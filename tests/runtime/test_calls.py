@@ -34,7 +34,7 @@ class Called(Stopwatch):
 
 
 @pytest.mark.parametrize(("begun", "paused", "raised"), [(10, 5, 12), (10, 15, 17), (10, 10.5, 12.5)])
-async def test_a_call_waits_for_the_reply_timeout_of_a_pause_and_not_longer(begun: float, paused: float, raised: float) -> None:
+async def test_a_call_gives_up_after_the_reply_timeout_of_a_pause(begun: float, paused: float, raised: float) -> None:
     one = Called()
     one.pause(paused if paused < begun else None)
     await one.until(begun)
@@ -103,7 +103,7 @@ def recorded(input_: Any, state: State, desired: tuple[str, ...] = ()) -> list[t
     return told
 
 
-def test_the_log_tells_of_calls_that_change_what_is_wanted_and_of_none_after_the_end() -> None:
+def test_the_log_records_calls_that_change_a_wish_and_none_after_the_end() -> None:
     spec = SubscriptionSpec("s1", ("rows",))
     calls: list[tuple[Any, tuple[Any, ...]]] = [
         (Subscribe(spec), ("s1", "desired", 1.5, len(spec.item))),

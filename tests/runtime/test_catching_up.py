@@ -63,7 +63,7 @@ class CaughtUp:
         return [event.payload["n"] for event in self.delivery.buffer.take_nowait()]
 
 
-async def test_a_caught_up_version_is_dropped_for_a_minute_and_then_nothing_looks_for_it() -> None:
+async def test_a_delivery_drops_a_caught_up_version_for_a_minute() -> None:
     one = CaughtUp([1, 2])
     assert await one.gap() == [1, 2]
     await asyncio.sleep(59.9)
@@ -87,7 +87,7 @@ async def test_a_process_that_slept_remembers_for_another_minute(late: float, de
         assert one.put(1) == [1]
 
 
-async def test_a_version_that_came_since_the_outage_is_missing_the_next_time_only() -> None:
+async def test_catching_up_skips_a_version_once_that_came_since_the_outage() -> None:
     one = CaughtUp([1, 2], [1, 2])
     assert await one.gap(1) == [2]
     await asyncio.sleep(61)

@@ -82,7 +82,7 @@ async def test_a_subscription_is_established_with_its_first_acknowledgement() ->
             one.delivery.granted.exception()
 
 
-async def test_it_listens_to_its_channels_as_the_user_or_the_server_spells_them() -> None:
+async def test_a_delivery_listens_to_its_channels_as_the_user_or_the_server_spells_them() -> None:
     one = Delivered()
     one.delivery.acknowledged = ("tables.rows",)
     channels: dict[Any, bool] = {("rows",): True, ("files", "tables.rows"): True, ("files",): False, (): False, (7,): False}

@@ -67,7 +67,7 @@ async def test_another_loss_in_a_planned_outage_is_not_planned() -> None:
     assert it.planned == [True, False, False]
 
 
-async def test_the_end_of_a_fault_is_told_to_those_whom_the_link_serves() -> None:
+async def test_the_end_of_a_fault_is_told_to_the_subscriptions_that_the_link_serves() -> None:
     it = Told()
     it.registry.gaps.recover(4.0)
     assert it.taken() == [("s1", 1, 4.0, 0), ("s2", 1, 4.0, 0)]
@@ -83,7 +83,7 @@ async def test_the_end_of_a_fault_is_told_to_those_whom_the_link_serves() -> Non
     assert it.taken() == [("s1", 1, 4.0, 0)]
 
 
-async def test_the_end_of_a_fault_on_the_old_link_is_told_to_those_whom_it_alone_serves() -> None:
+async def test_the_end_of_a_fault_on_the_old_link_is_told_to_the_subscriptions_that_it_alone_serves() -> None:
     it = Told()
     handover: Any = SimpleNamespace(depends_on_old_link=lambda delivery: delivery is it.two)
     it.registry.gaps.recover_draining(handover, 20.0)

@@ -80,7 +80,7 @@ async def test_the_old_link_is_pinged_at_the_usual_pace(first_ping: float | None
 
 
 @pytest.mark.parametrize(("in_flight", "overdue"), [(0, 33.0), (1, 3.0)])
-async def test_an_old_link_from_which_nothing_comes_after_a_ping_counts_as_ended(in_flight: int, overdue: float) -> None:
+async def test_an_old_link_that_answers_no_ping_counts_as_ended(in_flight: int, overdue: float) -> None:
     one = Draining(in_flight=in_flight)
     await one.until(200)
     ((at, closed),) = one.fed
@@ -108,7 +108,7 @@ async def test_silence_proves_nothing_while_the_client_does_not_read_the_old_lin
     assert [at for at, _ in one.fed] == [12]
 
 
-async def test_where_pings_are_off_the_old_link_is_not_pinged() -> None:
+async def test_a_handover_without_pings_does_not_ping_its_old_link() -> None:
     one = Draining(OFF, first_ping=1.0)
     await one.until(200)
     assert (one.pings, one.fed) == ([], [])
@@ -178,7 +178,7 @@ async def test_the_old_link_is_drained_with_its_answer_or_its_timeout(
     assert one.handover.is_confirmed is confirmed
 
 
-async def test_where_no_ping_may_be_sent_the_old_link_is_drained_after_a_second() -> None:
+async def test_without_a_ping_the_old_link_is_drained_after_a_second() -> None:
     for why, confirmed in some({"off": True, "ended": False, "no room": False, "at fault": False}.items()):
         one = Draining(OFF if why in ("off", "at fault") else QUICK)
         one.old.ended = why == "ended"

@@ -89,7 +89,7 @@ def test_the_old_link_comes_as_far_as_its_event_and_what_came_ahead_of_it_is_not
     assert (parse_timestamp(overlap.since), len(overlap.ahead)) == expected
 
 
-def test_an_event_of_the_same_moment_brings_the_old_link_as_far() -> None:
+def test_an_event_of_the_same_moment_advances_the_old_link() -> None:
     overlap = Overlap(BETWEEN.isoformat(), 2, BEFORE, 0.0)
     overlap.keep(live(1, BETWEEN))
     overlap.advance(live(0, BETWEEN))

@@ -111,7 +111,7 @@ async def test_a_canary_of_the_own_presence_listens_to_the_own_user() -> None:
 
 
 @pytest.mark.parametrize("why", ["not live", "not acknowledged"])
-async def test_a_link_that_does_not_serve_everything_is_not_probed(why: str) -> None:
+async def test_a_prober_waits_until_the_link_serves_everything(why: str) -> None:
     one = Probed()
     one.owner.state = State.RECONNECTING if why == "not live" else State.SUBSCRIBED
     one.context.subscriptions.all_acknowledged = why != "not acknowledged"
@@ -121,7 +121,7 @@ async def test_a_link_that_does_not_serve_everything_is_not_probed(why: str) -> 
 
 
 @pytest.mark.parametrize("missing", ["era", "user", "id"])
-async def test_where_no_presence_can_be_set_it_looks_again_in_its_time(missing: str) -> None:
+async def test_a_prober_that_can_set_no_presence_looks_again_after_its_interval(missing: str) -> None:
     one = Probed()
     if missing == "era":
         one.context.era = Era.E3
@@ -177,7 +177,7 @@ async def test_without_a_proof_the_gap_begins_where_the_link_could_first_give_on
     one.lose()
 
 
-async def test_while_the_link_is_not_read_the_wait_for_the_echo_begins_anew() -> None:
+async def test_the_wait_for_an_echo_begins_anew_while_the_client_does_not_read() -> None:
     one = Probed()
     one.serve(1)
     one.context.link.read_paused = True
@@ -222,7 +222,7 @@ async def test_a_refusal_proves_nothing_and_one_that_ends_the_link_keeps_the_int
     one.lose()
 
 
-async def test_a_refusal_on_the_same_link_is_followed_after_the_interval() -> None:
+async def test_the_next_canary_after_a_refusal_waits_for_the_interval() -> None:
     one = Probed()
     one.serve(1)
     await one.until(2)

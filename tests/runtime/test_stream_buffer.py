@@ -213,7 +213,7 @@ def test_drops_before_the_consumer_stops_waiting_are_told_when_it_takes_an_item(
     asyncio.run(scene())
 
 
-def test_after_a_wait_the_consumer_takes_the_quick_way_again() -> None:
+def test_the_buffer_hands_items_over_directly_again_after_a_wait() -> None:
     async def scene(inbox: StreamBuffer[int]) -> None:
         assert (inbox._ready is inbox._items, inbox._notice_due) == (True, False)
         task = await waiting(inbox)

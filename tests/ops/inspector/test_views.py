@@ -36,7 +36,7 @@ def step(source: str, dest: str, **fields: Any) -> FlatRecord:
     return record("transition", source=source, dest=dest, **{**plain, **fields})
 
 
-def test_a_new_view_tells_of_nothing() -> None:
+def test_a_new_view_is_empty() -> None:
     assert msgspec.to_builtins(View("c", 1)) == {
         "id": "c", "number": 1, "seq": 0, "last": 0.0, "state": "disconnected", "since": None, "link": 0, "attempt": 0,
         "era": None, "round_trip": None, "closed": False, "stays": [], "steps": [], "marks": [], "causes": [], "outage": None,
