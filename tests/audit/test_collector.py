@@ -1,4 +1,4 @@
-"""The collector: which finding comes first, which connections are worst, and what is counted."""
+"""The collector chooses the first finding, orders the connections by their figures, and counts."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_the_collector_keeps_a_bounded_number_of_findings_without_a_connection(m
 
 
 def longer(seconds: float) -> list[Record]:
-    """The whole log, with more time while everything is subscribed, so that it is available for longer."""
+    """Return the records of the whole log, with some seconds more in `subscribed`."""
     records = [dict(record) for record in RECORDS]
     for record in records[LOSS - 3 :]:
         if "at" in record:

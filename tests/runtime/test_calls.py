@@ -1,4 +1,4 @@
-"""The calls of users: how long they wait, what they refuse, and what the log tells of them."""
+"""The calls of users wait for an answer, refuse features, and are in the log."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ REPLY = 2.0
 
 
 class Called(Stopwatch):
-    """The calls of a connection whose link may be paused."""
+    """The calls of a connection; a test may pause its link."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The checks of a link in virtual time: how long each waits, and which times it tells."""
+"""The checks of a link wait for a bounded time, and tell the times of the server."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Link:
-    """A link that is up, whose server answers after some seconds: to a subscription, and with an event; None is never.
+    """Stands for a link whose server answers after some seconds; None is never.
 
     Args:
         reply: the seconds until the server acknowledges a subscription.

@@ -124,7 +124,7 @@ async def test_the_doctor_waits_a_second_and_a_half_for_the_time_of_a_server() -
 
 @pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[object]:
-    """The steps of a connection: its address when it opens, after a quarter of a second; "aborted", and "closed" after that."""
+    """The steps of a connection: its address, "aborted", and "closed". It opens within a quarter of a second."""
     steps: list[object] = []
 
     async def open_connection(*address: object) -> tuple[None, Any]:
