@@ -22,8 +22,8 @@ def builder() -> ReportBuilder:
     return ReportBuilder(detail=False, fail_on=(), tables=[TABLE])
 
 
-def built(from_: ReportBuilder, lines: int = 0, *, surplus: int = 0) -> Report:
-    return from_.report(["a", "b"], lines, ALWAYS, some=False, hint="", surplus=surplus)
+def built(made: ReportBuilder, lines: int = 0, *, surplus: int = 0) -> Report:
+    return made.report(["a", "b"], lines, ALWAYS, some=False, hint="", surplus=surplus)
 
 
 def finding(rule: str, weight: str, line: int = 1) -> Finding:

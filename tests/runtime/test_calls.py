@@ -94,10 +94,11 @@ async def test_ids_are_numbered() -> None:
 
 def recorded(input_: Any, state: State, desired: tuple[str, ...] = ()) -> list[tuple[Any, ...]]:
     told: list[tuple[Any, ...]] = []
-    audit: Any = SimpleNamespace(
-        subscription=lambda *given, **facts: told.append((*given, *facts.values())),
-        presence=lambda *given, **facts: told.append((*given, *facts.values())),
-    )
+
+    def tell(*given: Any, **facts: Any) -> None:
+        told.append((*given, *facts.values()))
+
+    audit: Any = SimpleNamespace(subscription=tell, presence=tell)
     context: Any = SimpleNamespace(state=state, subscriptions=SimpleNamespace(desired=desired))
     record_call(input_, audit, context, 1.5)
     return told

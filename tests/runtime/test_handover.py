@@ -167,12 +167,12 @@ async def test_the_old_link_is_drained_with_its_answer_or_its_timeout(
     one.handover.greeted()
     assert (one.pings, one.handover.is_complete, one.handover.is_confirmed) == ([0], True, False)
     one.old.paused = read_again is not None
-    for moment, act in sorted(
-        [(at, act) for at, act in ((answered, one.answer), (read_again, lambda: setattr(one.old, "paused", False))) if at],
-        key=lambda each: each[0],
-    ):
-        await one.until(moment)
-        act()
+    if answered is not None:
+        await one.until(answered)
+        one.answer()
+    if read_again is not None:
+        await one.until(read_again)
+        one.old.paused = False
     await one.until(20)
     assert (one.drained, one.fed, one.pings) == ([drained], [], [0])
     assert one.handover.is_confirmed is confirmed
