@@ -1,4 +1,4 @@
-"""Records that the records before do not explain: which facts the audit takes from them, and which it doubts."""
+"""Records that do not follow from the records before: the audit believes some of their facts, and doubts others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The checks of a step by the facts before it: numbers, frames, the clock, the era, and the identity of its rule."""
+"""The checks compare a step with the facts before it: its numbers, frames, time, era and rule."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from support.flatrecord import policies, step_record
 from support.some import some
 
 LINKS = {"server_error", "lost", "dial_failed", "deaf", "opened", "greeted", "acknowledged", "pong", "recovered"}
-"""The triggers that a link has."""
+"""The triggers that come from a link."""
 
 
 def line(row: str, **fields: Any) -> FlatRecord:

@@ -1,4 +1,4 @@
-"""The records of a connection come into their order: which wait, which are left out, and when they count as missing."""
+"""The audit brings the records of a connection into order: records wait for earlier ones, which may be missing."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_an_id_that_looks_like_a_secret_is_told_at_its_first_record_and_hidden()
 
 
 def test_a_broken_record_counts_at_its_moment() -> None:
-    """In a span of time, and as the first or the last record of its connection."""
+    """It counts in a span of time, and as the first or the last record of its connection."""
     strange = edited(PONG, schema=99)
     moment = BEGIN.fromisoformat(RECORDS[PONG]["timestamp"])
     cases: tuple[tuple[dict[str, Any], int], ...]

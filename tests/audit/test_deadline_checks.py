@@ -1,4 +1,4 @@
-"""The times that the policies set: from which thousandth of a second on a step is late, early, or worth a note."""
+"""The policies set times. A few thousandths of a second decide whether a step is early, late, or worth a note."""
 
 from __future__ import annotations
 

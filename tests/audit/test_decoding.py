@@ -1,4 +1,4 @@
-"""The decoders: which sentences are remembered, and the numbers that a record lacks."""
+"""The decoders remember sentences, fill the fields that a record lacks, and tell whose a line is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a connection stands at an instant, by the facts that are known then, and how the time in which it is down goes on."""
+"""The standing of a connection at an instant, and the rest of a time in which it is down."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The buckets of a histogram: their edges, and the number of those that are kept."""
+"""A histogram counts times in buckets, and tells percentiles from them."""
 
 from __future__ import annotations
 

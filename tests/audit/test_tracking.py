@@ -314,7 +314,7 @@ def test_figures_are_told_to_the_microsecond() -> None:
 
 
 def test_a_gap_belongs_to_one_outage() -> None:
-    """Where the record of the next outage's beginning is missing, the gap before does not belong to it."""
+    """A gap does not belong to the next outage, even if the record of that outage's beginning is missing."""
 
     def live(bench: Bench) -> None:
         bench.to(State.SUBSCRIBED).lose()

@@ -1,4 +1,4 @@
-"""The span of time that is judged: which records count, where the statistics begin, and how an outage ended after the span."""
+"""A span of time: the records and statistics in it, and the end of an outage after it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def record(seq: int, event: str, second: float, **fields: Any) -> FlatRecord:
 
 
 def in_outage() -> TrackedConnection:
-    """A connection whose outage began with its third record, in the second second."""
+    """A connection whose outage began with its third record, after two seconds."""
     tracked = TrackedConnection("c", 1, seq=3)
     tracked.facts.outages.current = OpenOutage(2.0, record(3, "outage", 2.0, change="opened"))
     return tracked
@@ -98,7 +98,7 @@ def test_a_report_of_a_span_tells_the_first_and_the_last_record_in_it() -> None:
 
 
 def test_a_connection_counts_in_a_span_between_two_of_its_records() -> None:
-    """After 20 of its 50 seconds without a link, which the user wants, a span of five seconds begins."""
+    """The user wants no link for 50 seconds. The span has five of them, and no record."""
     records = ALL["disconnected_by_the_user"]
     disconnected = next(record for record in records if record.get("dest") == "disconnected")
     begin = BEGIN.fromisoformat(disconnected["timestamp"]) + 20 * SECOND

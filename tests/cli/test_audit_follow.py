@@ -1,4 +1,4 @@
-"""Following growing logs: which lines the auditor gets, when it waits no longer for late records, and what is told."""
+"""The command follows growing logs: it feeds an auditor, gives late records up, and prints a violation."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Auditor:
 
 @pytest.fixture
 def followed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[tuple[str, ...]]]:
-    """Follow the files a and b, in which lines come as given; an interrupt ends that. Gives the calls of the auditor."""
+    """Return a function that follows the files a and b until an interrupt, and returns the calls of the auditor."""
 
     def follow(*looks: tuple[str, list[bytes]]) -> list[tuple[str, ...]]:
         def follow_files(names: list[str], feed: Callable[[str, Iterator[bytes]], None]) -> None:

@@ -146,7 +146,7 @@ def test_a_warning_is_a_problem_in_a_block_and_a_warning_after_it(capsys: pytest
 
 @pytest.fixture
 def pipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, int]]:
-    """A pipe that stands for standard output, and is full but for some bytes; gives its end for the reader, and its size."""
+    """Make a full pipe the standard output. Gives the reader's end, and the number of bytes in the pipe."""
     ours, theirs = os.pipe()
     monkeypatch.setattr(output, "STDOUT", theirs)
     os.set_blocking(theirs, False)
@@ -162,7 +162,7 @@ def test_the_output_drops_the_rest_when_its_patience_ends(pipe: tuple[int, int],
     waits: list[float | None] = []
 
     def wait(_: object, ready: object, __: object, timeout: float | None) -> tuple[list[int], object, list[int]]:
-        """Say after half a second that there is room for a piece; look at the pipe where no time is left."""
+        """Read a piece after half a second; with no time left, look at the pipe."""
         if not timeout:
             return select((), (output.STDOUT,), (), 0)
         waits.append(timeout)

@@ -1,4 +1,4 @@
-"""The pending call of `subscribe` and `on` is a coroutine: each step goes to the call inside of it."""
+"""The pending call of `subscribe` and `on` is a coroutine, and passes each step on to an inner one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The context: a connection that has done nothing, and the deadlines that follow from its facts."""
+"""The context of a new connection is empty, and deadlines follow from the facts of a context."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ NOTHING: list[tuple[object, dict[str, Any]]] = [
     (LinkState(1, 2.0, SendBudget(30.0), subscribed_in_url=True), {"generation": 1, "since": 2.0, "subscribed_in_url": True}),
     (StepFacts(), {}),
 ]
-"""Each object of a connection that has done nothing, and its plain facts that are true."""
+"""Each object of a new connection, and those of its fields that are not empty."""
 
 
 @pytest.mark.parametrize(("made", "told"), NOTHING, ids=lambda value: type(value).__name__)

@@ -461,7 +461,7 @@ async def test_an_opentelemetry_that_raises_hurts_neither_link_nor_handler() -> 
 
 @pytest.mark.virtual(reports=1)
 async def test_an_interrupt_within_opentelemetry_interrupts_the_loop_once() -> None:
-    """Ctrl-C may come while a span is made; it must reach the program, and leaves the handler as it is."""
+    """Ctrl-C may come while OpenTelemetry begins a span. It reaches the program, and the handler runs."""
 
     class Interrupted(SpanProcessor):
         def on_start(self, span: object, parent_context: Context | None = None) -> None:  # type: ignore[override]

@@ -64,7 +64,7 @@ def test_moments_stay_exact_if_every_rounding_changes_the_path(tmp_path: Path, m
     ("moment", "digits", "rounded"), [(0.0431, 3, 0.044), (0.043, 3, 0.043), (5.7000000000000003e-11, 12, 5.8e-11)]
 )
 def test_a_moment_that_must_have_passed_is_rounded_up(moment: float, digits: int, rounded: float) -> None:
-    """The last of these is a bit above 57 units, and a division gives the float below it."""
+    """The last moment is slightly above 57 units, and a multiplication makes it exactly 57."""
     assert _round_up(moment, digits) == rounded >= moment
 
 

@@ -1,4 +1,4 @@
-"""The calls of users: how long they wait, what they refuse, and what the log tells of them."""
+"""The calls of users wait for an answer, refuse features, and are in the log."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ REPLY = 2.0
 
 
 class Called(Stopwatch):
-    """The calls of a connection whose link may be paused."""
+    """The calls of a connection; a test may pause its link."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -94,10 +94,11 @@ async def test_ids_are_numbered() -> None:
 
 def recorded(input_: Any, state: State, desired: tuple[str, ...] = ()) -> list[tuple[Any, ...]]:
     told: list[tuple[Any, ...]] = []
-    audit: Any = SimpleNamespace(
-        subscription=lambda *given, **facts: told.append((*given, *facts.values())),
-        presence=lambda *given, **facts: told.append((*given, *facts.values())),
-    )
+
+    def tell(*given: Any, **facts: Any) -> None:
+        told.append((*given, *facts.values()))
+
+    audit: Any = SimpleNamespace(subscription=tell, presence=tell)
     context: Any = SimpleNamespace(state=state, subscriptions=SimpleNamespace(desired=desired))
     record_call(input_, audit, context, 1.5)
     return told

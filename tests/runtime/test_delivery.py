@@ -1,4 +1,4 @@
-"""The options of a delivery are a value; its gaps are told, and its callables end with it."""
+"""The options of a delivery are a value. A delivery tells gaps to callables, and ends them with itself."""
 
 from __future__ import annotations
 

@@ -167,19 +167,19 @@ async def test_the_old_link_is_drained_with_its_answer_or_its_timeout(
     one.handover.greeted()
     assert (one.pings, one.handover.is_complete, one.handover.is_confirmed) == ([0], True, False)
     one.old.paused = read_again is not None
-    for moment, act in sorted(
-        [(at, act) for at, act in ((answered, one.answer), (read_again, lambda: setattr(one.old, "paused", False))) if at],
-        key=lambda each: each[0],
-    ):
-        await one.until(moment)
-        act()
+    if answered is not None:
+        await one.until(answered)
+        one.answer()
+    if read_again is not None:
+        await one.until(read_again)
+        one.old.paused = False
     await one.until(20)
     assert (one.drained, one.fed, one.pings) == ([drained], [], [0])
     assert one.handover.is_confirmed is confirmed
 
 
 async def test_without_a_ping_the_old_link_is_drained_after_a_second() -> None:
-    for why, confirmed in some({"off": True, "ended": False, "no room": False, "at fault": False}.items()):
+    for why, confirmed in {"off": True, "ended": False, "no room": False, "at fault": False}.items():
         one = Draining(OFF if why in ("off", "at fault") else QUICK)
         one.old.ended = why == "ended"
         if why == "no room":
@@ -200,7 +200,7 @@ async def test_a_handover_is_not_confirmed_before_the_new_link_serves_everything
 
 
 async def test_after_its_end_a_handover_does_nothing() -> None:
-    for end in some(("drained", "failed")):
+    for end in ("drained", "failed"):
         one = Draining(first_ping=1.0)
         one.handover.greeted()
         getattr(one.handover, end)()
@@ -215,7 +215,7 @@ async def test_after_its_end_a_handover_does_nothing() -> None:
 async def test_an_overlap_tells_how_long_the_old_link_had_delivered_alone() -> None:
     one, stranger = Draining(), Served()
     assert one.handover.depends_on_old_link(one.subscription)
-    for link, moment in some(((2, 2.0), (3, 5.0))):
+    for link, moment in ((2, 2.0), (3, 5.0)):
         await one.until(moment)
         one.handover.newer = link
         one.handover.acknowledged(one.subscription)

@@ -1,4 +1,4 @@
-"""A link feeds what becomes of its socket, counts its pings, and closes the socket once."""
+"""A link feeds the events of its socket, counts its pings, and closes the socket once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The links of a connection: each is closed in its time, and after a handover the deduplicator goes on while it must."""
+"""The set of links closes each link in time, and removes duplicates as long as two links may bring them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from support.virtual import Stopwatch
 
 
 class Links(Stopwatch):
-    """The links of a connection; `closed` tells the number of each closed link, and the seconds that its close may take."""
+    """The links of a connection. `closed` has the number of each closed link, and the seconds that its close may take."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class Links(Stopwatch):
                 report_possible_loss=lambda handover: self.reported.append((handover.old.generation, handover.newer))
             ),
         )
-        self.links = LinkSet(owner, registry)
+        self.links: Any = LinkSet(owner, registry)
 
         def close(link: LinkIO, seconds: float) -> asyncio.Task[None]:
             self.closed.append((link.generation, seconds))
@@ -43,7 +43,7 @@ class Links(Stopwatch):
 
         monkeypatch.setattr(LinkIO, "close", close)
 
-    def create(self, generation: int) -> LinkIO:
+    def create(self, generation: int) -> Any:
         return self.links.create(LinkState(generation, 0.0, SendBudget(30), False), None)
 
 

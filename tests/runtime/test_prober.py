@@ -1,4 +1,4 @@
-"""The prober sends each canary in its time, and calls a link deaf for one reason only: no echo came while the link was read."""
+"""The prober sends a canary at each interval, and calls a link deaf if no echo comes while the client reads."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Probed(Stopwatch):
         self._tell("gap", round(seconds, 6), dials, proof)
 
     def serve(self, number: int) -> None:
-        """A link serves everything."""
+        """Make link `number` serve everything."""
         self.context.link, self.context.generation = SimpleNamespace(generation=number, read_paused=False), number
         self.prober.follow_step()
 

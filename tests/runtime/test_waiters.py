@@ -19,7 +19,7 @@ async def started(work: Any) -> asyncio.Task[Any]:
 
 
 async def outcomes(*tasks: asyncio.Task[Any]) -> list[Any]:
-    """The outcome of each task that is done; "waits" for the others."""
+    """Return the outcome of each task; "waits" for a task that is not done."""
     for _ in range(3):
         await asyncio.sleep(0)
     return ["waits" if not task.done() else type(task.exception()) if task.exception() else task.result() for task in tasks]

@@ -159,7 +159,7 @@ def lines_of(records: Iterable[Record]) -> list[bytes]:
     return [json.dumps(record).encode() + b"\n" for record in records]
 
 
-def answered(lines: Iterable[bytes], at: datetime | str, **options: Any) -> Answer:
+def answered(lines: Iterable[bytes], at: datetime, **options: Any) -> Answer:
     """Ask who was down at an instant."""
     auditor = Auditor(at=at, **options)
     auditor.begin("log")

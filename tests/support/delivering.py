@@ -60,9 +60,10 @@ class Registered:
         self.strays: list[int] = []
         self.canaries: list[Event] = []
         self.fault: float | None = None
-        self.outages: Any = SimpleNamespace(current=None, end_fault=lambda now: self.fault)
+        outages: Any = SimpleNamespace(current=None, end_fault=lambda now: self.fault)
+        self.outages = outages
         audit: Any = SimpleNamespace(subscription=lambda *given: self.told.append(given), gap=self._note_gap)
-        self.registry = DeliveryRegistry(refuse, audit, self.outages)
+        self.registry = DeliveryRegistry(refuse, audit, outages)
         self.registry.on_strays, self.registry.on_canary = self.strays.append, self.canaries.append
         self.one, self.two, self.new = (self.register(f"s{number}", **options) for number in (1, 2, 3))
         for identifier in ("s1", "s2"):

@@ -1,4 +1,4 @@
-"""The outcome of an audit where records are lost or altered, or where a user asks about a part of the time, in short.
+"""Short outcomes of audits whose records are lost or altered, or whose user asks about a part of the time.
 
 Each line has an outcome, and the records whose loss or alteration leads to it.
 """
@@ -42,7 +42,7 @@ _STEPS = {float: (0.001, 0.003, -0.003, 3.0), int: (1, -1)}
 
 
 def _numbers(numbers: Iterable[int]) -> str:
-    """Write rising numbers, and those that follow each other as a range."""
+    """Write rising numbers; neighbours make a range, such as ``3-5``."""
     spans: list[list[int]] = []
     for number in numbers:
         if spans and number == spans[-1][-1] + 1:

@@ -1,4 +1,4 @@
-"""The connections that the page packs, and the numbers of what it draws and lists."""
+"""The page packs connections, draws stays and lists outages, a bounded number of each."""
 
 from __future__ import annotations
 

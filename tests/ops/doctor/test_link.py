@@ -1,4 +1,4 @@
-"""The checks of a link in virtual time: how long each waits, and which times it tells."""
+"""The checks of a link wait for a bounded time, and tell the times of the server."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import pytest
 from realtime_fsm.fsm.canary import CANARY_STATUS
 from realtime_fsm.ops.doctor import link
 from realtime_fsm.ops.doctor.link import LinkExaminer
-from realtime_fsm.ops.doctor.report import Check, Checks, ExaminationEnded
+from realtime_fsm.ops.doctor.report import Checks, ExaminationEnded
 from realtime_fsm.protocol.eras import Era
-from realtime_fsm.remedies import CHECKS
+from support.doctoring import made, remedy
 from support.virtual import Stopwatch
 
 LIVE, DOWN = (SimpleNamespace(dest=SimpleNamespace(is_live=is_live)) for is_live in (True, False))
@@ -27,7 +27,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Link:
-    """A link that is up, whose server answers after some seconds: to a subscription, and with an event; None is never.
+    """Stands for a link whose server answers after some seconds; None is never.
 
     Args:
         reply: the seconds until the server acknowledges a subscription.
@@ -105,11 +105,7 @@ def examiner(realtime: Link, checks: Checks) -> LinkExaminer:
 
 
 def told(checks: Checks) -> list[tuple[str, str, str]]:
-    return [(check.name, check.status.value, check.text) for check in _all(checks)]
-
-
-def _all(checks: Checks) -> tuple[Check, ...]:
-    return checks.report("", "", ()).checks
+    return [(check.name, check.status.value, check.text) for check in made(checks)]
 
 
 # --- the beginning ----------------------------------------------------------------------------------------------------
@@ -207,7 +203,7 @@ async def test_the_doctor_tells_how_long_a_link_survives_without_traffic(
     realtime = Link(event=0.5 if status == "ok" else None, changes=changes)
     await examiner(realtime, checks).check_idle(40.0)
     assert told(checks) == [("idle", status, text)]
-    assert (_all(checks)[0].remedy == "") is (status == "ok")
+    assert (made(checks)[0].remedy == "") is (status == "ok")
 
 
 def test_the_budget_counts_what_was_sent_and_dialed(checks: Checks) -> None:
@@ -217,5 +213,5 @@ def test_the_budget_counts_what_was_sent_and_dialed(checks: Checks) -> None:
     realtime.observation.throttled = True
     with pytest.raises(ExaminationEnded):
         examiner(realtime, checks).check_budget()
-    assert _all(checks)[1].text == "the server refuses message 3 of this link with 1013: its budget was spent before"
-    assert _all(checks)[1].remedy == CHECKS["budget"].replace("``", "`")
+    assert made(checks)[1].text == "the server refuses message 3 of this link with 1013: its budget was spent before"
+    assert made(checks)[1].remedy == remedy("budget")

@@ -14,7 +14,7 @@ from realtime_fsm.errors import DialFailed
 from realtime_fsm.ops.inspector.board import Board
 from realtime_fsm.ops.inspector.live import _update, shown
 from realtime_fsm.ops.inspector.views import SUBSCRIPTIONS, SubscriptionView, View
-from support.inspecting import content_of
+from support.inspecting import browsing, content_of
 from support.network import Network
 from support.virtual import Stopwatch
 
@@ -78,14 +78,11 @@ async def test_counts_without_a_record_are_looked_at_each_half_second() -> None:
             assert (one.received, one.waiting) == (0, 0)
             await asyncio.sleep(0.02)
             assert (one.received, one.waiting) == (1, 1)
-            messages = board.messages()
-            await anext(messages)
-            await anext(messages)
-            await anext(subscription)
-            watch = Stopwatch()
-            assert content_of(await anext(messages))["views"][0]["subscriptions"][subscription.id]["waiting"] == 0
-            assert watch.now < 1
-            await messages.aclose()
+            async with browsing(board) as messages:
+                await anext(subscription)
+                watch = Stopwatch()
+                assert content_of(await anext(messages))["views"][0]["subscriptions"][subscription.id]["waiting"] == 0
+                assert watch.now < 1
         await asyncio.sleep(0)
         assert [task for task in asyncio.all_tasks() if task.get_name() == "realtime_fsm inspector"] == []
         network.publish("rows")
