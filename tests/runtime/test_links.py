@@ -43,6 +43,11 @@ class Links(Stopwatch):
 
         monkeypatch.setattr(LinkIO, "close", close)
 
+    @staticmethod
+    def end(link: Any) -> None:
+        """End a link: a handover doubts what it has delivered."""
+        link._reader = SimpleNamespace(done=lambda: True)
+
     def create(self, generation: int) -> Any:
         return self.links.create(LinkState(generation, 0.0, SendBudget(30), False), None)
 
@@ -118,7 +123,7 @@ async def test_the_next_handover_closes_an_old_link_that_is_not_drained_yet(
     one.create(2)
     if served:
         one.links.handover.acknowledged(one.subscription)
-    old._reader = SimpleNamespace(done=lambda: True)  # it has ended, so its events are in doubt
+    one.end(old)
     one.links.complete_handover()
     one.links.begin_handover(2)
     assert (one.closed, one.reported) == ([(1, 5)], [(1, 2)] * served)
@@ -138,7 +143,7 @@ async def test_a_loss_closes_both_links_only_after_the_new_one_has_served_everyt
     one.links.begin_handover(1)
     one.create(2)
     one.links.handover.acknowledged(one.subscription)
-    old._reader = SimpleNamespace(done=lambda: True)
+    one.end(old)
     handover = one.links.handover
     if complete:
         one.links.complete_handover()
