@@ -334,7 +334,7 @@ def test_the_id_needs_no_other_part_of_the_payload(parts: str, version: tuple[st
     assert (input_.id, input_.version, input_._id_and_version()) == (version[0], None, version)
 
 
-def test_no_frame_fills_what_the_client_notes_of_an_event() -> None:
+def test_a_frame_cannot_set_the_private_fields_of_an_event() -> None:
     data = {"payload": {"a": 1}, **dict.fromkeys(Event.__struct_fields__, 7)}
     frame = decode(json.dumps({"type": "event", "data": data}).encode())
     assert isinstance(frame, EventFrame)

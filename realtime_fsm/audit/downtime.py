@@ -94,7 +94,7 @@ class Watch:
         self._at, self._facts = at, facts
         self.standing: str | None = None
         self.period: DownPeriod | None = None
-        self._is_sure: bool  # from the look at the instant on
+        self._is_sure: bool  # whether no step can correct the look at the instant; set with that look
         self._sought: LocatedRecord | None = None  # the step since which a link is sought
         self._loss: LocatedRecord | None = None  # the last step that lost a live link
         self._opened: LocatedRecord | None = None  # the last record that begins an outage
@@ -214,6 +214,7 @@ class Watch:
         if self.standing is None:
             return
         if not self._is_sure:
+            self._is_sure = True
             self._correct(line)
         if self.period is not None and self.period.until is None:
             self._go_on(self.period, line)

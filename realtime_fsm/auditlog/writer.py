@@ -204,7 +204,7 @@ class AuditWriter:
         self._write(records.RetiredRecord, "warning", retired=retired, dwell=round(dwell, 6))
 
     def gap(self, identifier: str, gap: Gap, *, planned: bool = False) -> None:
-        """Write that a subscription may have missed events. A gap that the user has planned is no warning."""
+        """Write that a subscription may have missed events. The gap of a planned outage is no warning."""
         self._write(
             records.GapRecord,
             "info" if planned else "warning",

@@ -211,7 +211,7 @@ class Realtime(ConnectionInfo):
         self._inner = client.Realtime(*args, **self._wrap_callables(options))
         super().__init__(self._inner._driver, self._inner.connection_id)  # noqa: SLF001  (the same connection)
         self._portal.last, self._portal.patience = self._inner.dispose, (options.get("timeouts") or Timeouts()).close
-        weakref.finalize(self, self._portal.close, wait=False)  # garbage is collected in any thread, so it does not wait
+        weakref.finalize(self, self._portal.close, wait=False)  # Python may collect it in any thread, which must not wait
 
     @classmethod
     @sealed

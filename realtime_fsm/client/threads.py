@@ -1,8 +1,8 @@
 """The threads of users' callables, so that a blocking callable delays neither the event loop nor another callable.
 
 Design: asyncio accepts a `ThreadPoolExecutor` only, and the threads of that class do not fit. They refuse all work as soon as the
-main thread has ended, though other threads still use the connection; and a blocked one keeps the process from ending. So nothing
-of that class is used.
+main thread has ended, though other threads still use the connection; and a blocked one keeps the process from ending. So
+`DaemonThreads` has the type of that class only: it has methods of its own, and does not call the constructor of its base.
 """
 
 from __future__ import annotations

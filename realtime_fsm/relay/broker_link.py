@@ -240,7 +240,7 @@ class BrokerLink:
             return StreamFull(self._stream, text)
         if code == _TOO_LARGE and message is not None:
             return MessageTooLarge(message.subject, len(message.data), text)
-        if code in (_DISABLED, *_FULL) or str(error.get("code")).startswith("4"):  # as of HTTP
+        if code in (_DISABLED, *_FULL) or str(error.get("code")).startswith("4"):  # 4xx, as in HTTP
             return StreamUnfit(self._stream, text)
         return BrokerUnavailable(self._server, text)
 

@@ -61,7 +61,7 @@ def cause_of(record: TransitionRecord) -> errors.LinkFailure | None:
     """Make the failure of a step, without its texts; None if the step has no failure, or the machine itself finds the failure."""
     match record.cause:
         case "error_frame":
-            return ServerError(record.error_code or 0, PLACEHOLDER)
+            return ServerError(0 if record.error_code is None else record.error_code, PLACEHOLDER)
         case "stream_ended":
             return StreamEnded(record.close_code or 1006)
         case "upgrade_refused":

@@ -164,6 +164,7 @@ class Prober:
 
     async def _write(self) -> None:
         assert self._write_callback is not None
+        await asyncio.sleep(0)  # a task that starts eagerly is inside of the machine's step until here
         _, failure = await self._write_callback.call()
         if failure is not None:
             self._note(self._write_callback, failure)

@@ -98,7 +98,7 @@ class CatchingUp:
         self._choose_put()
 
     def end_expectation(self) -> list[Version]:
-        """Return the versions that have come since `expect_gap`, for a call of `begin`."""
+        """Return the versions that have come since `expect_gap`; the caller gives them to `begin`."""
         before, self._before_gap, self._expects_gap = self._before_gap, [], False
         return before
 

@@ -199,7 +199,7 @@ class SubscriptionDelivery:
             last_timestamp: the server's time of the last event before, as it came.
             had: the versions that have come since the acknowledgement, and are not missing.
             proof: the server's time at which its link was last known to work, as it came.
-            planned: whether nothing had failed when the outage began, as with `disconnect()`.
+            planned: whether no link failed, as with `disconnect()`.
         """
         # The next gap does not include caught-up events, though a late live event may have come behind them.
         caught_up_to = None if self._catching_up is None else self._catching_up.caught_up_to

@@ -53,8 +53,8 @@ class GapReporter:
             return
         delivery.last_reported_outage = outage, outage.losses
         if delivery.established:
-            seconds = now - outage.missing_since
-            delivery.record_gap(datetime.now(UTC), seconds, outage.dials, delivery.last_timestamp, planned=outage.planned)
+            seconds, planned = now - outage.missing_since, outage.planned and outage.losses == 1
+            delivery.record_gap(datetime.now(UTC), seconds, outage.dials, delivery.last_timestamp, planned=planned)
 
     def recover(self, seconds: float, handover: Handover | None = None) -> None:
         """Tell the subscriptions that a link serves of a gap: a server fault is over. The others get theirs with their link.

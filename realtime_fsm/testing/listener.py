@@ -72,8 +72,8 @@ class ServerTransport:
     def reset(self) -> None:
         """Reset the stream; frames that the client has not read are lost."""
         if not self._transport.is_closing():
-            lingers_not_at_all = struct.pack("ii", True, False)  # RST instead of FIN
-            self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, lingers_not_at_all)
+            no_linger = struct.pack("ii", True, False)  # linger is on, and lasts 0 seconds: RST instead of FIN
+            self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, no_linger)
         self._transport.abort()
 
     def buffer_writes(self) -> None:

@@ -20,7 +20,7 @@ from realtime_fsm.audit.causes import MEANINGS, describe_cause
 from realtime_fsm.audit.decoding import KINDS
 from realtime_fsm.audit.formats.answer import answer_lines
 from realtime_fsm.fsm.table import Trigger
-from support.brokenlogs import Record, lines_of
+from support.brokenlogs import Record, answered, lines_of
 from support.commands import audit as main
 from support.corpus import SITUATIONS, WALKS, begun, end, later, moment, told, within
 from support.lives import ALL
@@ -39,12 +39,7 @@ def _in_india(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def asked(records: list[Record], at: Any, **options: Any) -> Answer:
-    auditor = Auditor(at=at, **options)
-    auditor.begin("log")
-    auditor.feed(lines_of(records))
-    auditor.finish()
-    assert auditor.answer is not None
-    return auditor.answer
+    return answered(lines_of(records), at, **options)
 
 
 def log_of(tmp_path: Path, *walks: str) -> str:
@@ -345,7 +340,7 @@ def test_failures_come_before_planned_outages_then_the_longest_then_the_earlier_
     assert down[1].seconds == down[2].seconds == down[3].seconds == pytest.approx(9.0)
 
 
-def test_an_answer_tells_the_span_of_the_log_and_holds_at_both_ends() -> None:
+def test_an_answer_tells_the_span_of_the_log_and_both_ends_belong_to_it() -> None:
     early, late = WALKS["healthy"], later(WALKS["healed"], 1.0)
     begins, ends = moment(early[0]), moment(late[-1])
     for seconds, is_told in ((-0.001, False), (0.0, True), (60.0, True)):

@@ -1,9 +1,8 @@
-"""Records that the records before do not explain: which facts the audit takes from them, and which it doubts."""
+"""Records that do not follow from the records before: the audit believes some of their facts, and doubts others."""
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -12,23 +11,16 @@ from realtime_fsm.audit.decoding import FlatRecord
 from realtime_fsm.audit.facts import Facts, Link, OldLink
 from realtime_fsm.audit.row_facts import STEPS
 from realtime_fsm.fsm.names import Effect
-from realtime_fsm.fsm.policies import RetryPolicy
 from realtime_fsm.fsm.table import TABLE, State
 from support.brokenlogs import Record, audited, lines_of
+from support.flatrecord import flat_record, policies
 from support.some import some
 from support.wholelog import LOSS, RECORDS
 
-CODES = dict.fromkeys(("cause", "error_code", "close_code", "status", "retry_after"))
-
 
 def line(**fields: Any) -> FlatRecord:
-    plain = {"source": "subscribed", "dwell": 2.0, "link": 3, "attempt": 2, "sends": 4, "trigger": "lost", **CODES}
-    return cast(FlatRecord, SimpleNamespace(**{**plain, **fields}))
-
-
-def with_policies(facts: Facts, **settings: Any) -> Facts:
-    facts.policies = cast(Any, SimpleNamespace(**{"era": None, "max_link_age": None, **settings}))
-    return facts
+    plain = {"source": "subscribed", "dwell": 2.0, "link": 3, "attempt": 2, "sends": 4, "trigger": "lost", "cause": None}
+    return flat_record("transition", **{**plain, **fields})
 
 
 # --- a record that is believed ----------------------------------------------------------------------------------------
@@ -47,7 +39,7 @@ def with_policies(facts: Facts, **settings: Any) -> Facts:
         ("sub41", {"attempt": -1, "sends": -1}, 3, 0, 0),
     ],
 )
-def test_the_numbers_before_a_record_are_those_after_it_less_what_its_rule_makes(
+def test_the_audit_infers_the_numbers_before_a_record_from_its_rule(
     row: str | None, fields: dict[str, Any], link: int, attempt: int, sends: int
 ) -> None:
     facts = Facts(state="ping")
@@ -80,7 +72,7 @@ def test_a_believed_step_may_have_sent_a_request_or_dialed() -> None:
 
 def test_the_old_link_takes_over_again() -> None:
     old = OldLink(Link(2, in_url=True), frozenset({"s1", "s2"}), True)
-    facts = with_policies(Facts(draining=old), max_link_age=100.0)
+    facts = Facts(draining=old, policies=policies(max_link_age=100.0))
     facts.link, facts.next_dial.awaits, facts.next_dial.throttled = Link(3), 2, True
     facts.subscriptions.desired, facts.subscriptions.acknowledged = {"s2", "s3"}, {"s3"}
     _resume(facts, line(sends=7), 500.0)
@@ -92,7 +84,7 @@ def test_the_old_link_takes_over_again() -> None:
     assert (facts.history.been_up, facts.draining, facts.subscriptions.acknowledged) == (True, None, {"s2", "s3"})
 
 
-def test_an_old_link_of_which_records_are_missing_is_the_newest_one() -> None:
+def test_without_records_of_the_old_link_the_audit_takes_the_newest_link() -> None:
     facts = Facts()
     facts.link, facts.history.been_up = Link(3), True
     _resume(facts, line(), 500.0)
@@ -110,7 +102,7 @@ def test_an_old_link_of_which_records_are_missing_is_the_newest_one() -> None:
         ({"cause": "upgrade_refused", "status": 503, "retry_after": 7.0}, 507.0),
     ],
 )
-def test_a_server_that_asked_to_wait_holds_back_the_dial_after_the_way_back(fields: Record, not_before: float) -> None:
+def test_the_dial_after_a_resumed_link_waits_as_long_as_the_server_asked(fields: Record, not_before: float) -> None:
     facts = Facts()
     _resume(facts, line(**fields), 500.0)
     assert facts.next_dial.not_before == not_before
@@ -119,9 +111,9 @@ def test_a_server_that_asked_to_wait_holds_back_the_dial_after_the_way_back(fiel
 @pytest.mark.parametrize(
     ("held", "least", "throttled"), [(0.5, 0.5, True), (0.0, 0.0, False), (-5.0, 0.0, False), (9.0, 9.0, True)]
 )
-def test_a_moment_that_the_server_asked_for_holds_back_a_later_dial_too(held: float, least: float, throttled: bool) -> None:
+def test_a_later_dial_waits_as_long_as_the_server_asked(held: float, least: float, throttled: bool) -> None:
     """The first dial after a loss may leave at once where the server asked for nothing."""
-    facts = with_policies(Facts(newest_link=3), retry=RetryPolicy(base=2.0))
+    facts = Facts(newest_link=3, policies=policies(retry={"base": 2.0}))
     facts.next_dial.not_before = 100.0 + held
     _note_link(facts, line(attempt=0, era="E4", cause="stream_ended"), STEPS["sub58"], 100.0)
     assert facts.next_dial.throttled is throttled
@@ -155,7 +147,7 @@ def test_a_server_that_greets_like_an_e3_is_asked_once_like_an_e4(
 def test_a_greeting_like_an_e3_is_doubtful_where_the_era_was_another(
     before: str | None, era: str, own: str | None, doubtful: bool
 ) -> None:
-    facts = with_policies(Facts(era=before), era=own)
+    facts = Facts(era=before, policies=policies(protocol=own))
     _note_era(facts, era)
     assert (facts.next_dial.doubtful, facts.era) == (doubtful, era)
     facts.complete = False
@@ -163,7 +155,7 @@ def test_a_greeting_like_an_e3_is_doubtful_where_the_era_was_another(
     assert facts.next_dial.doubtful is None
 
 
-def test_the_channels_of_a_new_beginning_follow_the_era() -> None:
+def test_the_era_decides_whether_a_new_attempt_has_channels_in_its_url() -> None:
     others = {Effect.FIND_ERA, Effect.USE_URL_SUBSCRIPTIONS, Effect.SCHEDULE_RETRY, Effect.RESTORE_IDENTITY}
     rows = [row for row in TABLE.rows if Effect.RESET_ATTEMPTS in row.effects and not others & set(row.effects)]
     assert {row.source.is_live for row in rows} == {True, False}
@@ -178,7 +170,7 @@ def test_the_channels_of_a_new_beginning_follow_the_era() -> None:
 # --- giving up --------------------------------------------------------------------------------------------------------
 
 
-def test_the_outages_and_the_steps_that_give_up_are_handed_on() -> None:
+def test_the_audit_passes_on_each_outage_and_each_step_that_gives_up() -> None:
     told: list[FlatRecord] = []
     audited(lines_of(RECORDS), on_outage=told.append)
     assert [(record.event, record.change) for record in told] == [("realtime.outage", "opened"), ("realtime.outage", "closed")]

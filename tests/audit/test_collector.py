@@ -1,4 +1,4 @@
-"""The collector: which finding comes first, which connections are worst, and what is counted."""
+"""The collector chooses the first finding, orders the connections by their figures, and counts."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def builder() -> ReportBuilder:
     return ReportBuilder(detail=False, fail_on=(), tables=[TABLE])
 
 
-def built(from_: ReportBuilder, lines: int = 0, *, surplus: int = 0) -> Report:
-    return from_.report(["a", "b"], lines, ALWAYS, some=False, hint="", surplus=surplus)
+def built(made: ReportBuilder, lines: int = 0, *, surplus: int = 0) -> Report:
+    return made.report(["a", "b"], lines, ALWAYS, some=False, hint="", surplus=surplus)
 
 
 def finding(rule: str, weight: str, line: int = 1) -> Finding:
@@ -80,7 +80,7 @@ def test_each_file_without_a_record_is_told(lines: int, text: str) -> None:
     assert (report.exit_code, report.machine, report.never_taken) == (2, TABLE.fingerprint, [row.id for row in TABLE.rows])
 
 
-def test_the_findings_of_no_connection_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_collector_keeps_a_bounded_number_of_findings_without_a_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(collector, "KEPT", 3)
     made = builder()
     for line in range(5):
@@ -93,7 +93,7 @@ def test_the_findings_of_no_connection_are_bounded(monkeypatch: pytest.MonkeyPat
 
 
 def longer(seconds: float) -> list[Record]:
-    """The whole log, with more time while everything is subscribed, so that it is available for longer."""
+    """Return the records of the whole log, with some seconds more in `subscribed`."""
     records = [dict(record) for record in RECORDS]
     for record in records[LOSS - 3 :]:
         if "at" in record:

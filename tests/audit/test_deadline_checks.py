@@ -1,9 +1,8 @@
-"""The times that the policies set: from which thousandth of a second on a step is late, early, or worth a note."""
+"""The policies set times. A few thousandths of a second decide whether a step is early, late, or worth a note."""
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -11,35 +10,28 @@ from realtime_fsm.audit.deadline_checks import deadline_of, delay, delay_bounds
 from realtime_fsm.audit.decoding import FlatRecord
 from realtime_fsm.audit.facts import Facts
 from realtime_fsm.audit.row_facts import STEPS
-from realtime_fsm.fsm.policies import PingPolicy, RetryPolicy
-from realtime_fsm.protocol.options import Timeouts
+from support.flatrecord import flat_record, policies
 
 UNKNOWN = -1.0
 """The lag of an old log."""
 Told = tuple[str, str] | None
 
 
-def policies(**settings: Any) -> Any:
-    return SimpleNamespace(
-        **{
-            "retry": RetryPolicy(base=1.0, factor=2.0, cap=8.0, stable_after=60.0),
-            "ping": PingPolicy(timeout=10.0),
-            "timeouts": Timeouts(dial=5.0, greeting=4.0, reply=3.0, idle=30.0),
-            "max_link_age": 100.0,
-            **settings,
-        }
-    )
+SETTINGS: dict[str, Any] = {
+    "retry": {"base": 1.0, "factor": 2.0, "cap": 8.0, "stable_after": 60.0},
+    "ping": {"timeout": 10.0},
+    "timeouts": {"dial": 5.0, "greeting": 4.0, "reply": 3.0, "idle": 30.0},
+    "max_link_age": 100.0,
+}
 
 
 def facts_of(**settings: Any) -> Facts:
-    facts = Facts()
-    facts.policies = policies(**settings)
-    return facts
+    return Facts(policies=policies(**{**SETTINGS, **settings}))
 
 
 def line(**fields: Any) -> FlatRecord:
-    plain = {"row": "x1", "trigger": "deadline", "cause": None, "lag": 0.0, "dwell": 0.0, "attempt": 1, "status": None}
-    return cast(FlatRecord, SimpleNamespace(**{**plain, "retry_after": None, "error_code": None, "close_code": None, **fields}))
+    plain = {"row": "x1", "trigger": "deadline", "cause": None, "lag": 0.0, "dwell": 0.0, "attempt": 1}
+    return flat_record("transition", **{**plain, **fields})
 
 
 def told(row: str, facts: Facts, record: FlatRecord, t: float) -> Told:
@@ -72,7 +64,7 @@ def test_a_pong_is_overdue_at_its_deadline(dwell: float, lag: float, breach: Tol
     assert told("pin43", facts_of(), line(dwell=dwell, lag=lag), 0.0) == breach
 
 
-def test_an_answer_may_come_early_and_a_deadline_may_not() -> None:
+def test_a_deadline_comes_in_time_and_an_answer_at_any_time_before() -> None:
     assert told("pin42", facts_of(), line(trigger="pong", dwell=1.0), 0.0) is None
     facts = facts_of()
     facts.frames.in_flight, facts.frames.asked_at = True, 7.0
@@ -129,7 +121,7 @@ def test_a_deadline_waits_for_its_time(row: str, since: str, least: float, text:
 
 
 def test_a_deadline_without_a_time_never_comes() -> None:
-    facts = facts_of(max_link_age=None, timeouts=Timeouts(idle=None))
+    facts = facts_of(max_link_age=None, timeouts={"idle": None})
     assert told("sub73", facts, line(), 1e9) == ("deadline", "the link is renewed, and no age is too old")
     assert told("uns63", facts, line(), 1e9) == ("deadline", "the idle link is closed, and it is to be kept")
 
@@ -176,7 +168,7 @@ def test_the_budget_gets_room_when_a_frame_leaves_its_window(t: float, lag: floa
     ],
 )
 def test_a_delay_is_that_of_the_policy_or_of_the_server(fields: dict[str, Any], held: float, bounds: tuple[float, float]) -> None:
-    assert delay_bounds(policies(), line(attempt=2, **fields), held) == bounds
+    assert delay_bounds(policies(**SETTINGS), line(attempt=2, **fields), held) == bounds
 
 
 @pytest.mark.parametrize(

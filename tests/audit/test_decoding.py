@@ -1,4 +1,4 @@
-"""The decoders: which sentences are remembered, and the numbers that a record lacks."""
+"""The decoders remember sentences, fill the fields that a record lacks, and tell whose a line is."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_a_sentence_that_may_hold_a_secret_is_examined(sentence: str) -> None:
 PLAIN: dict[str, Any] = {"machine": "m", "connection_id": "c", "seq": 1, "timestamp": BEGIN, "link": 0, "event": "realtime.close"}
 
 
-def test_a_field_that_a_kind_lacks_has_a_value_that_no_record_has() -> None:
+def test_the_default_of_a_lacking_field_is_a_value_that_no_record_has() -> None:
     told = msgspec.structs.asdict(FlatRecord(**PLAIN))
     assert {name: value for name, value in told.items() if name not in PLAIN and value not in (None, "")} == {
         "schema": 1, "cause": "missing", "planned": False, "auto_reconnect": True, "count": 0, "stored": 0, "paused": 0,
@@ -72,7 +72,7 @@ def test_a_record_that_lacks_a_field_is_told(event: str, nth: int, name: str) ->
     assert found.timestamp == parse_moment(record["timestamp"])
 
 
-def test_a_null_that_a_shipper_drops_is_put_back_and_no_other_field() -> None:
+def test_the_decoder_restores_dropped_nulls_and_no_other_field() -> None:
     told = {name: value for name, value in RECORDS[PONG].items() if value is not None}
     assert isinstance(decode_unusual(line(told)), ExtendedRecord)
     for name in some(set(told) - {"event", "schema", "sentence", "level", "lag", "at", "heard", "era", "source"}):
@@ -120,7 +120,7 @@ def test_a_line_that_is_not_whole_is_told_where_it_looks_like_a_record(text: byt
     assert is_cut or found is None
 
 
-def test_numbers_as_texts_are_read_where_all_are_so() -> None:
+def test_the_decoder_reads_texts_as_numbers_if_all_numbers_are_texts() -> None:
     texts = {name: str(value) if isinstance(value, int | float) else value for name, value in RECORDS[PONG].items()}
     made = decode_unusual(line(texts, error_code="-7"))
     assert isinstance(made, ExtendedRecord)

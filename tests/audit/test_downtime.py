@@ -1,36 +1,24 @@
-"""How a connection stands at an instant, by the facts that are known then, and how the time in which it is down goes on."""
+"""The standing of a connection at an instant, and the rest of a time in which it is down."""
 
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
 from realtime_fsm.audit.answer import Answer
-from realtime_fsm.audit.auditor import Auditor
-from realtime_fsm.audit.decoding import FlatRecord
 from realtime_fsm.audit.downtime import FAULT, LOST, MOST_MISSED, DownPeriod, Watch
 from realtime_fsm.audit.facts import Facts, OpenOutage
 from realtime_fsm.fsm.inputs import Connect, Disconnect
 from support.bench import Bench
-from support.brokenlogs import BEGIN, Record, Scribe, collected, lines_of
+from support.brokenlogs import BEGIN, Record, Scribe, answered, collected, lines_of
+from support.flatrecord import flat_record
 
 SECOND = timedelta(seconds=1)
 
 
-def record(event: str, second: float, **fields: Any) -> FlatRecord:
-    moment = BEGIN + second * SECOND
-    return FlatRecord(machine="", connection_id="c", seq=3, timestamp=moment, link=1, event=f"realtime.{event}", **fields)
-
-
 def asked(records: list[Record], second: float) -> Answer:
-    auditor = Auditor(at=BEGIN.fromisoformat(records[0]["timestamp"]) + second * SECOND)
-    auditor.begin("log")
-    auditor.feed(lines_of(records))
-    auditor.finish()
-    assert auditor.answer is not None
-    return auditor.answer
+    return answered(lines_of(records), BEGIN.fromisoformat(records[0]["timestamp"]) + second * SECOND)
 
 
 # --- how it stands ----------------------------------------------------------------------------------------------------
@@ -69,7 +57,7 @@ def test_a_connection_is_absent_before_its_first_record(first: int, is_hole: boo
 ])  # fmt: skip
 def test_an_outage_under_way_tells_more_than_the_state(state: str, planned: bool, standing: str) -> None:
     facts = Facts(state=state)
-    facts.outages.current = OpenOutage(2.0, record("outage", 2.0, change="opened", planned=planned, dials=1))
+    facts.outages.current = OpenOutage(2.0, flat_record("outage", 2.0, change="opened", planned=planned, dials=1))
     watch = Watch(BEGIN + 10 * SECOND, BEGIN, facts)
     watch.before(BEGIN + 11 * SECOND)
     assert watch.standing == standing
@@ -82,7 +70,7 @@ def test_an_outage_under_way_tells_more_than_the_state(state: str, planned: bool
 @pytest.mark.parametrize(("until", "goes_on"), [(None, True), (9.0, True), (8.5, False)])
 def test_a_fault_goes_on_as_an_outage_that_begins_within_a_second(until: float | None, goes_on: bool) -> None:
     period = DownPeriod(FAULT, BEGIN, "error_frame", until=None if until is None else BEGIN + until * SECOND, end="healed")
-    period.go_on_as_outage(record("outage", 10.0, change="opened", cause="stream_ended", dials=2))
+    period.go_on_as_outage(flat_record("outage", 10.0, change="opened", cause="stream_ended", dials=2))
     if goes_on:
         assert (period.kind, period.cause, period.until, period.end, period.dials) == (LOST, "stream_ended", None, "", 2)
     else:
@@ -90,21 +78,21 @@ def test_a_fault_goes_on_as_an_outage_that_begins_within_a_second(until: float |
 
 
 @pytest.mark.parametrize(("seconds", "is_missed"), [(6.0, True), (5.0, False), (4.0, False)])
-def test_a_gap_belongs_to_the_time_before_whose_end_it_begins(seconds: float, is_missed: bool) -> None:
+def test_a_gap_belongs_to_an_outage_that_it_began_in(seconds: float, is_missed: bool) -> None:
     period = DownPeriod(LOST, BEGIN, "stream_ended", until=BEGIN + 5 * SECOND)
-    period.miss(record("gap", 10.0, subscription="s1", seconds=seconds))
+    period.miss(flat_record("gap", 10.0, subscription="s1", seconds=seconds))
     spans = [(each.subscription, each.since, each.until, each.seconds) for each in period.missed]
     assert spans == [("s1", BEGIN + (10 - seconds) * SECOND, BEGIN + 10 * SECOND, seconds)] * is_missed
 
 
 def test_the_subscriptions_of_a_connection_that_is_still_down_are_listed_up_to_a_hundred() -> None:
     facts = Facts(state="reconnecting")
-    facts.outages.current = OpenOutage(2.0, record("outage", 2.0, change="opened", dials=1))
+    facts.outages.current = OpenOutage(2.0, flat_record("outage", 2.0, change="opened", dials=1))
     facts.subscriptions.desired = {f"s{number:03}" for number in range(150)}
     watch = Watch(BEGIN + 10 * SECOND, BEGIN, facts)
     watch.before(BEGIN + 11 * SECOND)
     for number in (7, 8, 200):
-        watch.after(record("gap", 12.0, subscription=f"s{number:03}", seconds=1.0), 9)
+        watch.after(flat_record("gap", 12.0, subscription=f"s{number:03}", seconds=1.0), 9)
     assert watch.conclude(BEGIN + 12 * SECOND, BEGIN + 60 * SECOND) == "down"
     assert watch.period is not None
     missed = watch.period.missed
@@ -112,6 +100,16 @@ def test_the_subscriptions_of_a_connection_that_is_still_down_are_listed_up_to_a
     assert [each.subscription for each in missed] == names
     assert len(missed) == MOST_MISSED
     assert {(each.since, each.until, each.seconds) for each in missed[3:]} == {(BEGIN + 2 * SECOND, None, 58.0)}
+
+
+def test_the_first_step_alone_corrects_an_unsure_look() -> None:
+    watch = Watch(BEGIN + 10 * SECOND, BEGIN, Facts(state=None))
+    told = []
+    for second, source, dest, dwell in [(12.0, "reconnecting", "connected", 1.0), (8.0, "subscribed", "ping", 0.5)]:
+        watch.before(BEGIN + second * SECOND)
+        watch.after(flat_record("transition", second, source=source, dest=dest, dwell=dwell), 1)
+        told.append(watch.standing)
+    assert told == ["unknown", "unknown"], "the clock of the machine jumps back before the second step"
 
 
 def test_a_connection_that_was_told_to_connect_again_is_down_since_then() -> None:

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from realtime_fsm.audit import tail
-from realtime_fsm.audit.decoding import FlatRecord
 from realtime_fsm.cli.audit_follow import _tell_outage
-from support.brokenlogs import BEGIN, Record, lines_of
+from support.brokenlogs import Record, lines_of
 from support.commands import audit as main
 from support.corpus import WALKS, begun, later
+from support.flatrecord import flat_record
 
 
 def follow(log: Path, parts: list[list[Record]], monkeypatch: pytest.MonkeyPatch, *options: str, idle: int = 1) -> int:
@@ -89,16 +89,14 @@ def test_a_span_of_a_growing_log_counts_from_now(
 def test_an_outage_without_an_attempt_or_with_a_clock_set_back_is_told(
     fields: dict[str, Any], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    record = FlatRecord(machine="", connection_id="c", seq=1, timestamp=BEGIN, link=1, event="realtime.outage", **fields)
-    _tell_outage(record)
+    _tell_outage(flat_record("outage", **fields))
     assert capsys.readouterr().err.partition(": connection c ")[2] == f"{said}\n"
 
 
 def test_giving_up_without_an_attempt_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    common: dict[str, Any] = {"machine": "", "connection_id": "c", "seq": 1, "timestamp": BEGIN, "link": 1}
-    _tell_outage(FlatRecord(**common, event="realtime.transition", attempt=0, cause="dial_failed"))
+    _tell_outage(flat_record("transition", attempt=0, cause="dial_failed"))
     assert "connection c gave up after 0 attempts: " in capsys.readouterr().err
-    _tell_outage(FlatRecord(**common, event="realtime.ping"))
+    _tell_outage(flat_record("ping"))
     assert capsys.readouterr().err == ""
 
 

@@ -1,6 +1,8 @@
-"""The buckets of a histogram: their edges, and the number of those that are kept."""
+"""A histogram counts times in buckets, and tells percentiles from them."""
 
 from __future__ import annotations
+
+import random
 
 import pytest
 
@@ -12,6 +14,33 @@ def of(*seconds: float) -> Histogram:
     for each in seconds:
         histogram.add(each)
     return histogram
+
+
+def test_percentiles_are_within_one_per_cent() -> None:
+    chance = random.Random(7)
+    for _ in range(20):
+        values = sorted(chance.lognormvariate(chance.uniform(-8, 8), chance.uniform(0.1, 3)) for _ in range(999))
+        histogram, other = of(), of()
+        for value in values:
+            (histogram if chance.random() < 0.8 else other).add(value)
+        histogram.merge(other)
+        assert (histogram.count, histogram.most) == (999, values[-1])
+        assert histogram.total == pytest.approx(sum(values))
+        for percentile in (50, 95, 99):
+            true = values[-(-percentile * 999 // 100) - 1]
+            assert histogram.percentile(percentile) == pytest.approx(true, rel=0.01)
+
+
+def test_nothing_and_everything_have_a_bucket() -> None:
+    assert of().percentile(50) is None
+    histogram = of(*[0.0, 1e-7, 1e12] * 50)
+    assert histogram.percentile(50) == pytest.approx(1e-6, rel=0.01)
+    assert (histogram.most, histogram.count) == (1e12, 150)
+
+
+@pytest.mark.parametrize(("name", "value"), [("count", 2), ("total", 5.0), ("most", 3.0)])
+def test_a_size_of_a_histogram_counts_what_has_just_come(name: str, value: float) -> None:
+    assert getattr(of(2.0, 3.0), name) == value
 
 
 def test_times_beyond_thirty_years_share_a_bucket() -> None:
@@ -32,7 +61,7 @@ def test_a_bucket_stands_for_its_middle_and_for_no_more_than_the_longest_time() 
     assert of(2.0, 100.0).percentiles(50, 100) == [pytest.approx(2.0 * 1.0045, rel=0.001), pytest.approx(99.36, rel=0.001)]
 
 
-def test_percentiles_count_the_times_that_they_do_not_exceed() -> None:
+def test_a_percentile_is_a_time_that_so_many_per_cent_do_not_exceed() -> None:
     histogram = of(1.0, 2.0, 3.0, 4.0)
     near = [pytest.approx(value, rel=0.01) for value in (1.0, 1.0, 2.0, 2.0, 3.0, 4.0)]
     assert histogram.percentiles(0, 25, 26, 50, 75, 76) == near

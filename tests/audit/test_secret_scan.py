@@ -1,4 +1,4 @@
-"""The scan for secrets: which texts, names and numbers are hidden, and which are not."""
+"""The scan for secrets hides texts, names and numbers."""
 
 from __future__ import annotations
 

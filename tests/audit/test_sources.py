@@ -175,7 +175,7 @@ def test_a_file_without_a_record_comes_first_and_of_equals_the_name_decides(tmp_
     assert sort_by_content([twin, *names]) == [names[0], names[1], twin, names[2]]
 
 
-def test_files_that_each_come_before_another_are_sorted_by_time(tmp_path: Path) -> None:
+def test_files_without_an_order_of_their_numbers_are_sorted_by_time(tmp_path: Path) -> None:
     """No order suits the numbers of both connections."""
     half = len(LINES) // 2
     one = write(tmp_path / "one", [*renamed("a")[:half], *renamed("b")[half:]])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import tracemalloc
 from collections.abc import Iterator
 from itertools import islice
@@ -16,7 +15,6 @@ from realtime_fsm.audit import collector as ledger
 from realtime_fsm.audit import connections
 from realtime_fsm.audit.auditor import Auditor
 from realtime_fsm.audit.formats.text import life_lines
-from realtime_fsm.audit.histogram import Histogram
 from support.brokenlogs import audited, lines_of
 from support.lives import ALL
 from support.longlog import live, write
@@ -53,38 +51,6 @@ def test_the_time_of_a_server_fault_is_told_and_is_not_available() -> None:
     assert other.life.at_fault == pytest.approx(30 + 3.5 + 0.5, abs=0.1)
     plain = "\n".join(life_lines(life))
     assert "server faults 2, together " in plain
-
-
-def test_percentiles_are_within_one_per_cent() -> None:
-    chance = random.Random(7)
-    for _ in range(20):
-        values = sorted(chance.lognormvariate(chance.uniform(-8, 8), chance.uniform(0.1, 3)) for _ in range(999))
-        histogram, other = Histogram(), Histogram()
-        for value in values:
-            (histogram if chance.random() < 0.8 else other).add(value)
-        histogram.merge(other)
-        assert (histogram.count, histogram.most) == (999, values[-1])
-        assert histogram.total == pytest.approx(sum(values))
-        for percentile in (50, 95, 99):
-            true = values[-(-percentile * 999 // 100) - 1]
-            assert histogram.percentile(percentile) == pytest.approx(true, rel=0.01)
-
-
-def test_nothing_and_everything_have_a_bucket() -> None:
-    histogram = Histogram()
-    assert histogram.percentile(50) is None
-    for seconds in [0.0, 1e-7, 1e12] * 50:
-        histogram.add(seconds)
-    assert histogram.percentile(50) == pytest.approx(1e-6, rel=0.01)
-    assert (histogram.most, histogram.count) == (1e12, 150)
-
-
-@pytest.mark.parametrize(("name", "value"), [("count", 2), ("total", 5.0), ("most", 3.0)])
-def test_a_size_of_a_histogram_counts_what_has_just_come(name: str, value: float) -> None:
-    histogram = Histogram()
-    histogram.add(2.0)
-    histogram.add(3.0)
-    assert getattr(histogram, name) == value
 
 
 # --- memory and time ----------------------------------------------------------------------------------------------------

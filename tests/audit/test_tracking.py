@@ -27,7 +27,6 @@ from realtime_fsm.protocol.eras import Era
 from realtime_fsm.protocol.frames import AcknowledgedSubscription
 from support.bench import Bench
 from support.brokenlogs import Record, Scribe, audited, collected, lines_of
-from support.some import some
 from support.verdicts import altered, found
 from support.wholelog import LINES, kind
 
@@ -249,7 +248,7 @@ def test_a_connection_begins_without_records_and_figures() -> None:
     assert stats.states == dict.fromkeys(State, 0.0)
 
 
-def test_nothing_is_known_of_the_state_after_a_hole() -> None:
+def test_a_hole_makes_the_state_unknown() -> None:
     """The moments, the numbers of links and frames, and the old link of a handover stay."""
     facts = Facts(newest_link=4, attempt=2, entered=7.0, draining=OldLink(Link(3), frozenset(), None))
     facts.last_step = LastStep(now=9.0, noted=9.5, origin=100.0, wall=50.0, ping_took=1.0, dials=2, rejected=1)
@@ -272,7 +271,7 @@ def test_nothing_is_known_of_the_state_after_a_hole() -> None:
 # --- a request that an error answers ----------------------------------------------------------------------------------
 
 
-def test_an_acknowledgement_answers_a_request_and_no_error_before_it() -> None:
+def test_an_acknowledgement_after_an_error_needs_a_repeated_request() -> None:
     """A request that a server fault answers is repeated; without the repetition, nothing is left to acknowledge."""
 
     def live(bench: Bench) -> None:
@@ -308,13 +307,13 @@ def test_figures_are_told_to_the_microsecond() -> None:
 
     (connection,) = audited(lines_of(logged(live))).connections
     (outage,) = connection.life.outages
-    for figure in some([outage.at, outage.seconds, outage.within, connection.life.states["reconnecting"]]):
+    for figure in [outage.at, outage.seconds, outage.within, connection.life.states["reconnecting"]]:
         assert figure != round(figure, 5)
         assert figure == round(figure, 6)
 
 
 def test_a_gap_belongs_to_one_outage() -> None:
-    """Where the record of the next outage's beginning is missing, the gap before does not belong to it."""
+    """A gap does not belong to the next outage, even if the record of that outage's beginning is missing."""
 
     def live(bench: Bench) -> None:
         bench.to(State.SUBSCRIBED).lose()
@@ -326,13 +325,10 @@ def test_a_gap_belongs_to_one_outage() -> None:
             bench.lose()
 
     records = logged(live)
-    closed, opened = (
-        [number for number, r in enumerate(records) if r["event"] == "realtime.outage" and r["change"] == change]
-        for change in ("closed", "opened")
-    )
-    gap = {**records[closed[0]], "event": "realtime.gap", "subscription": "s1", "since": None, "until": records[0]["timestamp"]}
+    closed = next(index for index, record in enumerate(records) if record.get("change") == "closed")
+    gap = {**records[closed], "event": "realtime.gap", "subscription": "s1", "since": None, "until": records[0]["timestamp"]}
     gap = {name: value for name, value in gap.items() if name not in ("change", "cause", "planned")} | {"seconds": 9.0}
-    records = [*records[: closed[0]], gap, *records[closed[0] : opened[1]], {}, *records[opened[1] + 1 :]]
-    lines = [line for line, r in zip(lines_of({**r, "seq": n} for n, r in enumerate(records, 1)), records, strict=True) if r]
-    (connection,) = audited(lines).connections
+    told = [{**record, "seq": seq} for seq, record in enumerate([*records[:closed], gap, *records[closed:]], 1)]
+    missing = next(index for index, record in enumerate(told) if index > closed and record.get("change") == "opened")
+    (connection,) = audited(lines_of([*told[:missing], *told[missing + 1 :]])).connections
     assert [(outage.end, outage.gap) for outage in connection.life.outages] == [("healed", 9.0), ("healed", 0.0), ("", 0.0)]

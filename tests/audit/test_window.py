@@ -1,4 +1,4 @@
-"""The span of time that is judged: which records count, where the statistics begin, and how an outage ended after the span."""
+"""A span of time: the records and statistics in it, and the end of an outage after it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from realtime_fsm.audit.tracking import TrackedConnection
 from realtime_fsm.audit.window import Window
 from support.brokenlogs import BEGIN, audited, lines_of
 from support.corpus import WALKS, end
+from support.flatrecord import flat_record
 from support.lives import ALL
 from support.wholelog import LINES, RECORDS
 
@@ -20,12 +21,11 @@ SECOND = timedelta(seconds=1)
 
 
 def record(seq: int, event: str, second: float, **fields: Any) -> FlatRecord:
-    moment = BEGIN + second * SECOND
-    return FlatRecord(machine="", connection_id="c", seq=seq, timestamp=moment, link=1, event=f"realtime.{event}", **fields)
+    return flat_record(event, second, seq=seq, **fields)
 
 
 def in_outage() -> TrackedConnection:
-    """A connection whose outage began with its third record, in the second second."""
+    """A connection whose outage began with its third record, after two seconds."""
     tracked = TrackedConnection("c", 1, seq=3)
     tracked.facts.outages.current = OpenOutage(2.0, record(3, "outage", 2.0, change="opened"))
     return tracked
@@ -48,7 +48,7 @@ def test_the_first_record_after_the_span_may_end_the_outage() -> None:
 
 
 @pytest.mark.parametrize(("began", "ends"), [(7.0, True), (-3.0, True), (7.5, False), (-3.5, False)])
-def test_the_clocks_of_the_two_records_of_an_outage_may_differ_by_five_seconds(began: float, ends: bool) -> None:
+def test_the_end_of_an_outage_may_contradict_its_beginning_by_five_seconds(began: float, ends: bool) -> None:
     tracked, last = in_outage(), closing(9, began)
     Window.look_back(tracked, last)
     assert (tracked.healed is last) is ends
@@ -87,7 +87,7 @@ def test_the_longest_gap_before_the_end_belongs_to_the_outage() -> None:
 # --- the span itself --------------------------------------------------------------------------------------------------
 
 
-def test_a_connection_lives_in_a_span_from_its_first_record_there() -> None:
+def test_a_report_of_a_span_tells_the_first_and_the_last_record_in_it() -> None:
     moments = [BEGIN + number * SECOND for number in range(len(RECORDS))]  # of the whole log, a record a second
     (connection,) = audited(LINES, since=moments[4], until=moments[9]).connections
     assert (connection.first, connection.last, connection.records) == (moments[4], moments[9], 6)
@@ -98,7 +98,7 @@ def test_a_connection_lives_in_a_span_from_its_first_record_there() -> None:
 
 
 def test_a_connection_counts_in_a_span_between_two_of_its_records() -> None:
-    """After 20 of its 50 seconds without a link, which the user wants, a span of five seconds begins."""
+    """The user wants no link for 50 seconds. The span has five of them, and no record."""
     records = ALL["disconnected_by_the_user"]
     disconnected = next(record for record in records if record.get("dest") == "disconnected")
     begin = BEGIN.fromisoformat(disconnected["timestamp"]) + 20 * SECOND

@@ -1,4 +1,4 @@
-"""Following growing logs: which lines the auditor gets, when it waits no longer for late records, and what is told."""
+"""The command follows growing logs: it feeds an auditor, gives late records up, and prints a violation."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Auditor:
 
 @pytest.fixture
 def followed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[tuple[str, ...]]]:
-    """Follow the files a and b, in which lines come as given; an interrupt ends that. Gives the calls of the auditor."""
+    """Return a function that follows the files a and b until an interrupt, and returns the calls of the auditor."""
 
     def follow(*looks: tuple[str, list[bytes]]) -> list[tuple[str, ...]]:
         def follow_files(names: list[str], feed: Callable[[str, Iterator[bytes]], None]) -> None:
@@ -62,7 +62,7 @@ def test_the_auditor_learns_from_which_file_lines_come(followed: Callable[..., l
 
 
 @pytest.mark.parametrize(("looks", "settled"), [(15, 0), (16, 1), (40, 1)])
-def test_after_eight_looks_at_each_file_late_records_are_given_up_once(
+def test_the_auditor_gives_late_records_up_once_after_eight_looks_at_each_file(
     looks: int, settled: int, followed: Callable[..., list[tuple[str, ...]]]
 ) -> None:
     nothing: list[tuple[str, list[bytes]]] = [("a", []), ("b", [])]
@@ -73,7 +73,7 @@ def test_after_eight_looks_at_each_file_late_records_are_given_up_once(
 
 
 @pytest.mark.parametrize(("rule", "told"), [("row", "a:7: row: no transition rule of the table has this id\n"), ("outage", "")])
-def test_the_first_violation_is_told_at_once_unless_the_watch_tells_it(
+def test_the_command_prints_the_first_violation_at_once_unless_it_is_an_outage(
     rule: str,
     told: str,
     followed: Callable[..., list[tuple[str, ...]]],

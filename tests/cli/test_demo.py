@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from realtime_fsm.cli.demo import _Printer
-from support.commands import result_of
+from support.commands import Terminal, result_of
+from support.virtual import Stopwatch
 
 
 def test_the_demo_shows_the_main_job(tmp_path: Path) -> None:
@@ -42,27 +43,21 @@ def test_the_demo_shows_the_main_job(tmp_path: Path) -> None:
 
 
 async def test_an_event_that_does_not_come_is_awaited_for_half_a_minute() -> None:
-    subscription: Any = aiter_of_nothing()
-    began = asyncio.get_running_loop().time()
+    async def no_events() -> AsyncIterator[object]:
+        await asyncio.Event().wait()
+        yield None
+
+    subscription: Any = no_events()
+    watch = Stopwatch()
     with pytest.raises(TimeoutError):
         await _Printer(StringIO()).print_events(subscription, 1)
-    assert asyncio.get_running_loop().time() - began == 30.0
-
-
-async def aiter_of_nothing() -> AsyncIterator[object]:
-    await asyncio.Event().wait()
-    yield None
+    assert watch.now == 30.0
 
 
 def test_each_line_is_shown_at_once() -> None:
-    shown: list[str] = []
-
-    class Terminal(StringIO):
-        def flush(self) -> None:
-            shown.append(self.getvalue())
-
-    _Printer(Terminal()).say("server", "listens")
-    assert shown == ["  0.00 s  server  listens\n"]
+    terminal = Terminal()
+    _Printer(terminal).say("server", "listens")
+    assert terminal.shown == ["  0.00 s  server  listens\n"]
 
 
 def test_the_log_of_the_demo_audits(tmp_path: Path) -> None:

@@ -12,7 +12,6 @@ import socket
 import subprocess
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -26,7 +25,7 @@ from realtime_fsm.errors import StreamEnded
 from realtime_fsm.fsm.change import Change, Failure
 from realtime_fsm.fsm.table import State, Trigger
 from realtime_fsm.testing import RealtimeServer
-from support.commands import COMMAND, PATIENCE, line, result_of, running, serving
+from support.commands import COMMAND, PATIENCE, Terminal, line, result_of, running, serving
 from support.virtual import eventually
 
 
@@ -52,18 +51,14 @@ def test_a_failed_dial_is_printed_unless_it_ends_the_command(
 
 async def test_each_change_is_printed_at_once() -> None:
     """A terminal shows a line when it is flushed; the next change may be hours away."""
-    shown: list[str] = []
-
-    class Terminal(StringIO):
-        def flush(self) -> None:
-            shown.append(self.getvalue())
+    terminal = Terminal()
 
     async def changes() -> AsyncIterator[Change]:
         yield Change(State.DISCONNECTED, State.RECONNECTING, Trigger.CONNECT, "dis1", 0, None, datetime.now(UTC))
-        assert shown == ["disconnected -> reconnecting: getting a link\n"]
+        assert terminal.shown == ["disconnected -> reconnecting: getting a link\n"]
 
-    await _print_changes(changes(), Terminal())
-    assert len(shown) == 1
+    await _print_changes(changes(), terminal)
+    assert len(terminal.shown) == 1
 
 
 def test_listen_prints_events_and_changes(tmp_path: Path) -> None:

@@ -146,7 +146,7 @@ def test_a_warning_is_a_problem_in_a_block_and_a_warning_after_it(capsys: pytest
 
 @pytest.fixture
 def pipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, int]]:
-    """A pipe that stands for standard output, and is full but for some bytes; gives its end for the reader, and its size."""
+    """Make a full pipe the standard output. Gives the reader's end, and the number of bytes in the pipe."""
     ours, theirs = os.pipe()
     monkeypatch.setattr(output, "STDOUT", theirs)
     os.set_blocking(theirs, False)
@@ -157,12 +157,12 @@ def pipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, int]]:
     os.close(theirs)
 
 
-def test_what_does_not_fit_is_dropped_when_the_patience_ends(pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_output_drops_the_rest_when_its_patience_ends(pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
     reader, size = pipe
     waits: list[float | None] = []
 
     def wait(_: object, ready: object, __: object, timeout: float | None) -> tuple[list[int], object, list[int]]:
-        """Say after half a second that there is room for a piece; look at the pipe where no time is left."""
+        """Read a piece after half a second; with no time left, look at the pipe."""
         if not timeout:
             return select((), (output.STDOUT,), (), 0)
         waits.append(timeout)
@@ -180,7 +180,7 @@ def test_what_does_not_fit_is_dropped_when_the_patience_ends(pipe: tuple[int, in
 
 
 @pytest.mark.loopback
-async def test_a_line_goes_on_when_the_reader_does_and_a_cancellation_leaves_it_a_second(
+async def test_a_line_waits_for_its_reader_and_after_a_cancellation_for_a_second(
     pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reader, size = pipe

@@ -73,7 +73,7 @@ def test_a_missing_broker_is_one_sentence() -> None:
 
 
 class Broker:
-    """A broker in name only; it is away for a moment."""
+    """Stands for a broker."""
 
     stream, server, duplicate_window = "APPWRITE", "h:4222", 600.0
 
@@ -83,7 +83,7 @@ class Broker:
 
 
 class Relay:
-    """A relay that tells of a start and of a trouble."""
+    """Stands for a relay, which reports its start and a trouble of the broker."""
 
     def __init__(
         self, realtime: Realtime, channels: list[str], *, sink: Broker, catch_up: object, on_ready: Callable[[], None]

@@ -18,6 +18,7 @@ from realtime_fsm.cli import replay as replaying
 from realtime_fsm.cli.main import _parser, main
 from realtime_fsm.fsm.table import TABLE
 from support.brokenlogs import Record, lines_of
+from support.commands import Terminal
 from support.replay_cases import edited
 from support.replaying import run_replay, write_log
 from support.simlogs import logs_of
@@ -290,16 +291,11 @@ def test_after_the_end_of_the_input_no_step_waits(monkeypatch: pytest.MonkeyPatc
 def test_a_step_is_shown_at_once_where_the_next_one_waits(
     words: tuple[str, ...], flushed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shown: list[str] = []
-
-    class Screen(io.StringIO):
-        def flush(self) -> None:
-            shown.append(self.getvalue())
-
-    monkeypatch.setattr(sys, "stdout", Screen())
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
     monkeypatch.setattr(sys, "stdin", io.StringIO("\n"))
     replaying._Pace(_parser().parse_args(["replay", "log", *words]))("step", 1.0)
-    assert [text.rstrip() for text in shown] == ["step"] * flushed
+    assert [text.rstrip() for text in terminal.shown] == ["step"] * flushed
 
 
 def test_the_pace_is_that_of_the_log_divided_by_the_factor(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,18 +64,17 @@ def test_the_columns_stand_under_their_names(tmp_path: Path, capsys: pytest.Capt
         assert line in lines, lines
 
 
-@pytest.mark.parametrize(("lag", "told"), [(0.5, ""), (1.0, "late by 1 s"), (1.5, "late by 1.5 s")])
+@pytest.mark.parametrize(("lag", "told"), [(0.5, ""), (1.0, "; late by 1 s"), (1.5, "; late by 1.5 s")])
 def test_a_step_that_is_late_by_a_second_says_so(lag: float, told: str, tmp_path: Path) -> None:
     (first, *_) = replay(tmp_path, RECORDS)
-    notes = [text for text, _ in StepFormatter._notes(dataclasses.replace(first, lag=lag))]
-    assert notes == [told] * bool(told)
+    assert StepFormatter(None).line(dataclasses.replace(first, lag=lag)).endswith(f" open 1{told}")
 
 
-def test_a_link_that_is_read_no_more_and_a_deadline_that_is_now_are_told(tmp_path: Path) -> None:
+def test_a_step_shows_paused_links_and_a_deadline_that_is_due(tmp_path: Path) -> None:
     (first, *_) = replay(tmp_path, RECORDS)
     at = first.input_.at
     paused = dataclasses.replace(first, input_=dataclasses.replace(first.input_, pauses=((1, True), (2, False))))
-    assert [text for text, _ in StepFormatter._notes(paused)] == ["read no more", "read again"]
+    assert StepFormatter(None).line(paused).endswith(" open 1; read no more; read again")
     for deadline, told in ((at + 0.5, "upgrade in 500 ms"), (at, "upgrade now"), (at - 1.0, "upgrade now")):
         step = dataclasses.replace(first, result=msgspec.structs.replace(first.result, deadline=deadline))
         assert f"dis1    {told} " in StepFormatter(None).line(step)

@@ -1,4 +1,4 @@
-"""The pending call of `subscribe` and `on` is a coroutine: each step goes to the call inside of it."""
+"""The pending call of `subscribe` and `on` is a coroutine, and passes each step on to an inner one."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def nothing(result: object) -> None:
     """Close nothing."""
 
 
-def test_it_takes_each_step_of_a_coroutine() -> None:
+def test_a_pending_call_takes_each_step_of_its_coroutine() -> None:
     pending = AwaitableContext(call(), nothing)
     assert pending.send(None) == "first"
     assert pending.throw(ValueError()) == "second"
@@ -39,7 +39,7 @@ def test_it_takes_each_step_of_a_coroutine() -> None:
     assert end.value.value == "answer"
 
 
-def test_its_end_is_the_end_of_the_call() -> None:
+def test_closing_a_pending_call_closes_its_coroutine() -> None:
     inner = call()
     AwaitableContext(inner, nothing).close()
     assert inspect.getcoroutinestate(inner) == inspect.CORO_CLOSED

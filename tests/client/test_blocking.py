@@ -487,7 +487,7 @@ def test_one_that_was_never_used_needs_no_thread() -> None:
         realtime.connect()
 
 
-def test_one_that_is_forgotten_is_closed_without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_garbage_collector_closes_a_forgotten_client_without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     waits: list[bool] = []
     monkeypatch.setattr(Portal, "close", lambda self, *, wait=True: waits.append(wait))
     realtime = Realtime("http://127.0.0.1:1/v1", "demo")

@@ -195,6 +195,6 @@ portal.call(nothing)
 """
 
 
-def test_the_end_of_the_program_closes_it() -> None:
+def test_the_end_of_the_program_closes_a_portal() -> None:
     done = subprocess.run([sys.executable, "-c", AT_EXIT], capture_output=True, text=True, timeout=LONG, check=False)
     assert (done.stdout, done.stderr, done.returncode) == ("the last words\n", "", 0)

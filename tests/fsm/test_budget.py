@@ -142,7 +142,7 @@ def test_no_heartbeat_silences_the_requests(interval: float) -> None:
     assert [wait <= MINUTE for wait in waits] == [True]
 
 
-def test_a_connection_asks_each_lane_for_its_own_frames() -> None:
+def test_pings_and_requests_each_wait_for_their_own_part_of_the_budget() -> None:
     bench = Bench().to(State.SUBSCRIBED)
     link, now = bench.context.require_link, bench.now
     due = link.ping_at

@@ -1,4 +1,4 @@
-"""The context: a connection that has done nothing, and the deadlines that follow from its facts."""
+"""The context of a new connection is empty, and deadlines follow from the facts of a context."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ NOTHING: list[tuple[object, dict[str, Any]]] = [
     (LinkState(1, 2.0, SendBudget(30.0), subscribed_in_url=True), {"generation": 1, "since": 2.0, "subscribed_in_url": True}),
     (StepFacts(), {}),
 ]
-"""Each object of a connection that has done nothing, and its plain facts that are true."""
+"""Each object of a new connection, and those of its fields that are not empty."""
 
 
 @pytest.mark.parametrize(("made", "told"), NOTHING, ids=lambda value: type(value).__name__)
-def test_a_new_object_tells_nothing(made: Any, told: dict[str, Any]) -> None:
+def test_a_new_connection_has_no_facts(made: Any, told: dict[str, Any]) -> None:
     names = getattr(made, "__struct_fields__", None) or made.__slots__
     values = {name: getattr(made, name, None) for name in names if not name.startswith("_")}
     plain = (bool, int, float, str, tuple, list, dict)
@@ -77,7 +77,10 @@ def test_a_link_is_renewed_at_its_age_but_not_during_a_request() -> None:
     bench.acknowledge()
     assert bench.context.renew_at == begun + 600
     while bench.state is not State.RECONNECTING:
-        bench.hear(Pong(bench.generation)) if bench.state is State.PING else bench.expire()
+        if bench.state is State.PING:
+            bench.hear(Pong(bench.generation))
+        else:
+            bench.expire()
     assert bench.now == begun + 600
     assert bench.context.renew_at is None
 
@@ -91,7 +94,7 @@ def test_the_dial_and_the_greeting_have_a_timeout_each() -> None:
 
 
 @pytest.mark.parametrize("era", [Era.E2, Era.E4])
-def test_a_link_is_neither_renewed_nor_replaced_until_the_one_before_is_closed(era: Era) -> None:
+def test_a_link_waits_with_its_renewal_and_handover_until_the_old_link_is_closed(era: Era) -> None:
     bench = Bench(max_link_age=600.0, era=era).to(State.SUBSCRIBED)
     bench.drain()
     assert bench.context.renew_at is not None
@@ -109,24 +112,3 @@ def test_a_link_is_neither_renewed_nor_replaced_until_the_one_before_is_closed(e
     due = bench.context.deadlines
     assert due["renewal"] == bench.now + 600.0
     assert due.get("handover") == (bench.now + 0.05 if era is Era.E2 else None)
-
-
-def test_a_server_that_accepts_one_of_two_groups_refuses_not_everything() -> None:
-    refusals = Refusals()
-    assert not refusals.refuse(["a", "b"], ["a", "b", "c"])
-    assert not refusals.everything
-    assert not refusals.refuse(["b"], ["a", "b", "c"])
-    assert not refusals.everything, "the groups share an item"
-    assert not refusals.refuse(["c"], ["a", "b", "c"])
-    assert refusals.everything, "two groups without a common item"
-    assert refusals.accept()
-    assert (refusals.accepted, refusals.everything) == (True, False)
-    assert not refusals.accept(), "it refused everything no more"
-    assert refusals.refuse(["a"], ["a", "c"]), "the link has accepted another one, so this one is to blame"
-    refusals.begin_link()
-    assert not refusals.refuse(["b"], ["a", "b"])
-    assert not refusals.everything, "an acceptance came between the two"
-    assert not refusals.refuse([], ["a"])
-    assert not refusals.everything, "the user wants no item of it any more"
-    assert not refusals.refuse(["a"], ["a"])
-    assert refusals.everything, "the only one"

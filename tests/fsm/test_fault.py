@@ -37,7 +37,7 @@ def test_an_acknowledged_request_ends_the_pace_of_the_fault_before() -> None:
         bench.acknowledge()
 
 
-def test_a_pong_proves_that_a_ping_is_to_blame_no_more() -> None:
+def test_a_pong_ends_the_fault_that_a_ping_has_met() -> None:
     bench = Bench().to(State.PING)
     bench.err(0)
     fault = bench.context.require_link.fault

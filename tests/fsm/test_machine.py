@@ -208,7 +208,7 @@ def test_the_first_ping_of_a_link_comes_at_a_random_moment_and_the_next_after_an
     assert bench.context.ping_at == pytest.approx(up + 30 * (2 - draw))
 
 
-def test_a_step_without_a_random_number_of_its_own_takes_the_middle() -> None:
+def test_the_random_number_of_a_step_is_a_half_by_default() -> None:
     bench = Bench()
     bench.machine.step(Connect(), bench.now)
     assert bench.context.step.draw == 0.5

@@ -149,7 +149,7 @@ def test_a_subscription_that_is_withdrawn_leaves_every_request_that_waits() -> N
     assert (list(queue.pending), list(queue.groups), list(queue.batches)) == (["b"], [("b",)], kept)
 
 
-def test_the_part_of_a_batch_that_no_frame_holds_goes_behind_the_others() -> None:
+def test_the_rest_of_a_batch_that_exceeds_a_frame_waits_behind_the_other_batches() -> None:
     queue, large = SubscribeQueue(), "x" * 40_000
     desired = {name: SubscriptionSpec(name, (large,)) for name in "abc"}
     queue.batches = Batch(("a", "b"), 1), Batch(("c",), 2)

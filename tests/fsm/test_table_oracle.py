@@ -144,8 +144,10 @@ ORACLE = """
 172 closed: pin=
 80 closed: end=
 """
-"""The number of a rule, which never changes, a trigger and what holds: for each state where that decides, the state it leads to;
-``=`` where it stays."""
+"""The rules. Each line has the number of a rule, which never changes, its trigger and its guards.
+
+Behind the colon each source state has the next state; ``=`` stands for a rule that keeps the state.
+"""
 
 
 def oracle() -> dict[tuple[State, str], tuple[str, State | None]]:
@@ -160,7 +162,7 @@ def oracle() -> dict[tuple[State, str], tuple[str, State | None]]:
     return steps
 
 
-def test_every_row_has_its_id_and_leads_where_the_oracle_says() -> None:
+def test_every_rule_has_the_id_and_the_destination_of_the_oracle() -> None:
     rows = {(row.source, " ".join((row.trigger.value, *row.guards))): (row.id, row.dest) for row in TABLE.rows}
     assert len(rows) == len(TABLE.rows)
     assert rows == oracle()

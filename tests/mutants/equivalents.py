@@ -4,9 +4,6 @@ EQUIVALENTS: dict[str, str] = {
     "realtime_fsm/audit/facts.py: error_answered: bool | None = False: False  ->  (True)": (
         "The first dial overwrites it, and only the end of a link reads it."
     ),
-    "realtime_fsm/audit/histogram.py: _BATCH = 100: 100  ->  (101)": (
-        "Each query counts the times that wait, so their number is seen by no caller."
-    ),
     "realtime_fsm/audit/sources.py: _BLOCK = 65_536: 65_536  ->  (65537)": (
         "A reader gives whole lines, whatever the size of the pieces in which the file comes."
     ),

@@ -25,6 +25,7 @@ from realtime_fsm.testing import RealtimeServer
 from realtime_fsm.testing.connection import ServerConnection
 from realtime_fsm.testing.eras import EraName
 from realtime_fsm.testing.wire import Refusal
+from support.doctoring import remedy
 from support.faultproxy import DOWN, FaultProxy, HttpProxy
 from support.secrets import assert_silent
 from support.some import some
@@ -101,10 +102,6 @@ def when(name: str, fault: Callable[[], object]) -> Callable[[Check], None]:
             fault()
 
     return on_check
-
-
-def remedy(key: str) -> str:
-    return CHECKS[key].replace("``", "`")
 
 
 # --- without a fault --------------------------------------------------------------------------------------------------

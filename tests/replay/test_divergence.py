@@ -259,7 +259,7 @@ def test_a_time_may_differ_by_the_microsecond_of_its_rounding(field: str, tmp_pa
 
 
 def test_only_a_deadline_that_depends_on_a_rounded_moment_may_differ(tmp_path: Path) -> None:
-    """The reply is due after a call during a ping, whose record has no exact moment. The pong and the dial follow from steps."""
+    """The deadline of the reply depends on a call whose record has no exact moment. Ping, pong and dial depend on steps."""
 
     def live(bench: Bench) -> None:
         bench.to(State.PING).now += 0.25

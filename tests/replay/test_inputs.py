@@ -25,6 +25,7 @@ from support.wholelog import LOSS, RECORDS, at, kind
     [
         ({"cause": "error_frame", "error_code": None}, ServerError(0, "not in the log")),
         ({"cause": "error_frame", "error_code": "SQL"}, ServerError("SQL", "not in the log")),
+        ({"cause": "error_frame", "error_code": ""}, ServerError("", "not in the log")),
         ({"cause": "stream_ended", "close_code": None}, StreamEnded(1006)),
         ({"cause": "stream_ended", "close_code": 1001}, StreamEnded(1001)),
         ({"cause": "upgrade_refused", "status": None}, UpgradeRefused(0)),
@@ -52,7 +53,7 @@ def test_an_item_is_never_without_a_channel() -> None:
 
 
 @pytest.mark.parametrize("beyond", [0, 1])
-def test_items_have_their_sizes_only_where_one_frame_may_not_hold_all(beyond: int) -> None:
+def test_placeholders_have_the_sizes_of_the_log_if_one_frame_may_not_hold_all(beyond: int) -> None:
     pattern = msgspec.convert(RECORDS[kind("subscription")], SubscriptionRecord)
     sizes = (MAX_CLIENT_PAYLOAD // 2 - 500, 500 + beyond)
     records = [msgspec.structs.replace(pattern, size=size, subscription=f"s{size}") for size in sizes]

@@ -63,8 +63,8 @@ def test_moments_stay_exact_if_every_rounding_changes_the_path(tmp_path: Path, m
 @pytest.mark.parametrize(
     ("moment", "digits", "rounded"), [(0.0431, 3, 0.044), (0.043, 3, 0.043), (5.7000000000000003e-11, 12, 5.8e-11)]
 )
-def test_a_moment_is_never_rounded_down_where_it_must_have_passed(moment: float, digits: int, rounded: float) -> None:
-    """The last of these is a bit above 57 units, and a division gives the float below it."""
+def test_a_moment_that_must_have_passed_is_rounded_up(moment: float, digits: int, rounded: float) -> None:
+    """The last moment is slightly above 57 units, and a multiplication makes it exactly 57."""
     assert _round_up(moment, digits) == rounded >= moment
 
 
@@ -80,5 +80,5 @@ def test_a_pause_keeps_its_moment_from_the_first_step_and_its_order() -> None:
     assert near == ReplayInput(2.0, Connect(), pauses=((0.75, True), (1.25, False)))
 
 
-def test_the_digits_are_thousandths_and_each_thousandth_of_these() -> None:
+def test_moments_are_rounded_to_three_six_nine_or_twelve_digits() -> None:
     assert _DIGITS == (3, 6, 9, 12)

@@ -59,7 +59,7 @@ async def test_a_flush_reports_what_waits_and_nothing_twice() -> None:
     assert reports == ["one"] * 5 + ["2 more"]
 
 
-async def test_a_call_is_known_to_what_it_starts_until_it_ends() -> None:
+async def test_a_task_knows_the_call_that_started_it_until_the_call_ends() -> None:
     seen: list[Any] = []
 
     async def later() -> None:
@@ -102,7 +102,7 @@ def test_a_callable_is_named_without_what_it_holds() -> None:
     assert Callback("handler", print, named=len).name == "builtins.len"
 
 
-async def test_only_a_requested_cancellation_is_asked_for() -> None:
+async def test_a_cancellation_counts_as_asked_for_if_a_caller_requested_it() -> None:
     task = asyncio.create_task(asyncio.sleep(10))
     failures = (asyncio.CancelledError(), LookupError(), SystemExit())
     assert [is_asked_for(failure, task) for failure in failures] == [False] * 3
@@ -112,5 +112,5 @@ async def test_only_a_requested_cancellation_is_asked_for() -> None:
     await asyncio.wait([task])
 
 
-def test_a_coroutine_that_the_garbage_collector_closes_ends() -> None:
+def test_the_end_of_a_coroutine_by_the_garbage_collector_counts_as_asked_for() -> None:
     assert is_asked_for(GeneratorExit(), None) is True, "no event loop is running"

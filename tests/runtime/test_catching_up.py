@@ -5,17 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
-from types import SimpleNamespace
 from typing import Any
 
-import msgspec
 import pytest
 
 from realtime_fsm import Gap
 from realtime_fsm.events import Event
-from realtime_fsm.protocol.spec import SubscriptionSpec
-from realtime_fsm.runtime.delivery import DeliveryOptions, SubscriptionDelivery
-from realtime_fsm.runtime.overflow import ReadGate
+from support.delivering import event_for, new_delivery
 from support.virtual import VirtualLoop
 
 MOMENT = "2026-11-24T10:00:00.000+00:00"
@@ -27,8 +23,7 @@ def row(number: int) -> dict[str, Any]:
 
 
 def live(number: int) -> Event:
-    """An event as a link brings it."""
-    return Event(msgspec.Raw(msgspec.json.encode(row(number))), (), (), MOMENT, ["s1"])
+    return event_for("s1", timestamp=MOMENT, **row(number))
 
 
 class CaughtUp:
@@ -39,14 +34,7 @@ class CaughtUp:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualLoop)
         self.loop = loop
-        self.delivery = SubscriptionDelivery(
-            SubscriptionSpec("s1", ("rows",)),
-            DeliveryOptions(catch_up=catch_up or self._catch_up),
-            self.loop,
-            lambda failure, heading: pytest.fail(f"{heading}: {failure!r}"),
-            SimpleNamespace(gap=lambda *_, **__: None),  # type: ignore[arg-type]
-            ReadGate(),
-        )
+        self.delivery = new_delivery(catch_up=catch_up or self._catch_up)
 
     async def _catch_up(self, _: Gap) -> list[Any]:
         return [row(number) for number in self._answers.pop(0)]
@@ -75,7 +63,7 @@ class CaughtUp:
         return [event.payload["n"] for event in self.delivery.buffer.take_nowait()]
 
 
-async def test_a_caught_up_version_is_dropped_for_a_minute_and_then_nothing_looks_for_it() -> None:
+async def test_a_delivery_drops_a_caught_up_version_for_a_minute() -> None:
     one = CaughtUp([1, 2])
     assert await one.gap() == [1, 2]
     await asyncio.sleep(59.9)
@@ -99,7 +87,7 @@ async def test_a_process_that_slept_remembers_for_another_minute(late: float, de
         assert one.put(1) == [1]
 
 
-async def test_a_version_that_came_since_the_outage_is_missing_the_next_time_only() -> None:
+async def test_catching_up_skips_a_version_once_that_came_since_the_outage() -> None:
     one = CaughtUp([1, 2], [1, 2])
     assert await one.gap(1) == [2]
     await asyncio.sleep(61)

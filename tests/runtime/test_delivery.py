@@ -1,4 +1,4 @@
-"""The options of a delivery are a value; its gaps are told, and its callables end with it."""
+"""The options of a delivery are a value. A delivery tells gaps to callables, and ends them with itself."""
 
 from __future__ import annotations
 
@@ -6,15 +6,11 @@ import asyncio
 from collections.abc import Callable
 from contextvars import ContextVar, copy_context
 from datetime import UTC, datetime
-from types import SimpleNamespace
 from typing import Any
 
-import msgspec
-
-from realtime_fsm import Event, Gap
-from realtime_fsm.protocol.spec import SubscriptionSpec
-from realtime_fsm.runtime.delivery import DeliveryOptions, SubscriptionDelivery
-from realtime_fsm.runtime.overflow import ReadGate
+from realtime_fsm import Gap
+from realtime_fsm.runtime.delivery import DeliveryOptions
+from support.delivering import event_for, new_delivery
 from support.some import some
 
 secret: ContextVar[str] = ContextVar("secret")
@@ -33,14 +29,7 @@ class Delivered:
 
     def __init__(self, **options: Any) -> None:
         self.reports: list[str] = []
-        self.delivery = SubscriptionDelivery(
-            SubscriptionSpec("s1", ("rows",)),
-            DeliveryOptions(**options),
-            asyncio.get_running_loop(),
-            lambda failure, heading: self.reports.append(heading),
-            SimpleNamespace(gap=lambda *_, **__: None),  # type: ignore[arg-type]
-            ReadGate(),
-        )
+        self.delivery = new_delivery(lambda failure, heading: self.reports.append(heading), **options)
 
     async def gaps(self, count: int) -> None:
         """Tell of some gaps, one dial longer each, and let the callables begin."""
@@ -93,9 +82,9 @@ async def test_a_subscription_is_established_with_its_first_acknowledgement() ->
             one.delivery.granted.exception()
 
 
-async def test_it_listens_to_its_channels_as_the_user_or_the_server_spells_them() -> None:
+async def test_a_delivery_listens_to_its_channels_as_the_user_or_the_server_spells_them() -> None:
     one = Delivered()
     one.delivery.acknowledged = ("tables.rows",)
     channels: dict[Any, bool] = {("rows",): True, ("files", "tables.rows"): True, ("files",): False, (): False, (7,): False}
     for each, listens in some(channels.items()):
-        assert one.delivery.listens_to(Event(msgspec.Raw(b"{}"), (), each, None, [])) is listens
+        assert one.delivery.listens_to(event_for(channels=each)) is listens

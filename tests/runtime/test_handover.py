@@ -7,12 +7,10 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, cast
 
-import msgspec
 import pytest
 
 from realtime_fsm import PingPolicy
 from realtime_fsm.errors import Overdue
-from realtime_fsm.events import Event
 from realtime_fsm.fsm.budget import SendBudget
 from realtime_fsm.fsm.context import ConnectionContext
 from realtime_fsm.fsm.inputs import LinkClosed
@@ -20,7 +18,9 @@ from realtime_fsm.fsm.link import LinkState
 from realtime_fsm.protocol.frames import PING
 from realtime_fsm.runtime.handover import Handover
 from realtime_fsm.runtime.timestamps import parse_or_none
+from support.delivering import event_for
 from support.some import some
+from support.virtual import Stopwatch
 
 QUICK = PingPolicy(interval=30, timeout=3)
 OFF = PingPolicy(enabled=False)
@@ -33,14 +33,13 @@ class Served:
     last_timestamp = EARLIER
 
 
-class Draining:
-    """A handover from link 1 to link 2, and what it does, each with its seconds since the beginning."""
+class Draining(Stopwatch):
+    """A handover from link 1 to link 2; each of its acts has its seconds since the beginning."""
 
     def __init__(self, ping: PingPolicy = QUICK, *, in_flight: int = 0, first_ping: float | None = None) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._began = self._loop.time()
-        due = None if first_ping is None else self._began + first_ping
-        self.state = LinkState(1, self._began, SendBudget(ping.interval), False, ping_at=due)
+        super().__init__()
+        due = None if first_ping is None else self.began + first_ping
+        self.state = LinkState(1, self.began, SendBudget(ping.interval), False, ping_at=due)
         self.old: Any = SimpleNamespace(
             generation=1, state=self.state, ended=False, paused=False, pings_in_flight=in_flight, send=self._send
         )
@@ -48,19 +47,12 @@ class Draining:
         self.fed: list[tuple[float, Any]] = []
         self.drained: list[float] = []
         owner: Any = SimpleNamespace(
-            context=ConnectionContext(ping=ping), loop=self._loop, feed=lambda input_: self.fed.append((self.now, input_))
+            context=ConnectionContext(ping=ping), loop=self.loop, feed=lambda input_: self.fed.append((self.now, input_))
         )
         self.subscription: Any = Served()
         old, served = cast("Any", self.old), cast("Any", {"s1": self.subscription})
         self.handover = Handover(old, owner, served, on_drained=lambda: self.drained.append(self.now))
         self.handover.newer = 2
-
-    @property
-    def now(self) -> float:
-        return round(self._loop.time() - self._began, 6)
-
-    async def until(self, moment: float) -> None:
-        await asyncio.sleep(self._began + moment - self._loop.time())
 
     def _send(self, data: bytes) -> None:
         assert data == PING
@@ -70,10 +62,6 @@ class Draining:
     def answer(self) -> None:
         self.old.pings_in_flight -= 1
         self.state.frames_received += 1
-
-
-def event(timestamp: str | None) -> Event:
-    return Event(msgspec.Raw(b"{}"), (), (), timestamp, ["s1"])
 
 
 # --- the first stage --------------------------------------------------------------------------------------------------
@@ -92,7 +80,7 @@ async def test_the_old_link_is_pinged_at_the_usual_pace(first_ping: float | None
 
 
 @pytest.mark.parametrize(("in_flight", "overdue"), [(0, 33.0), (1, 3.0)])
-async def test_an_old_link_from_which_nothing_comes_after_a_ping_counts_as_ended(in_flight: int, overdue: float) -> None:
+async def test_an_old_link_that_answers_no_ping_counts_as_ended(in_flight: int, overdue: float) -> None:
     one = Draining(in_flight=in_flight)
     await one.until(200)
     ((at, closed),) = one.fed
@@ -120,7 +108,7 @@ async def test_silence_proves_nothing_while_the_client_does_not_read_the_old_lin
     assert [at for at, _ in one.fed] == [12]
 
 
-async def test_where_pings_are_off_the_old_link_is_not_pinged() -> None:
+async def test_a_handover_without_pings_does_not_ping_its_old_link() -> None:
     one = Draining(OFF, first_ping=1.0)
     await one.until(200)
     assert (one.pings, one.fed) == ([], [])
@@ -179,19 +167,19 @@ async def test_the_old_link_is_drained_with_its_answer_or_its_timeout(
     one.handover.greeted()
     assert (one.pings, one.handover.is_complete, one.handover.is_confirmed) == ([0], True, False)
     one.old.paused = read_again is not None
-    for moment, act in sorted(
-        [(at, act) for at, act in ((answered, one.answer), (read_again, lambda: setattr(one.old, "paused", False))) if at],
-        key=lambda each: each[0],
-    ):
-        await one.until(moment)
-        act()
+    if answered is not None:
+        await one.until(answered)
+        one.answer()
+    if read_again is not None:
+        await one.until(read_again)
+        one.old.paused = False
     await one.until(20)
     assert (one.drained, one.fed, one.pings) == ([drained], [], [0])
     assert one.handover.is_confirmed is confirmed
 
 
-async def test_where_no_ping_may_be_sent_the_old_link_is_drained_after_a_second() -> None:
-    for why, confirmed in some({"off": True, "ended": False, "no room": False, "at fault": False}.items()):
+async def test_without_a_ping_the_old_link_is_drained_after_a_second() -> None:
+    for why, confirmed in {"off": True, "ended": False, "no room": False, "at fault": False}.items():
         one = Draining(OFF if why in ("off", "at fault") else QUICK)
         one.old.ended = why == "ended"
         if why == "no room":
@@ -212,7 +200,7 @@ async def test_a_handover_is_not_confirmed_before_the_new_link_serves_everything
 
 
 async def test_after_its_end_a_handover_does_nothing() -> None:
-    for end in some(("drained", "failed")):
+    for end in ("drained", "failed"):
         one = Draining(first_ping=1.0)
         one.handover.greeted()
         getattr(one.handover, end)()
@@ -227,7 +215,7 @@ async def test_after_its_end_a_handover_does_nothing() -> None:
 async def test_an_overlap_tells_how_long_the_old_link_had_delivered_alone() -> None:
     one, stranger = Draining(), Served()
     assert one.handover.depends_on_old_link(one.subscription)
-    for link, moment in some(((2, 2.0), (3, 5.0))):
+    for link, moment in ((2, 2.0), (3, 5.0)):
         await one.until(moment)
         one.handover.newer = link
         one.handover.acknowledged(one.subscription)
@@ -260,12 +248,12 @@ async def test_an_event_of_the_old_link_counts_as_in_order_before_the_second_sta
     if at_fault:
         one.state.fault = SimpleNamespace(is_open=True)  # type: ignore[assignment]
     recipients: Any = [other, one.subscription]
-    one.handover.record(event(LATER), recipients, {one.subscription} if is_new else set(), from_old=from_old)
+    one.handover.record(event_for("s1", timestamp=LATER), recipients, {one.subscription} if is_new else set(), from_old=from_old)
     in_order = from_old and stage == 1 and not at_fault
     assert parse_or_none(overlap.since) == parse_or_none(LATER if in_order else EARLIER)
     assert len(overlap.ahead) == int(is_new and not in_order)
     one.handover.disordered.add(one.subscription)
-    one.handover.record(event(LATER), recipients, {one.subscription}, from_old=False)
+    one.handover.record(event_for("s1", timestamp=LATER), recipients, {one.subscription}, from_old=False)
     assert len(overlap.ahead) == int(is_new and not in_order), "its gap begins before all of them"
     one.handover.drained()
 
@@ -278,7 +266,7 @@ async def test_the_overlaps_in_which_nothing_is_in_doubt_are_dropped(end: str, d
     if doubt == "order":
         one.handover.disordered.add(one.subscription)
     if doubt == "events ahead":
-        one.handover.record(event(LATER), [one.subscription], [one.subscription], from_old=False)
+        one.handover.record(event_for("s1", timestamp=LATER), [one.subscription], [one.subscription], from_old=False)
     if end == "drained":
         one.handover.greeted()
         if doubt != "no answer":

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, cast
 
-import msgspec
 import pytest
 
 from realtime_fsm import Gap, PingPolicy
@@ -18,6 +17,7 @@ from realtime_fsm.protocol.spec import SubscriptionSpec
 from realtime_fsm.runtime.delivery import DeliveryOptions
 from realtime_fsm.runtime.handover import Handover, Overlap
 from realtime_fsm.runtime.registry import DeliveryRegistry
+from support.delivering import event_for, refuse
 from support.virtual import eventually
 
 BEFORE, BETWEEN, AFTER = (datetime(2026, 11, 24, 10, 0, second, tzinfo=UTC) for second in range(3))
@@ -28,13 +28,7 @@ def row(number: int, moment: datetime) -> dict[str, Any]:
 
 
 def live(number: int, moment: datetime) -> Event:
-    """An event as a link brings it."""
-    raw = msgspec.Raw(msgspec.json.encode(row(number, moment)))
-    return Event(raw, (), (), moment.isoformat(), ["s1"])
-
-
-def report(failure: BaseException, heading: str) -> None:
-    pytest.fail(f"{heading}: {failure!r}")
+    return event_for("s1", timestamp=moment.isoformat(), **row(number, moment))
 
 
 @pytest.mark.parametrize(("number", "is_late"), [(2, False), (3, True)])
@@ -46,7 +40,7 @@ async def test_an_event_is_late_unless_catching_up_has_brought_it(number: int, i
 
     audit = AuditWriter("c", print)
     audit.subscription("s1", "desired")
-    registry = DeliveryRegistry(report, audit, cast("Any", None))
+    registry = DeliveryRegistry(refuse, audit, cast("Any", None))
     spec, options = SubscriptionSpec("s1", ("rows",)), DeliveryOptions(catch_up=catch_up)
     delivery = registry.register(spec, options, asyncio.get_running_loop())
     facts = SimpleNamespace(budget=None, at_fault=False, ping_at=None, frames_received=0)
@@ -72,7 +66,7 @@ async def test_an_event_is_late_unless_catching_up_has_brought_it(number: int, i
 
 
 async def test_an_event_that_is_not_behind_another_one_is_not_late() -> None:
-    registry = DeliveryRegistry(report, AuditWriter("c", print), cast("Any", None))
+    registry = DeliveryRegistry(refuse, AuditWriter("c", print), cast("Any", None))
     delivery = registry.register(SubscriptionSpec("s1", ("rows",)), DeliveryOptions(), asyncio.get_running_loop())
     assert [delivery.note_out_of_order(live(n, moment)) for n, moment in enumerate((BEFORE, AFTER, AFTER, BETWEEN))] == [
         False, False, False, True,
@@ -95,7 +89,7 @@ def test_the_old_link_comes_as_far_as_its_event_and_what_came_ahead_of_it_is_not
     assert (parse_timestamp(overlap.since), len(overlap.ahead)) == expected
 
 
-def test_an_event_of_the_same_moment_brings_the_old_link_as_far() -> None:
+def test_an_event_of_the_same_moment_advances_the_old_link() -> None:
     overlap = Overlap(BETWEEN.isoformat(), 2, BEFORE, 0.0)
     overlap.keep(live(1, BETWEEN))
     overlap.advance(live(0, BETWEEN))
@@ -111,6 +105,6 @@ def test_an_overlap_that_lasts_remembers_the_newest_events_and_holds_none_of_the
 
 def test_an_event_without_a_time_is_kept_for_catching_up() -> None:
     overlap = Overlap(None, 2, BEFORE, 0.0)
-    timeless = Event(msgspec.Raw(b"{}"), (), (), None, ["s1"])
+    timeless = event_for("s1")
     overlap.advance(timeless)
     assert (overlap.since, [*overlap.ahead]) == (None, [(None, timeless.version)])

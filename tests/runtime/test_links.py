@@ -1,13 +1,11 @@
-"""The links of a connection: each is closed in its time, and after a handover the deduplicator goes on while it must."""
+"""The set of links closes each link in time, and removes duplicates as long as two links may bring them."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-import msgspec
 import pytest
 
 from realtime_fsm import LinkPaused, PingPolicy, Timeouts
@@ -17,13 +15,15 @@ from realtime_fsm.fsm.context import ConnectionContext
 from realtime_fsm.fsm.link import LinkState
 from realtime_fsm.runtime.link import LinkIO
 from realtime_fsm.runtime.links import LinkSet
+from support.delivering import event_for
+from support.virtual import Stopwatch
 
 
-class Links:
-    """The links of a connection; `closed` tells the number of each closed link, and the seconds that its close may take."""
+class Links(Stopwatch):
+    """The links of a connection. `closed` has the number of each closed link, and the seconds that its close may take."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.loop = asyncio.get_running_loop()
+        super().__init__()
         self.closed: list[tuple[int, float]] = []
         self.reported: list[tuple[int, int | None]] = []
         context = ConnectionContext(ping=PingPolicy(enabled=False), timeouts=Timeouts(close=5, reply=2))
@@ -35,7 +35,7 @@ class Links:
                 report_possible_loss=lambda handover: self.reported.append((handover.old.generation, handover.newer))
             ),
         )
-        self.links = LinkSet(owner, registry)
+        self.links: Any = LinkSet(owner, registry)
 
         def close(link: LinkIO, seconds: float) -> asyncio.Task[None]:
             self.closed.append((link.generation, seconds))
@@ -43,7 +43,12 @@ class Links:
 
         monkeypatch.setattr(LinkIO, "close", close)
 
-    def create(self, generation: int) -> LinkIO:
+    @staticmethod
+    def end(link: Any) -> None:
+        """End a link: a handover doubts what it has delivered."""
+        link._reader = SimpleNamespace(done=lambda: True)
+
+    def create(self, generation: int) -> Any:
         return self.links.create(LinkState(generation, 0.0, SendBudget(30), False), None)
 
 
@@ -57,31 +62,25 @@ async def _take_a_second() -> None:
     await asyncio.sleep(1)
 
 
-@pytest.fixture
-def them(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Links]:
-    return lambda: Links(monkeypatch)
-
-
 def event(number: int) -> Event:
-    return Event(msgspec.Raw(b'{"n":%d}' % number), (), ("rows",), None, ["s1"])
+    return event_for("s1", n=number)
 
 
 @pytest.mark.parametrize("graceful", [False, True])
-async def test_a_link_that_is_dropped_is_closed_and_waited_for(them: Any, graceful: bool) -> None:
-    one = them()
+async def test_a_link_that_is_dropped_is_closed_and_waited_for(monkeypatch: pytest.MonkeyPatch, graceful: bool) -> None:
+    one = Links(monkeypatch)
     assert (one.links.is_overlapping, one.links.is_cut_off) == (False, False)
     link = one.create(1)
     assert (one.links.current, one.links.current_of(1), one.links.is_cut_off) == (link, link, False)
     one.links.drop(1, graceful=graceful)
     assert (one.links.current, one.closed) == (None, [(1, 5 if graceful else 0)])
-    began = one.loop.time()
     await one.links.wait_closed()
-    assert one.loop.time() == began + 1
+    assert one.now == 1
     assert one.reported == []
 
 
-async def test_the_old_link_of_a_handover_is_closed_when_it_is_drained(them: Any) -> None:
-    one = them()
+async def test_the_old_link_of_a_handover_is_closed_when_it_is_drained(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = Links(monkeypatch)
     old = one.create(1)
     assert (one.links.draining, one.links.draining_serves, one.links.is_overlapping) == (None, False, False)
     one.links.begin_handover(1)
@@ -90,9 +89,9 @@ async def test_the_old_link_of_a_handover_is_closed_when_it_is_drained(them: Any
     one.links.handover.acknowledged(one.subscription)
     one.links.complete_handover()
     assert (one.links.current, one.links.draining, one.links.draining_serves) == (new, old, False)
-    began = one.loop.time()
+    watch = Stopwatch()
     await one.links.wait_drained()
-    assert one.loop.time() == began + 1
+    assert watch.now == 1
     assert (one.closed, one.links.draining, one.links.is_overlapping) == ([(1, 5)], None, False)
     assert one.reported == [], "without pings the link is trusted"
     one.links.close_draining()
@@ -100,8 +99,8 @@ async def test_the_old_link_of_a_handover_is_closed_when_it_is_drained(them: Any
     await one.links.wait_closed()
 
 
-async def test_where_either_link_is_cut_off_the_event_loop_ends(them: Any) -> None:
-    one = them()
+async def test_links_are_cut_off_if_either_of_them_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = Links(monkeypatch)
     link = one.create(1)
     link._reader = SimpleNamespace(cancelling=lambda: 1, done=lambda: False)
     assert one.links.is_cut_off
@@ -115,14 +114,16 @@ async def test_where_either_link_is_cut_off_the_event_loop_ends(them: Any) -> No
 
 
 @pytest.mark.parametrize("served", [False, True])
-async def test_the_next_handover_closes_an_old_link_that_is_not_drained_yet(them: Any, served: bool) -> None:
-    one = them()
+async def test_the_next_handover_closes_an_old_link_that_is_not_drained_yet(
+    monkeypatch: pytest.MonkeyPatch, served: bool
+) -> None:
+    one = Links(monkeypatch)
     old = one.create(1)
     one.links.begin_handover(1)
     one.create(2)
     if served:
         one.links.handover.acknowledged(one.subscription)
-    old._reader = SimpleNamespace(done=lambda: True)  # it has ended, so its events are in doubt
+    one.end(old)
     one.links.complete_handover()
     one.links.begin_handover(2)
     assert (one.closed, one.reported) == ([(1, 5)], [(1, 2)] * served)
@@ -134,13 +135,15 @@ async def test_the_next_handover_closes_an_old_link_that_is_not_drained_yet(them
 
 
 @pytest.mark.parametrize("complete", [False, True])
-async def test_a_loss_closes_both_links_only_after_the_new_one_has_served_everything(them: Any, complete: bool) -> None:
-    one = them()
+async def test_a_loss_closes_both_links_only_after_the_new_one_has_served_everything(
+    monkeypatch: pytest.MonkeyPatch, complete: bool
+) -> None:
+    one = Links(monkeypatch)
     old = one.create(1)
     one.links.begin_handover(1)
     one.create(2)
     one.links.handover.acknowledged(one.subscription)
-    old._reader = SimpleNamespace(done=lambda: True)
+    one.end(old)
     handover = one.links.handover
     if complete:
         one.links.complete_handover()
@@ -153,8 +156,10 @@ async def test_a_loss_closes_both_links_only_after_the_new_one_has_served_everyt
 
 
 @pytest.mark.parametrize("ahead", [False, True])
-async def test_after_a_return_to_the_old_link_it_lacks_what_the_new_one_has_brought(them: Any, ahead: bool) -> None:
-    one = them()
+async def test_after_a_return_to_the_old_link_the_events_of_the_new_one_do_not_come_again(
+    monkeypatch: pytest.MonkeyPatch, ahead: bool
+) -> None:
+    one = Links(monkeypatch)
     old = one.create(1)
     one.links.begin_handover(1)
     new = one.create(2)
@@ -174,8 +179,8 @@ async def test_after_a_return_to_the_old_link_it_lacks_what_the_new_one_has_brou
     await one.links.wait_closed()
 
 
-async def test_a_second_handover_keeps_the_leads_and_a_link_after_a_loss_begins_anew(them: Any) -> None:
-    one = them()
+async def test_a_second_handover_keeps_the_leads_and_a_link_after_a_loss_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = Links(monkeypatch)
     one.create(1)
     one.links.begin_handover(1)
     two = one.create(2)
@@ -194,22 +199,21 @@ async def test_a_second_handover_keeps_the_leads_and_a_link_after_a_loss_begins_
     await one.links.wait_closed()
 
 
-async def test_a_change_waits_for_the_drain_unless_the_old_link_is_not_read(them: Any) -> None:
-    one = them()
+async def test_a_change_waits_for_the_drain_unless_the_old_link_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = Links(monkeypatch)
     old = one.create(1)
     one.links.begin_handover(1)
     one.create(2)
-    began = one.loop.time()
     await one.links.wait_drained()
-    assert one.loop.time() == began, "the change takes part in a handover that is not complete"
+    assert one.now == 0, "the change takes part in a handover that is not complete"
     one.links.complete_handover()
-    old.paused_since = began
+    old.paused_since = one.began
     with pytest.raises(LinkPaused, match="read nothing for 2 s"):
         await one.links.wait_drained()
-    assert one.loop.time() == began + 2
+    assert one.now == 2
     waiting = asyncio.ensure_future(one.links.wait_drained())
     await asyncio.sleep(1.7)
     old.paused_since = None
     await waiting
-    assert one.loop.time() == began + 4
+    assert one.now == 4
     await one.links.wait_closed()

@@ -102,7 +102,7 @@ def test_a_second_loss_counts_in_the_same_outage() -> None:
     assert len(life.told) == 1
 
 
-def test_a_loss_that_a_step_tells_twice_counts_once() -> None:
+def test_two_losses_in_one_step_count_once() -> None:
     life = Life()
     life.begin(10.0, cause=StreamEnded())
     life.tracker.lose(retired=True)
@@ -112,7 +112,7 @@ def test_a_loss_that_a_step_tells_twice_counts_once() -> None:
     assert life.told == [("opened", "retired", False, 0)]
 
 
-def test_the_old_link_of_a_handover_is_retired_whatever_the_step_is_about() -> None:
+def test_the_loss_of_an_old_link_has_the_cause_retired_in_any_step() -> None:
     life = Life()
     life.begin(10.0, Trigger.RECONNECT)
     life.tracker.lose(retired=True)

@@ -1,8 +1,9 @@
-"""The prober sends each canary in its time, and calls a link deaf for one reason only: no echo came while the link was read."""
+"""The prober sends a canary at each interval, and calls a link deaf if no echo comes while the client reads."""
 
 from __future__ import annotations
 
 import asyncio
+import types
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -13,21 +14,21 @@ import msgspec
 import pytest
 
 from realtime_fsm import Canary, State
-from realtime_fsm.events import Event
 from realtime_fsm.fsm.inputs import Deaf, Probe
 from realtime_fsm.protocol.eras import Era
 from realtime_fsm.runtime.canary import Prober
+from support.delivering import event_for
+from support.virtual import Stopwatch
 
 EVERY, WITHIN = 300.0, 10.0
 PROOF = "2026-11-24T10:00:00.000+00:00"
 
 
-class Probed:
-    """A prober, and what it does, each with its seconds since the beginning."""
+class Probed(Stopwatch):
+    """A prober; each of its acts has its seconds since the beginning."""
 
     def __init__(self, write: Callable[[], Any] | None = None, *, user: Any = None) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._began = self._loop.time()
+        super().__init__()
         self.probes: list[float] = []
         self.asked: list[Probe] = []
         self.told: list[tuple[Any, ...]] = []
@@ -35,7 +36,7 @@ class Probed:
             link=None, generation=0, era=Era.E4, state=State.SUBSCRIBED, subscriptions=SimpleNamespace(all_acknowledged=True)
         )
         self.owner: Any = SimpleNamespace(
-            context=self.context, state=State.SUBSCRIBED, loop=self._loop, feed=self._feed,
+            context=self.context, state=State.SUBSCRIBED, loop=self.loop, feed=self._feed,
             identity=SimpleNamespace(user={"$id": "alice"} if user is None else user),
             report=lambda failure, _: self._tell("reported", str(failure)),
         )  # fmt: skip
@@ -45,13 +46,6 @@ class Probed:
         canary = Canary(EVERY, WITHIN) if write is None else Canary(EVERY, WITHIN, write, "beats")
         self.prober = Prober(canary, self.owner, registry, audit)
         self.sends = True  # whether the machine sends a canary at once
-
-    @property
-    def now(self) -> float:
-        return round(self._loop.time() - self._began, 6)
-
-    async def until(self, moment: float) -> None:
-        await asyncio.sleep(self._began + moment - self._loop.time())
 
     def _tell(self, *what: Any) -> None:
         self.told.append((self.now, *what))
@@ -73,7 +67,7 @@ class Probed:
         self._tell("gap", round(seconds, 6), dials, proof)
 
     def serve(self, number: int) -> None:
-        """A link serves everything."""
+        """Make link `number` serve everything."""
         self.context.link, self.context.generation = SimpleNamespace(generation=number, read_paused=False), number
         self.prober.follow_step()
 
@@ -82,7 +76,7 @@ class Probed:
         self.prober.follow_step()
 
     def hear(self, proof: str | None = PROOF) -> None:
-        self.prober.heard(Event(msgspec.Raw(b"{}"), (), (), proof, ["canary"]))
+        self.prober.heard(event_for("canary", timestamp=proof))
 
 
 async def test_a_canary_goes_out_at_once_and_then_at_its_interval() -> None:
@@ -117,7 +111,7 @@ async def test_a_canary_of_the_own_presence_listens_to_the_own_user() -> None:
 
 
 @pytest.mark.parametrize("why", ["not live", "not acknowledged"])
-async def test_a_link_that_does_not_serve_everything_is_not_probed(why: str) -> None:
+async def test_a_prober_waits_until_the_link_serves_everything(why: str) -> None:
     one = Probed()
     one.owner.state = State.RECONNECTING if why == "not live" else State.SUBSCRIBED
     one.context.subscriptions.all_acknowledged = why != "not acknowledged"
@@ -127,7 +121,7 @@ async def test_a_link_that_does_not_serve_everything_is_not_probed(why: str) -> 
 
 
 @pytest.mark.parametrize("missing", ["era", "user", "id"])
-async def test_where_no_presence_can_be_set_it_looks_again_in_its_time(missing: str) -> None:
+async def test_a_prober_that_can_set_no_presence_looks_again_after_its_interval(missing: str) -> None:
     one = Probed()
     if missing == "era":
         one.context.era = Era.E3
@@ -183,7 +177,7 @@ async def test_without_a_proof_the_gap_begins_where_the_link_could_first_give_on
     one.lose()
 
 
-async def test_while_the_link_is_not_read_the_wait_for_the_echo_begins_anew() -> None:
+async def test_the_wait_for_an_echo_begins_anew_while_the_client_does_not_read() -> None:
     one = Probed()
     one.serve(1)
     one.context.link.read_paused = True
@@ -228,7 +222,7 @@ async def test_a_refusal_proves_nothing_and_one_that_ends_the_link_keeps_the_int
     one.lose()
 
 
-async def test_a_refusal_on_the_same_link_is_followed_after_the_interval() -> None:
+async def test_the_next_canary_after_a_refusal_waits_for_the_interval() -> None:
     one = Probed()
     one.serve(1)
     await one.until(2)
@@ -256,6 +250,29 @@ async def test_the_echo_of_a_callable_is_awaited_from_its_return() -> None:
     one.prober.out()
     await one.until(1_000)
     assert len(one.told) == 3, "a canary that is given up is not written"
+
+
+async def test_a_task_that_starts_eagerly_waits_for_its_echo_like_any_other() -> None:
+    async def write() -> None:
+        pass
+
+    @types.coroutine
+    def rest(work: Any) -> Any:
+        yield from work
+
+    def begin_at_once(work: Any, name: str) -> Any:
+        """Start a task as the factory of eager tasks does, which Python 3.11 lacks."""
+        try:
+            work.send(None)
+        except StopIteration:
+            return SimpleNamespace(done=lambda: True)
+        return loop.create_task(rest(work))
+
+    one, loop = Probed(write), asyncio.get_running_loop()
+    one.owner.loop = SimpleNamespace(time=loop.time, call_later=loop.call_later, create_task=begin_at_once)
+    one.serve(1)
+    await one.until(20)
+    assert one.told == [(10, "missed", 10), (10, "noted"), (10, "deaf", 1)]
 
 
 async def test_a_callable_that_hangs_is_told_once_and_the_next_canary_waits_for_it() -> None:

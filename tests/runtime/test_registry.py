@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
-import msgspec
 import pytest
 
 from realtime_fsm import Gap
-from realtime_fsm.auditlog.writer import AuditWriter
-from realtime_fsm.errors import Disposed, SubscriptionRejected
-from realtime_fsm.events import Event
-from realtime_fsm.protocol.spec import SubscriptionSpec
-from realtime_fsm.runtime.delivery import DeliveryOptions, SubscriptionDelivery
-from realtime_fsm.runtime.outages import OutageTracker
-from realtime_fsm.runtime.registry import DeliveryRegistry
-from support.brokenlogs import collected
+from realtime_fsm.errors import Disconnected, Disposed, SubscriptionEnded, SubscriptionRejected
+from support.delivering import Registered, event_for
 from support.network import Network, take_numbers
-from support.some import some
 from support.virtual import eventually
+
+EARLIER, LATER = "2026-11-24T10:00:00.000+00:00", "2026-11-24T10:00:01.000+00:00"
 
 
 @pytest.mark.parametrize("handing_over", [False, True], ids=["one link", "two links"])
@@ -39,52 +34,32 @@ async def test_only_ids_that_no_subscription_has_are_counted_as_unknown(handing_
         assert realtime.malformed == {"unknown_subscription": 2}
 
 
-class Registered:
-    """A registry with one delivery, `s1`, which the server has acknowledged."""
-
-    def __init__(self, **options: Any) -> None:
-        audit = AuditWriter("c", lambda failure: pytest.fail(repr(failure)))
-        audit.subscription("s1", "desired")
-        self.registry = DeliveryRegistry(lambda failure, heading: pytest.fail(heading), audit, OutageTracker(audit))
-        self.strays: list[int] = []
-        self.registry.on_strays = self.strays.append
-        spec = SubscriptionSpec("s1", ("rows",))
-        self.delivery = self.registry.register(spec, DeliveryOptions(**options), asyncio.get_running_loop())
-        assert not self.delivery.established
-        assert self.acknowledge("s1") is self.delivery
-
-    def acknowledge(self, identifier: str) -> SubscriptionDelivery | None:
-        return self.registry.acknowledge(identifier, ("rows",), 0.0)
-
-    def delivered(self, identifier: str) -> int:
-        """Count the events that the delivery gets from one for an id."""
-        self.registry.route(Event(msgspec.Raw(b"{}"), (), ("rows",), None, [identifier]))
-        return len(self.delivery.buffer.take_nowait())
+def delivered(it: Registered, identifier: str) -> int:
+    """Count the events that the first delivery gets from one for an id."""
+    it.registry.route(event_for(identifier))
+    return len(it.one.buffer.take_nowait())
 
 
 async def test_an_id_is_known_from_its_acknowledgement_to_its_removal_and_delivered_until_an_update_replaces_it() -> None:
-    with collected():  # an audit would miss the step to the other link
-        one = Registered()
-        assert one.delivery.established
-        one.registry.begin_update(one.delivery, SubscriptionSpec("s2", ("rows",)), asyncio.get_running_loop())
-        assert (one.delivered("s1"), one.delivered("s2"), one.strays) == (1, 0, [1])
-        assert one.acknowledge("s2") is one.delivery
-        assert (one.delivered("s1"), one.delivered("s2"), one.strays) == (0, 1, [1])
-        assert one.acknowledge("s1") is None, "another link serves what is replaced"
-        one.registry.remove("s1")
-        assert (one.delivered("s1"), one.delivered("s2"), one.strays) == (0, 1, [1, 1])
-        one.delivery.end()
+    it = Registered()
+    assert [one.established for one in (it.one, it.new)] == [True, False]
+    it.update(it.one, "s4")
+    assert (delivered(it, "s1"), delivered(it, "s4"), it.strays) == (1, 0, [1])
+    assert it.acknowledge("s4") is it.one
+    assert (delivered(it, "s1"), delivered(it, "s4"), it.strays) == (0, 1, [1])
+    assert it.acknowledge("s1") is None, "another link serves what is replaced"
+    it.registry.remove("s1")
+    assert (delivered(it, "s1"), delivered(it, "s4"), it.strays) == (0, 1, [1, 1])
 
 
 async def test_an_id_is_given_up_once_and_delivered_until_it_is_removed() -> None:
-    with collected() as records:
-        one = Registered()
-        assert [one.registry.give_up("s1") for _ in range(2)] == [True, False]
-        assert (one.registry.is_active("s1"), one.delivered("s1")) == (False, 1)
-        one.registry.remove("s1")
-        assert not one.registry.give_up("s1")
-    assert [record["change"] for record in records] == ["desired", "acknowledged", "removed"]
-    assert (one.delivery.removed.done(), one.delivered("s1"), one.strays) == (True, 0, [1])
+    it = Registered()
+    assert [it.registry.give_up("s1") for _ in range(2)] == [True, False]
+    assert (it.registry.is_active("s1"), delivered(it, "s1")) == (False, 1)
+    it.registry.remove("s1")
+    assert not it.registry.give_up("s1")
+    assert it.told == [("s1", "removed")]
+    assert (it.one.removed.done(), delivered(it, "s1"), it.strays) == (True, 0, [1])
 
 
 async def test_the_task_of_a_callable_is_known_and_spared_after_the_end_of_its_subscription_too() -> None:
@@ -94,61 +69,155 @@ async def test_the_task_of_a_callable_is_known_and_spared_after_the_end_of_its_s
         called.set()
         await asyncio.Event().wait()
 
-    with collected():
-        one = Registered(on_gap=on_gap)
-        one.delivery.record_gap(datetime.now(UTC), 1.0, 1, None)
-        await called.wait()
-        (task,) = one.delivery.tasks
-        assert [one.registry.spare(each) for each in (task, asyncio.current_task(), None)] == [True, False, False]
-        one.registry.remove("s1")
-        assert [one.registry.spare(each) for each in (task, asyncio.current_task(), None)] == [True, False, False]
-        await one.registry.wait_cancelled(task)
-        assert not task.done()
-        await one.registry.wait_cancelled(None)
-        assert task.cancelled()
+    it = Registered(on_gap=on_gap)
+    it.one.record_gap(datetime.now(UTC), 1.0, 1, None)
+    await called.wait()
+    (task,) = it.one.tasks
+    assert [it.registry.spare(each) for each in (task, asyncio.current_task(), None)] == [True, False, False]
+    it.registry.remove("s1")
+    assert [it.registry.spare(each) for each in (task, asyncio.current_task(), None)] == [True, False, False]
+    await it.registry.wait_cancelled(task)
+    assert not task.done()
+    await it.registry.wait_cancelled(None)
+    assert task.cancelled()
 
 
 async def test_each_id_of_an_event_counts_once_and_the_counts_outlive_a_subscription() -> None:
-    with collected():
-        one = Registered(buffer=2)
-        for ids in some([["s1", "s1"], ["s1"], ["s1", "s9", "s9"]]):
-            one.registry.route(Event(msgspec.Raw(b"{}"), (), ("rows",), None, ids))
-        assert (one.registry.counts, one.strays) == ((3, 1), [1])
-        one.registry.remove("s1")
-        other = one.registry.register(SubscriptionSpec("s2", ("rows",)), DeliveryOptions(), asyncio.get_running_loop())
-        one.registry.route(Event(msgspec.Raw(b"{}"), (), ("rows",), None, ["s2"]))
-        assert one.registry.counts == (4, 1)
-        one.registry.end()
-        assert one.registry.counts == (4, 1)
-        assert one.registry.deliveries == {}
-        with pytest.raises(Disposed):
-            await other.granted
+    it = Registered(buffer=2)
+    for ids in (["s1", "s1"], ["s1"], ["s1", "s9", "s9"]):
+        it.registry.route(event_for(*ids))
+    assert (it.registry.counts, it.strays) == ((3, 1), [1])
+    it.registry.remove("s1")
+    it.registry.route(event_for("s2"))
+    assert it.registry.counts == (4, 1)
+    it.registry.end()
+    assert it.registry.counts == (4, 1)
+    assert it.registry.deliveries == {}
+    with pytest.raises(Disposed):
+        await it.new.granted
 
 
 async def test_the_end_fails_the_call_of_an_update_as_well() -> None:
-    with collected():
-        one = Registered()
-        granted = one.registry.begin_update(one.delivery, SubscriptionSpec("s2", ("rows",)), asyncio.get_running_loop())
-        assert one.registry.pending_update_of(one.delivery) == "s2"
-        one.registry.end()
-        with pytest.raises(Disposed):
-            await granted
-        assert one.registry.pending_update_of(one.delivery) is None
-        with pytest.raises(StopAsyncIteration):
-            await anext(one.delivery.buffer)
+    it = Registered()
+    granted = it.update(it.one, "s4")
+    assert it.registry.pending_update_of(it.one) == "s4"
+    it.registry.end()
+    with pytest.raises(Disposed):
+        await granted
+    assert it.registry.pending_update_of(it.one) is None
+    with pytest.raises(StopAsyncIteration):
+        await anext(it.one.buffer)
 
 
 async def test_an_update_revives_a_subscription_whose_present_id_was_refused_meanwhile() -> None:
-    with collected():  # an audit would miss the steps
-        one = Registered()
-        one.registry.begin_update(one.delivery, SubscriptionSpec("s2", ("rows",)), asyncio.get_running_loop())
-        one.registry.refuse("s1", 1008, "no", guest=False)
-        with pytest.raises(SubscriptionRejected):
-            await anext(one.delivery.buffer)
-        one.acknowledge("s2")
-        waiting = asyncio.ensure_future(anext(one.delivery.buffer))
-        await asyncio.sleep(0)
-        event = Event(msgspec.Raw(b"{}"), (), ("rows",), None, ["s2"])
-        one.registry.route(event)
-        assert await waiting is event
-        one.delivery.end()
+    it = Registered()
+    it.update(it.one, "s4")
+    it.registry.refuse("s1", 1008, "no", guest=False)
+    with pytest.raises(SubscriptionRejected):
+        await anext(it.one.buffer)
+    it.acknowledge("s4")
+    waiting = asyncio.ensure_future(anext(it.one.buffer))
+    await asyncio.sleep(0)
+    event = event_for("s4")
+    it.registry.route(event)
+    assert await waiting is event
+
+
+# --- the end of an id -------------------------------------------------------------------------------------------------
+
+
+async def test_a_refusal_tells_the_call_and_the_iterator() -> None:
+    it = Registered()
+    for identifier, delivery in (("s1", it.one), ("s3", it.new)):
+        it.registry.refuse(identifier, 1008, "no", guest=True)
+        with pytest.raises(SubscriptionRejected) as raised:
+            await anext(delivery.buffer)
+        assert (raised.value.channels, raised.value.code, raised.value.guest) == (("rows",), 1008, True)
+        assert (delivery.removed.done(), identifier in it.registry.deliveries) == (True, False)
+    assert type(it.new.granted.exception()) is SubscriptionRejected
+    assert it.told == [("s1", "rejected", 1008), ("s3", "rejected", 1008)]
+
+
+async def test_a_withdrawal_fails_the_call_and_records_a_removal() -> None:
+    it = Registered()
+    granted = it.update(it.one, "s4")
+    it.registry.withdraw(["s3", "s4"], Disconnected())
+    assert [type(future.exception()) for future in (it.new.granted, granted)] == [Disconnected] * 2
+    assert (it.told, list(it.registry.deliveries)) == ([("s3", "removed"), ("s4", "removed")], ["s1", "s2"])
+    assert (it.registry.pending_update_of(it.one), it.registry.give_up("s4")) == (None, False)
+
+
+async def test_an_update_that_is_given_up_no_longer_counts_and_its_removal_fails_its_call() -> None:
+    it = Registered()
+    granted = it.update(it.one, "s4")
+    assert (it.registry.pending_update_of(it.one), it.registry.pending_update_of(it.two)) == ("s4", None)
+    assert it.registry.give_up("s4")
+    assert it.registry.pending_update_of(it.one) is None
+    it.registry.remove("s4")
+    assert type(granted.exception()) is SubscriptionEnded
+    assert not it.one.removed.done()
+    it.registry.remove("s1")
+    assert it.one.removed.done()
+    with pytest.raises(StopAsyncIteration):
+        await anext(it.one.buffer)
+
+
+async def test_an_error_of_the_connection_reaches_each_iterator_until_a_link_may_bring_events() -> None:
+    it = Registered()
+    it.registry.fail_streams(Disconnected())
+    for delivery in (it.one, it.two, it.new):
+        with pytest.raises(Disconnected):
+            await anext(delivery.buffer)
+    it.registry.clear_errors()
+    waiting = [asyncio.ensure_future(anext(delivery.buffer)) for delivery in (it.one, it.two)]
+    await asyncio.sleep(1)
+    assert not any(task.done() for task in waiting)
+    it.registry.end()
+    outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [StopAsyncIteration] * 2
+
+
+# --- two links --------------------------------------------------------------------------------------------------------
+
+
+async def test_two_links_find_each_subscription_of_an_event_once_and_count_strays() -> None:
+    it = Registered()
+    heard = event_for("s1", "canary", "s9", "s1", "s8", "s3")
+    assert it.registry.resolve(heard, None) == [it.one, it.new]
+    assert (it.strays, it.canaries) == ([2], [heard])
+    assert it.registry.resolve(event_for("s2"), None) == [it.two]
+    assert it.registry.resolve(event_for(), None) == [it.one, it.two], "its channels tell"
+    assert it.registry.resolve(event_for(channels=("files",)), None) == []
+    handover: Any = SimpleNamespace(find=lambda identifier, *_: {"s0": it.one, "s7": it.two}.get(identifier))
+    assert it.registry.resolve(event_for("s0", "s1", "canary", "s9", "s7"), handover) == [it.one, it.two]
+    assert (it.strays, it.canaries) == ([2], [heard]), "the old link may still serve what is given up"
+
+
+async def test_a_handover_notes_a_subscription_whose_old_link_brings_an_older_event() -> None:
+    it, handover = Registered(), SimpleNamespace(disordered=set())
+    it.one.last_timestamp = LATER
+    assert it.registry.route_out_of_order(event_for("s1", "s2", timestamp=EARLIER), None) is False
+    it.two.last_timestamp = None
+    it.registry.route_out_of_order(event_for("s1", "s2", timestamp=EARLIER), handover)  # type: ignore[arg-type]
+    assert handover.disordered == {it.one}
+    assert (it.one.received, it.two.received, it.registry.counts) == (2, 2, (4, 0))
+
+
+async def test_a_route_notes_the_time_of_an_event_and_hides_the_canary() -> None:
+    it = Registered()
+    it.new.last_timestamp = EARLIER
+    heard = event_for("s1", "canary", "s2", timestamp=LATER)
+    assert it.registry.route(heard) is False
+    assert it.registry.route(event_for("s2", "s3")) is False
+    assert (it.canaries, heard._subscriptions, it.strays) == ([heard], ["s1", "s2"], [])
+    assert [one.last_timestamp for one in (it.one, it.two, it.new)] == [LATER, LATER, EARLIER]
+    assert [one.received for one in (it.one, it.two, it.new)] == [1, 2, 1]
+
+
+@pytest.mark.parametrize("full", ["s1", "s2"])
+async def test_a_half_full_buffer_of_any_subscription_lets_its_consumer_run(full: str) -> None:
+    it = Registered()
+    for _ in range(600):
+        it.registry.deliveries[full].put(event_for(full))
+    assert it.registry.route(event_for("s1", "s2")) is True
+    assert it.registry.route_out_of_order(event_for("s1", "s2"), None) is True

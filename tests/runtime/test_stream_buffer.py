@@ -9,14 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realtime_fsm.auditlog.writer import AuditWriter
 from realtime_fsm.client.subscription import Subscription
 from realtime_fsm.errors import ConcurrentIteration, LinkLost, StreamEnded, WrongLoop
 from realtime_fsm.fsm.table import State
-from realtime_fsm.protocol.spec import SubscriptionSpec
-from realtime_fsm.runtime.delivery import DeliveryOptions, SubscriptionDelivery
-from realtime_fsm.runtime.overflow import ReadGate
+from realtime_fsm.runtime.delivery import SubscriptionDelivery
 from realtime_fsm.runtime.stream_buffer import StreamBuffer
+from support.delivering import new_delivery
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -215,7 +213,7 @@ def test_drops_before_the_consumer_stops_waiting_are_told_when_it_takes_an_item(
     asyncio.run(scene())
 
 
-def test_after_a_wait_the_consumer_takes_the_quick_way_again() -> None:
+def test_the_buffer_hands_items_over_directly_again_after_a_wait() -> None:
     async def scene(inbox: StreamBuffer[int]) -> None:
         assert (inbox._ready is inbox._items, inbox._notice_due) == (True, False)
         task = await waiting(inbox)
@@ -327,18 +325,8 @@ class StubDriver:
 
 
 def on_subscription(scene: Callable[[Subscription, SubscriptionDelivery, StubDriver], Coroutine[Any, Any, None]]) -> None:
-    def report(failure: BaseException, heading: str) -> None:
-        pytest.fail(f"{heading}: {failure!r}")
-
     async def run() -> None:
-        delivery = SubscriptionDelivery(
-            SubscriptionSpec("s1", ("rows",)),
-            DeliveryOptions(),
-            asyncio.get_running_loop(),
-            report,
-            AuditWriter("c", print),
-            ReadGate(),
-        )
+        delivery = new_delivery()
         driver = StubDriver()
         await scene(Subscription(cast("Driver", driver), delivery), delivery, driver)
 

@@ -19,7 +19,7 @@ async def started(work: Any) -> asyncio.Task[Any]:
 
 
 async def outcomes(*tasks: asyncio.Task[Any]) -> list[Any]:
-    """The outcome of each task that is done; "waits" for the others."""
+    """Return the outcome of each task; "waits" for a task that is not done."""
     for _ in range(3):
         await asyncio.sleep(0)
     return ["waits" if not task.done() else type(task.exception()) if task.exception() else task.result() for task in tasks]
@@ -38,7 +38,7 @@ async def test_a_condition_is_asked_for_until_it_holds() -> None:
 
 
 @pytest.mark.parametrize("everyone", [False, True])
-async def test_only_the_end_fails_those_who_survive_a_disconnect(everyone: bool) -> None:
+async def test_only_the_end_fails_a_call_that_survives_a_disconnect(everyone: bool) -> None:
     waiters = Waiters()
     error: RealtimeError = Disposed() if everyone else LinkLost(StreamEnded())
     assert type(waiters.failure) is Disconnected
@@ -54,7 +54,7 @@ async def test_only_the_end_fails_those_who_survive_a_disconnect(everyone: bool)
     assert (waiters._for_link, waiters._for_identity, waiters._for_presence) == ({}, [], [])
 
 
-async def test_a_change_that_fails_leaves_a_presence_and_those_who_survive() -> None:
+async def test_a_failed_change_leaves_a_presence_and_a_surviving_call_alone() -> None:
     waiters = Waiters()
     with waiters.identity() as named, waiters.presence() as stored:
         tasks = [await started(waiters.until(lambda: False, survives_disconnect=survives)) for survives in (False, True)]
@@ -77,7 +77,7 @@ async def test_an_identity_is_named_once() -> None:
         assert named.result() is None
 
 
-async def test_whether_a_call_waits_for_a_presence_is_told() -> None:
+async def test_a_rejected_presence_tells_whether_a_call_waits_for_it() -> None:
     waiters = Waiters()
     assert waiters.reject_presence(Disconnected()) is False
     with waiters.presence() as stored:

@@ -26,7 +26,7 @@ from simulation.world import World
 
 
 class _WrappedGaps:
-    """A gap reporter, of which some methods are wrapped."""
+    """A gap reporter with some other methods."""
 
     def __init__(self, gaps: Any, **methods: Any) -> None:
         self._gaps = gaps

@@ -10,6 +10,7 @@ from typing import Any
 
 import structlog
 
+from realtime_fsm.audit.answer import Answer
 from realtime_fsm.audit.auditor import Auditor
 from realtime_fsm.audit.report import Report
 from realtime_fsm.auditlog.writer import AuditWriter
@@ -156,6 +157,16 @@ class Scribe:
 
 def lines_of(records: Iterable[Record]) -> list[bytes]:
     return [json.dumps(record).encode() + b"\n" for record in records]
+
+
+def answered(lines: Iterable[bytes], at: datetime, **options: Any) -> Answer:
+    """Ask who was down at an instant."""
+    auditor = Auditor(at=at, **options)
+    auditor.begin("log")
+    auditor.feed(lines)
+    auditor.finish()
+    assert auditor.answer is not None
+    return auditor.answer
 
 
 def audited(lines: Iterable[bytes], *, name: str = "log", **options: Any) -> Report:

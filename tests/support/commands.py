@@ -8,12 +8,24 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from io import StringIO
 from typing import Any
 
 from realtime_fsm.cli.main import main
 
 PATIENCE = 30.0
 COMMAND = [sys.executable, "-m", "realtime_fsm"]
+
+
+class Terminal(StringIO):
+    """A terminal: it shows its text at each flush, and `shown` keeps what it has shown."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shown: list[str] = []
+
+    def flush(self) -> None:
+        self.shown.append(self.getvalue())
 
 
 def audit(arguments: Sequence[str]) -> int:

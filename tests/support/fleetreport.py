@@ -35,6 +35,12 @@ def _outage() -> OutageLine:
     return audited(LINES).connections[0].life.outages[0]
 
 
+def outages(count: int) -> list[OutageLine]:
+    """Make outages, one a minute, of 0, 1, 2, ... seconds."""
+    starts = [BEGIN + timedelta(minutes=number) for number in range(count)]
+    return [msgspec.structs.replace(_outage(), start=start, seconds=float(number)) for number, start in enumerate(starts)]
+
+
 class _Life:
     """One connection, which is made from its beginning to its end."""
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import msgspec
@@ -29,6 +30,15 @@ def board_of(*walks: Iterable[Record], **options: Any) -> Board:
 def view_of(records: Iterable[Record]) -> View:
     (view,) = board_of(records).views
     return view
+
+
+@asynccontextmanager
+async def browsing(board: Board) -> AsyncIterator[AsyncIterator[bytes]]:
+    """Give the messages to a browser, behind the two with which they begin."""
+    async with aclosing(board.messages()) as messages:
+        for _ in range(2):
+            await anext(messages)
+        yield messages
 
 
 def content_of(message: bytes) -> dict[str, Any]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Sequence
+from weakref import WeakValueDictionary
 
+import pytest
 from opentelemetry.sdk._logs import LoggerProvider, ReadableLogRecord
 from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
 from opentelemetry.sdk.metrics import MeterProvider
@@ -13,7 +15,10 @@ from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from realtime_fsm import Realtime, State, hooks
 from realtime_fsm.telemetry import Instrumentation, instrument
+from support.network import Network
+from support.virtual import eventually
 
 
 class Telemetry:
@@ -73,3 +78,21 @@ class Telemetry:
         """Everything, as text."""
         spans, logs = (each.to_json() for each in self._spans.get_finished_spans()), (each.to_json() for each in self.logs)
         return "\n".join((*spans, *logs, *(metric.to_json() for metric in self.metrics)))
+
+
+def states(telemetry: Telemetry) -> dict[object, float]:
+    """The states that connections are in, with their number."""
+    return {state: count for (state,), count in telemetry.values("realtime_fsm.connection.count").items() if count}
+
+
+@pytest.fixture(autouse=True)
+def no_other_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the connections of other tests that no garbage collection has reached."""
+    monkeypatch.setattr(hooks, "connections", WeakValueDictionary())
+
+
+async def lose(network: Network, realtime: Realtime) -> None:
+    """Lose the link, and wait for the next."""
+    before = len(network.sockets)
+    network.socket.cut()
+    await eventually(lambda: len(network.sockets) > before and realtime.state is State.SUBSCRIBED)

@@ -1,4 +1,4 @@
-"""The outcome of an audit where records are lost or altered, or where a user asks about a part of the time, in short.
+"""Short outcomes of audits whose records are lost or altered, or whose user asks about a part of the time.
 
 Each line has an outcome, and the records whose loss or alteration leads to it.
 """
@@ -11,9 +11,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from realtime_fsm.audit.answer import Answer, Downtime
-from realtime_fsm.audit.auditor import Auditor
 from realtime_fsm.audit.report import Report
-from support.brokenlogs import Record, audited, lines_of
+from support.brokenlogs import Record, answered, audited, lines_of
 from support.corpus import WALKS, moment
 from support.lives import ALL
 
@@ -43,7 +42,7 @@ _STEPS = {float: (0.001, 0.003, -0.003, 3.0), int: (1, -1)}
 
 
 def _numbers(numbers: Iterable[int]) -> str:
-    """Write rising numbers, and those that follow each other as a range."""
+    """Write rising numbers; neighbours make a range, such as ``3-5``."""
     spans: list[list[int]] = []
     for number in numbers:
         if spans and number == spans[-1][-1] + 1:
@@ -127,15 +126,6 @@ def _answer(answer: Answer, records: list[Record]) -> str:
     return "; ".join([f"{answer.connections} there", *told, *(_down(down, records) for down in answer.down)])
 
 
-def _asked(lines: list[bytes], at: datetime, records: list[Record]) -> str:
-    auditor = Auditor(at=at)
-    auditor.begin("log")
-    auditor.feed(lines)
-    auditor.finish()
-    assert auditor.answer is not None
-    return _answer(auditor.answer, records)
-
-
 def instants() -> Iterator[str]:
     """Ask about an instant during the first dial, and about the edges of outages and faults, and lose each record in turn."""
     for name, records in _LOGS.items():
@@ -143,8 +133,9 @@ def instants() -> Iterator[str]:
         instants = sorted({edge + timedelta(milliseconds=part) for edge in edges for part in (-5, 0)})
         instants = [moment(records[0]) + timedelta(milliseconds=20), *instants, *[moment(records[-1])] * (not edges)]
         for at in instants:
-            yield f"=== {name} at {_seconds(at, records)}: {_asked(lines_of(records), at, records)}"
-            yield from _grouped((index, _asked(_without(records, index), at, records)) for index in range(len(records)))
+            yield f"=== {name} at {_seconds(at, records)}: {_answer(answered(lines_of(records), at), records)}"
+            answers = (answered(_without(records, index), at) for index in range(len(records)))
+            yield from _grouped((index, _answer(answer, records)) for index, answer in enumerate(answers))
 
 
 # --- alterations ------------------------------------------------------------------------------------------------------

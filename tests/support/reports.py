@@ -22,7 +22,6 @@ from unittest.mock import patch
 
 import msgspec
 
-from realtime_fsm.audit.auditor import Auditor
 from realtime_fsm.audit.formats import page_time
 from realtime_fsm.audit.formats.answer import answer_lines
 from realtime_fsm.audit.formats.html import as_html
@@ -41,7 +40,7 @@ from realtime_fsm.replay.log_reader import ConnectionLog, IncompleteLog
 from realtime_fsm.replay.replayer import Replayer
 from realtime_fsm.replay.scenario import Outcome, scenario_of
 from realtime_fsm.replay.test_writer import write_test
-from support.brokenlogs import audited, lines_of
+from support.brokenlogs import answered, audited, lines_of
 from support.corpus import SITUATIONS
 from support.corpus import lines_of as lines_of_situation
 from support.fleetreport import fleet
@@ -72,13 +71,8 @@ def _violated() -> Iterator[str]:
 
 def _answers() -> Iterator[str]:
     for name, situation in SITUATIONS.items():
-        auditor = Auditor(at=situation.at)
-        auditor.begin("log")
-        auditor.feed(lines_of_situation(name, "plain"))
-        auditor.finish()
         yield f"=== {name}"
-        assert auditor.answer is not None
-        yield from answer_lines(auditor.answer, UTC)
+        yield from answer_lines(answered(lines_of_situation(name, "plain"), situation.at), UTC)
 
 
 def _page() -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from realtime_fsm.testing import virtual
 from realtime_fsm.testing.virtual import eventually
 
-__all__ = ["VirtualLoop", "eventually", "run"]
+__all__ = ["Stopwatch", "VirtualLoop", "eventually", "run"]
 
 T = TypeVar("T")
 _LIMIT = 50_000.0
@@ -58,3 +58,20 @@ def run(main: Callable[[], Coroutine[Any, Any, T]], *, reports: int | None = 0) 
         assert isinstance(loop, VirtualLoop)
         assert reports in (None, len(loop.reported)), loop.reported
         return result
+
+
+class Stopwatch:
+    """Tells the seconds since its beginning, by the clock of the running loop."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.began = self.loop.time()
+
+    @property
+    def now(self) -> float:
+        """The seconds since the beginning, to the microsecond."""
+        return round(self.loop.time() - self.began, 6)
+
+    async def until(self, moment: float) -> None:
+        """Sleep until so many seconds after the beginning."""
+        await asyncio.sleep(self.began + moment - self.loop.time())

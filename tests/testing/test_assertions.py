@@ -72,11 +72,11 @@ def test_rows_that_cannot_be_taken() -> None:
         assert_rows([], "sub58")
 
 
-@pytest.mark.parametrize("check", [assert_conformant, lambda log: assert_rows(log, "sub58")])
-def test_a_traceback_in_pytest_ends_at_the_assertion(check: Callable[[list[Any]], None]) -> None:
+@pytest.mark.parametrize("check", [assert_conformant, assert_rows])
+def test_a_traceback_in_pytest_ends_at_the_assertion(check: Callable[..., None]) -> None:
     with pytest.raises(AssertionError) as failure:
-        check([])
-    assert hiding(failure.value) in (["assert_conformant"], ["assert_rows"])
+        check([], *["sub58"] * (check is assert_rows))
+    assert hiding(failure.value) == [check.__name__]
 
 
 async def test_a_file_is_a_log_too(tmp_path: Path) -> None:

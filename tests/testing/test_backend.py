@@ -88,7 +88,7 @@ def test_the_bytes_of_an_event() -> None:
 
 
 def test_the_bytes_of_the_console_s_own_events() -> None:
-    """Its live tail names no time, and its statistics no subscriptions."""
+    """The live tail names no time, and the statistics name no subscriptions."""
     backend = Backend(projects=("demo", "p2"), ids=iter("1234"))
     connection = dial(backend, "/?channels[]=project")
     subscribe(connection, {"channels": ["console.tail.demo", "console.tail.p2"]})

@@ -64,7 +64,7 @@ def test_a_wait_ends_when_its_condition_is_true_or_its_time_is_over() -> None:
     clock.run(test)
 
 
-def test_a_wait_checks_its_condition_at_its_last_moment_and_not_behind_it() -> None:
+def test_a_wait_checks_its_condition_at_its_last_moment_and_not_after_it() -> None:
     clock = VirtualClock()
 
     async def test() -> None:
@@ -88,7 +88,7 @@ def test_the_loop_of_a_clock_that_ran_nothing_can_be_closed() -> None:
     assert clock.loop.is_closed()
 
 
-async def test_the_clock_goes_on_behind_the_end_of_the_threads() -> None:
+async def test_the_clock_goes_on_after_the_end_of_the_threads() -> None:
     loop = asyncio.get_running_loop()
     assert isinstance(loop, VirtualLoop)
     assert await asyncio.to_thread(int, "7") == 7

@@ -1,11 +1,10 @@
-"""The connections that the page packs, and the numbers of what it draws and lists."""
+"""The page packs connections, draws stays and lists outages, a bounded number of each."""
 
 from __future__ import annotations
 
 import base64
 import gzip
 import re
-from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -15,7 +14,7 @@ from realtime_fsm.audit.formats import page_time
 from realtime_fsm.audit.stays import MOST
 from realtime_fsm.diagram.timeline import Axis
 from support.elements import parsed
-from support.fleetreport import fleet
+from support.fleetreport import fleet, outages
 
 
 @pytest.mark.parametrize(("count", "drawn"), [(1, MOST), (2381, 20), (6251, 8)])
@@ -39,16 +38,12 @@ def test_packed_connections_draw_50000_stays_together_and_each_8_at_least(
 
 
 def test_the_longest_twenty_outages_are_listed_and_the_others_counted() -> None:
-    whole = fleet(30, hours=24.0)
-    pattern = next(each.life.outages[0] for each in whole.connections if each.life.outages)
-    outages = [
-        msgspec.structs.replace(pattern, seconds=1.0 + number, start=pattern.start + timedelta(minutes=number))
-        for number in range(21)
-    ]
-    life = msgspec.structs.replace(whole.connections[0].life, outages=outages, outages_left_out=3)
-    one = msgspec.structs.replace(whole.connections[0], life=life)
-    page = parsed("".join(page_time.time_section(msgspec.structs.replace(whole, connections=[one], connections_total=1))))
+    whole = fleet(1)
+    (one,) = whole.connections
+    life = msgspec.structs.replace(one.life, outages=outages(21), outages_left_out=3)
+    one = msgspec.structs.replace(one, life=life)
+    page = parsed("".join(page_time.time_section(msgspec.structs.replace(whole, connections=[one]))))
     details = page.one("details", **{"class": "row"})
     (table,) = [each for each in details.all("table") if each.one("caption").text == "Outages"]
-    assert [row.all("td")[0].text for row in table.one("tbody").all("tr")] == [f"{2 + number} s" for number in range(20)]
+    assert [row.all("td")[0].text for row in table.one("tbody").all("tr")] == [f"{number} s" for number in range(1, 21)]
     assert "... and 4 more outages." in details.text

@@ -11,7 +11,7 @@ import pytest
 from realtime_fsm.audit.formats.text import as_text, life_lines, rest_of, worst_of
 from realtime_fsm.audit.report import ConnectionStats
 from realtime_fsm.audit.rules import ROUNDING
-from support.fleetreport import fleet
+from support.fleetreport import fleet, outages
 
 
 @pytest.mark.parametrize(
@@ -46,13 +46,13 @@ WHEN = datetime(2026, 11, 24, tzinfo=UTC)
     ("span", "other"),
     [({}, "2 other lines"), ({"since": WHEN}, "2 lines beside them"), ({"until": WHEN}, "2 lines beside them")],
 )
-def test_the_lines_outside_of_the_judged_span_are_no_lines_of_others(span: dict[str, Any], other: str) -> None:
+def test_a_report_of_a_span_names_no_lines_of_other_programs(span: dict[str, Any], other: str) -> None:
     report = msgspec.structs.replace(fleet(1, hours=1.0), other=2, **span)
     assert next(as_text(report)).endswith(f", {other})")
 
 
 @pytest.mark.parametrize(("count", "together"), [(1, False), (2, True)])
-def test_only_several_connections_are_summed_up(count: int, together: bool) -> None:
+def test_a_report_sums_up_several_connections_and_not_one(count: int, together: bool) -> None:
     lines = list(as_text(fleet(count, hours=1.0)))
     assert ("all together" in lines) is together
     assert not any("never taken" in line for line in lines)
@@ -60,11 +60,6 @@ def test_only_several_connections_are_summed_up(count: int, together: bool) -> N
 
 def life(**changes: Any) -> ConnectionStats:
     return msgspec.structs.replace(fleet(1, hours=24.0).connections[0].life, **changes)
-
-
-def outages(count: int) -> list[Any]:
-    pattern = next(each.life.outages[0] for each in fleet(30, hours=24.0).connections if each.life.outages)
-    return [msgspec.structs.replace(pattern, seconds=float(number)) for number in range(count)]
 
 
 @pytest.mark.parametrize(("count", "left_out", "rest"), [(20, 0, None), (21, 0, "1 more outage"), (21, 3, "4 more outages")])
@@ -75,13 +70,13 @@ def test_twenty_outages_are_listed_and_the_others_counted(count: int, left_out: 
 
 
 @pytest.mark.parametrize(("lacking", "told"), [(ROUNDING, False), (2 * ROUNDING, True)])
-def test_an_outage_that_lacks_no_more_than_a_rounding_is_whole(lacking: float, told: bool) -> None:
+def test_a_report_names_the_part_of_an_outage_unless_a_rounding_explains_it(lacking: float, told: bool) -> None:
     (outage,) = outages(1)
     lines = life_lines(life(outages=[msgspec.structs.replace(outage, seconds=lacking, within=0.0)]))
     assert any("of it in this span" in line for line in lines) is told
 
 
 @pytest.mark.parametrize(("faults", "at_fault", "told"), [(0, 2.0, ["server faults 0, together 2 s"]), (0, 0.0, [])])
-def test_a_fault_from_before_the_judged_span_has_its_time(faults: int, at_fault: float, told: list[str]) -> None:
+def test_a_report_tells_the_time_of_a_fault_that_began_before_the_span(faults: int, at_fault: float, told: list[str]) -> None:
     lines = life_lines(life(faults=faults, at_fault=at_fault))
     assert [line for line in lines if line.startswith("server faults")] == told

@@ -66,6 +66,8 @@ def test_words_without_a_plain_plural_are_given() -> None:
     ("text", "line", "in_json"),
     [
         ("plain", "plain", "plain"),
+        ("Zürich, 東京", "Zürich, 東京", "Zürich, 東京"),
+        ("a\tb\ud800", r"a\tb\ud800", r"a\tb\ud800"),
         ('"a\u202eb"', '"a\\u202eb"', '"a\\u202eb"'),
         ("a\x1b\n", "a\\x1b\\n", "a\\u001b\n"),
         ("\u00e9\x7f", "\u00e9\\x7f", "\u00e9\\u007f"),

@@ -1,4 +1,4 @@
-"""The checks of a link in virtual time: how long each waits, and which times it tells."""
+"""The checks of a link wait for a bounded time, and tell the times of the server."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ import pytest
 from realtime_fsm.fsm.canary import CANARY_STATUS
 from realtime_fsm.ops.doctor import link
 from realtime_fsm.ops.doctor.link import LinkExaminer
-from realtime_fsm.ops.doctor.report import Check, Checks, ExaminationEnded
+from realtime_fsm.ops.doctor.report import Checks, ExaminationEnded
 from realtime_fsm.protocol.eras import Era
-from realtime_fsm.remedies import CHECKS
+from support.doctoring import made, remedy
+from support.virtual import Stopwatch
 
 LIVE, DOWN = (SimpleNamespace(dest=SimpleNamespace(is_live=is_live)) for is_live in (True, False))
 
@@ -26,7 +27,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Link:
-    """A link that is up, whose server answers after some seconds: to a subscription, and with an event; None is never.
+    """Stands for a link whose server answers after some seconds; None is never.
 
     Args:
         reply: the seconds until the server acknowledges a subscription.
@@ -104,11 +105,7 @@ def examiner(realtime: Link, checks: Checks) -> LinkExaminer:
 
 
 def told(checks: Checks) -> list[tuple[str, str, str]]:
-    return [(check.name, check.status.value, check.text) for check in _all(checks)]
-
-
-def _all(checks: Checks) -> tuple[Check, ...]:
-    return checks.report("", "", ()).checks
+    return [(check.name, check.status.value, check.text) for check in made(checks)]
 
 
 # --- the beginning ----------------------------------------------------------------------------------------------------
@@ -139,26 +136,26 @@ async def test_an_answer_after_more_than_a_second_is_slow(pings: list[float], st
 
 async def test_each_ping_is_awaited_for_its_interval_and_five_seconds(checks: Checks) -> None:
     realtime = Link(changes=[(5.9, PONG), (5.9, PONG)])
-    began = asyncio.get_running_loop().time()
+    watch = Stopwatch()
     await examiner(realtime, checks).check_pings(2)
     assert told(checks) == [("ping", "ok", "answered in 500 ms, 500 ms")]
-    assert asyncio.get_running_loop().time() - began == pytest.approx(11.8)
+    assert watch.now == 11.8
     late = Link(changes=[(5.9, PONG)])
-    began = asyncio.get_running_loop().time()
+    watch = Stopwatch()
     with pytest.raises(ExaminationEnded):
         await examiner(late, checks).check_pings(2)
     assert told(checks)[1:] == [("ping", "failed", "ping 2: no answer")]
-    assert asyncio.get_running_loop().time() - began == pytest.approx(5.9 + 6.0)
+    assert watch.now == 5.9 + 6.0
 
 
 async def test_the_end_of_a_link_ends_the_wait_for_its_pings(checks: Checks) -> None:
     realtime = Link(changes=[(2.0, DOWN)])
     realtime.last_failure = SimpleNamespace(error="the stream ended")  # type: ignore[assignment]
-    began = asyncio.get_running_loop().time()
+    watch = Stopwatch()
     with pytest.raises(ExaminationEnded):
         await examiner(realtime, checks).check_pings(1)
     assert told(checks) == [("ping", "failed", "ping 1: the stream ended")]
-    assert asyncio.get_running_loop().time() - began == 2.0
+    assert watch.now == 2.0
 
 
 # --- subscriptions ----------------------------------------------------------------------------------------------------
@@ -166,9 +163,9 @@ async def test_the_end_of_a_link_ends_the_wait_for_its_pings(checks: Checks) -> 
 
 async def test_a_subscription_tells_its_time_and_is_awaited_for_five_seconds(checks: Checks) -> None:
     await examiner(Link(reply=0.25), checks).check_subscriptions(("rows",))
-    began = asyncio.get_running_loop().time()
+    watch = Stopwatch()
     await examiner(Link(reply=None), checks).check_subscriptions(("files", "teams"))
-    assert asyncio.get_running_loop().time() - began == 5.0
+    assert watch.now == 5.0
     assert told(checks) == [
         ("subscribe", "ok", "rows: acknowledged in 250 ms"),
         ("subscribe", "failed", "files: no reply within 5 s; not checked: teams"),
@@ -183,9 +180,9 @@ async def test_an_echo_tells_its_time_and_is_awaited_for_ten_seconds(checks: Che
     await examiner(realtime, checks).check_echo()
     mine = '{"method":"equal","attribute":"userId","values":["alice"]}'
     assert realtime.asked == [("presences", [mine]), CANARY_STATUS, "unsubscribe"]
-    began = asyncio.get_running_loop().time()
+    watch = Stopwatch()
     await examiner(Link(), checks).check_echo()
-    assert asyncio.get_running_loop().time() - began == 10.0
+    assert watch.now == 10.0
     assert told(checks) == [
         ("echo", "ok", "an event came back 500 ms after its cause"), ("echo", "failed", "no event within 10 s"),
     ]  # fmt: skip
@@ -200,13 +197,13 @@ async def test_an_echo_tells_its_time_and_is_awaited_for_ten_seconds(checks: Che
         ([], "warning", "the link was dead after 40 s without traffic: no answer to a ping"),
     ],
 )
-async def test_a_link_that_survives_an_interval_of_pings_is_no_failure(
+async def test_the_doctor_tells_how_long_a_link_survives_without_traffic(
     changes: list[tuple[float, Any]], status: str, text: str, checks: Checks
 ) -> None:
     realtime = Link(event=0.5 if status == "ok" else None, changes=changes)
     await examiner(realtime, checks).check_idle(40.0)
     assert told(checks) == [("idle", status, text)]
-    assert (_all(checks)[0].remedy == "") is (status == "ok")
+    assert (made(checks)[0].remedy == "") is (status == "ok")
 
 
 def test_the_budget_counts_what_was_sent_and_dialed(checks: Checks) -> None:
@@ -216,5 +213,5 @@ def test_the_budget_counts_what_was_sent_and_dialed(checks: Checks) -> None:
     realtime.observation.throttled = True
     with pytest.raises(ExaminationEnded):
         examiner(realtime, checks).check_budget()
-    assert _all(checks)[1].text == "the server refuses message 3 of this link with 1013: its budget was spent before"
-    assert _all(checks)[1].remedy == CHECKS["budget"].replace("``", "`")
+    assert made(checks)[1].text == "the server refuses message 3 of this link with 1013: its budget was spent before"
+    assert made(checks)[1].remedy == remedy("budget")

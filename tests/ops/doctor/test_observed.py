@@ -60,7 +60,7 @@ def test_a_pong_and_an_error_answer_a_ping_once(clock: SimpleNamespace) -> None:
 
 
 @pytest.mark.loopback
-async def test_an_examination_dials_once_and_has_a_patience_of_its_own() -> None:
+async def test_an_examination_dials_once_and_waits_five_seconds_for_each_answer() -> None:
     with recorded() as records:
         async with RealtimeServer() as server, ObservedRealtime(server.endpoint, "demo", 2.5) as realtime:
             await realtime.connect()

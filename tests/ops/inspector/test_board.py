@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
 from realtime_fsm.audit.secret_scan import REDACTED
@@ -11,7 +9,8 @@ from realtime_fsm.ops.inspector import board as module
 from realtime_fsm.ops.inspector.board import Board
 from support.brokenlogs import Record
 from support.corpus import WALKS, later
-from support.inspecting import board_of, content_of, flat
+from support.inspecting import board_of, browsing, content_of, flat
+from support.virtual import Stopwatch
 
 
 def named(walk: str, name: str) -> list[Record]:
@@ -36,15 +35,13 @@ async def test_a_browser_gets_all_views_and_then_those_that_change() -> None:
 
 async def test_a_slow_browser_gets_the_present_and_not_each_step() -> None:
     board, records = Board("log"), flat(WALKS["healthy"])
-    messages = board.messages()
-    await anext(messages)
-    await anext(messages)
-    for record in records:
-        board.take(record)
-    (view,) = content_of(await anext(messages))["views"]
-    assert view["seq"] == len(records)
-    board.close()
-    assert [rest async for rest in messages] == []
+    async with browsing(board) as messages:
+        for record in records:
+            board.take(record)
+        (view,) = content_of(await anext(messages))["views"]
+        assert view["seq"] == len(records)
+        board.close()
+        assert [rest async for rest in messages] == []
 
 
 async def test_two_browsers_get_the_same() -> None:
@@ -52,21 +49,18 @@ async def test_two_browsers_get_the_same() -> None:
     one, other = board.messages(), board.messages()
     assert [await anext(one), await anext(one)] == [await anext(other), await anext(other)]
     assert board.browsers == 2
-    began = asyncio.get_running_loop().time()
+    watch = Stopwatch()
     board.close()
     assert [[rest async for rest in each] for each in (one, other)] == [[], []]
-    assert asyncio.get_running_loop().time() - began < 1
+    assert watch.now < 1
 
 
 async def test_a_quiet_board_sends_a_sign_of_life() -> None:
     board = board_of(WALKS["healed"])
-    messages, loop = board.messages(), asyncio.get_running_loop()
-    await anext(messages)
-    await anext(messages)
-    begun = loop.time()
-    assert content_of(await anext(messages))["views"] == []
-    assert 10 <= loop.time() - begun < 11
-    await messages.aclose()
+    async with browsing(board) as messages:
+        watch = Stopwatch()
+        assert content_of(await anext(messages))["views"] == []
+        assert 10 <= watch.now < 11
 
 
 async def test_an_empty_board_ends_at_the_beginning_of_time() -> None:
@@ -80,18 +74,15 @@ async def test_an_empty_board_ends_at_the_beginning_of_time() -> None:
 
 
 async def test_changes_within_a_tenth_of_a_second_are_one_message_and_then_it_is_quiet() -> None:
-    board, loop = board_of(WALKS["healed"]), asyncio.get_running_loop()
-    messages = board.messages()
-    await anext(messages)
-    await anext(messages)
-    begun = loop.time()
-    for record in flat(WALKS["healthy"])[:3]:
-        board.take(record)
-    assert [view["seq"] for view in content_of(await anext(messages))["views"]] == [3]
-    assert 0.1 <= loop.time() - begun < 0.2
-    assert content_of(await anext(messages))["views"] == []
-    assert loop.time() - begun >= 10
-    await messages.aclose()
+    board = board_of(WALKS["healed"])
+    async with browsing(board) as messages:
+        watch = Stopwatch()
+        for record in flat(WALKS["healthy"])[:3]:
+            board.take(record)
+        assert [view["seq"] for view in content_of(await anext(messages))["views"]] == [3]
+        assert 0.1 <= watch.now < 0.2
+        assert content_of(await anext(messages))["views"] == []
+        assert watch.now >= 10
 
 
 async def test_a_view_that_nothing_has_changed_is_sent_once() -> None:
@@ -107,14 +98,11 @@ async def test_a_view_that_nothing_has_changed_is_sent_once() -> None:
 
 async def test_a_repeated_record_is_no_news() -> None:
     board = board_of(WALKS["healed"])
-    messages = board.messages()
-    await anext(messages)
-    await anext(messages)
-    begun = asyncio.get_running_loop().time()
-    board.take(flat(WALKS["healed"])[3])
-    assert content_of(await anext(messages))["views"] == []
-    assert asyncio.get_running_loop().time() - begun >= 10
-    await messages.aclose()
+    async with browsing(board) as messages:
+        watch = Stopwatch()
+        board.take(flat(WALKS["healed"])[3])
+        assert content_of(await anext(messages))["views"] == []
+        assert watch.now >= 10
 
 
 async def test_connections_that_come_and_go_cost_a_slow_browser_no_memory() -> None:

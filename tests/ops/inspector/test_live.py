@@ -14,8 +14,9 @@ from realtime_fsm.errors import DialFailed
 from realtime_fsm.ops.inspector.board import Board
 from realtime_fsm.ops.inspector.live import _update, shown
 from realtime_fsm.ops.inspector.views import SUBSCRIPTIONS, SubscriptionView, View
-from support.inspecting import content_of
+from support.inspecting import browsing, content_of
 from support.network import Network
+from support.virtual import Stopwatch
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
 
@@ -77,14 +78,11 @@ async def test_counts_without_a_record_are_looked_at_each_half_second() -> None:
             assert (one.received, one.waiting) == (0, 0)
             await asyncio.sleep(0.02)
             assert (one.received, one.waiting) == (1, 1)
-            messages = board.messages()
-            await anext(messages)
-            await anext(messages)
-            await anext(subscription)
-            began = asyncio.get_running_loop().time()
-            assert content_of(await anext(messages))["views"][0]["subscriptions"][subscription.id]["waiting"] == 0
-            assert asyncio.get_running_loop().time() - began < 1
-            await messages.aclose()
+            async with browsing(board) as messages:
+                await anext(subscription)
+                watch = Stopwatch()
+                assert content_of(await anext(messages))["views"][0]["subscriptions"][subscription.id]["waiting"] == 0
+                assert watch.now < 1
         await asyncio.sleep(0)
         assert [task for task in asyncio.all_tasks() if task.get_name() == "realtime_fsm inspector"] == []
         network.publish("rows")
@@ -92,7 +90,7 @@ async def test_counts_without_a_record_are_looked_at_each_half_second() -> None:
         assert one.received == 1, "the page has ended"
 
 
-async def test_a_connection_of_before_begins_with_its_present() -> None:
+async def test_the_view_of_an_older_connection_begins_with_its_present_state() -> None:
     network, board, after = Network(), Board("live"), Board("live")
     network.script.append(DialFailed("refused"))
     async with network.realtime(retry=RetryPolicy(attempts=None)) as realtime:

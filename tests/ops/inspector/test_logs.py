@@ -16,8 +16,9 @@ from realtime_fsm.ops.inspector.board import Board
 from realtime_fsm.ops.inspector.logs import LogReader
 from support.brokenlogs import lines_of
 from support.corpus import WALKS
-from support.inspecting import board_of, content_of
+from support.inspecting import board_of, browsing, content_of
 from support.shippers import ALL, lines_in
+from support.virtual import Stopwatch
 
 LINES = lines_of(WALKS["healed"])
 
@@ -77,15 +78,12 @@ async def test_a_log_without_a_record_says_so(tmp_path: Path) -> None:
 async def test_browsers_are_told_at_once_that_a_log_has_ended(tmp_path: Path) -> None:
     log, board = tmp_path / "log", Board("log")
     log.write_text("nothing of ours\n")
-    messages = board.messages()
-    await anext(messages)
-    await anext(messages)
-    began = asyncio.get_running_loop().time()
-    await read(log, board=board)
-    told = content_of(await anext(messages))
-    assert (told["live"], told["problem"][:9]) == (False, "no record")
-    assert asyncio.get_running_loop().time() - began < 1
-    await messages.aclose()
+    async with browsing(board) as messages:
+        watch = Stopwatch()
+        await read(log, board=board)
+        told = content_of(await anext(messages))
+        assert (told["live"], told["problem"][:9]) == (False, "no record")
+        assert watch.now < 1
 
 
 async def test_renamed_fields_tell_the_order_of_files(tmp_path: Path) -> None:

@@ -162,7 +162,7 @@ def test_the_diagram_names_each_state_and_each_rule_that_changes_it_once() -> No
     assert all(len(each.all("path")) == 1 for each in some(arrows))
 
 
-def test_the_words_are_those_of_the_table_as_a_script_element_can_hold_them() -> None:
+def test_the_words_of_the_page_are_those_of_the_table_and_fit_into_a_script_element() -> None:
     text = words()
     assert "<" not in text
     told = json.loads(text)

@@ -14,12 +14,13 @@ from realtime_fsm.ops.inspector import views
 from realtime_fsm.ops.inspector.views import SubscriptionView, View
 from support.brokenlogs import BEGIN
 from support.corpus import WALKS, begun, moment, told
+from support.flatrecord import flat_record
 from support.inspecting import flat, view_of
 from support.some import some
 
 
 def record(event: str, seq: int = 1, **fields: Any) -> FlatRecord:
-    return FlatRecord(machine="", connection_id="c", seq=seq, timestamp=BEGIN, link=1, **{"event": f"realtime.{event}", **fields})
+    return flat_record(event, seq=seq, **fields)
 
 
 def taken(*records: FlatRecord) -> View:
@@ -35,7 +36,7 @@ def step(source: str, dest: str, **fields: Any) -> FlatRecord:
     return record("transition", source=source, dest=dest, **{**plain, **fields})
 
 
-def test_a_new_view_tells_of_nothing() -> None:
+def test_a_new_view_is_empty() -> None:
     assert msgspec.to_builtins(View("c", 1)) == {
         "id": "c", "number": 1, "seq": 0, "last": 0.0, "state": "disconnected", "since": None, "link": 0, "attempt": 0,
         "era": None, "round_trip": None, "closed": False, "stays": [], "steps": [], "marks": [], "causes": [], "outage": None,

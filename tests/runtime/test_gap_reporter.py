@@ -1,0 +1,137 @@
+"""The gap reporter tells each subscription of a gap that it may have: after an outage, a fault, a deaf link or a handover."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from realtime_fsm.runtime.handover import Overlap
+from realtime_fsm.runtime.outages import Outage
+from support.delivering import Registered
+
+BEGIN = datetime(2026, 11, 24, tzinfo=UTC)
+
+
+def at(seconds: int) -> str:
+    return (BEGIN + timedelta(seconds=seconds)).isoformat()
+
+
+class Told(Registered):
+    """A registry whose subscriptions got their last event after a second."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        for delivery in (self.one, self.two, self.new):
+            delivery.last_timestamp = at(1)
+
+    def taken(self) -> list[tuple[str, Any, float, int]]:
+        """Return the gaps since the last call: subscription, second of the beginning, length and dials."""
+        gaps, self.gaps = self.gaps, []
+        return [
+            (identifier, None if gap.since is None else (gap.since - BEGIN).seconds, gap.outage_seconds, gap.attempts)
+            for identifier, gap in gaps
+        ]
+
+
+def outage(losses: int = 1) -> Outage:
+    return Outage(10.0, 7.0, "stream_ended", False, 2, losses)
+
+
+async def test_an_outage_is_told_once_for_each_loss() -> None:
+    it = Told()
+    it.outages.current = outage()
+    assert it.acknowledge("s1", 12.0) is it.one
+    it.acknowledge("s1", 13.0)
+    it.acknowledge("s3", 14.0)
+    assert it.taken() == [("s1", 1, 5.0, 2)], "what is new has missed nothing"
+    assert it.one.acknowledged == ("rows",)
+    it.outages.current.losses = 2
+    it.acknowledge("s1", 15.0)
+    it.acknowledge("s3", 15.0)
+    assert it.taken() == [("s1", 1, 8.0, 2), ("s3", 1, 8.0, 2)]
+    it.outages.current = outage(2)
+    it.acknowledge("s1", 16.0)
+    assert it.taken() == [("s1", 1, 9.0, 2)], "another outage"
+
+
+async def test_another_loss_in_a_planned_outage_is_not_planned() -> None:
+    it = Told()
+    it.outages.current = Outage(10.0, 10.0, "disconnect", True, 1)
+    it.acknowledge("s1", 12.0)
+    it.outages.current.losses = 2
+    it.acknowledge("s1", 13.0)
+    it.acknowledge("s2", 13.0)
+    assert it.planned == [True, False, False]
+
+
+async def test_the_end_of_a_fault_is_told_to_the_subscriptions_that_the_link_serves() -> None:
+    it = Told()
+    it.registry.gaps.recover(4.0)
+    assert it.taken() == [("s1", 1, 4.0, 0), ("s2", 1, 4.0, 0)]
+    it.registry.give_up("s2")
+    it.registry.gaps.recover(4.0)
+    assert it.taken() == [("s1", 1, 4.0, 0)]
+    it.outages.current = outage()
+    it.registry.gaps.recover(4.0)
+    assert it.taken() == [], "the next link will tell them"
+    it.acknowledge("s1", 12.0)
+    it.taken()
+    it.registry.gaps.recover(4.0)
+    assert it.taken() == [("s1", 1, 4.0, 0)]
+
+
+async def test_the_end_of_a_fault_on_the_old_link_is_told_to_the_subscriptions_that_it_alone_serves() -> None:
+    it = Told()
+    handover: Any = SimpleNamespace(depends_on_old_link=lambda delivery: delivery is it.two)
+    it.registry.gaps.recover_draining(handover, 20.0)
+    assert it.taken() == [], "there was no fault"
+    it.fault = 6.0
+    it.registry.gaps.recover_draining(handover, 20.0)
+    assert it.taken() == [("s2", 1, 6.0, 0)]
+
+
+async def test_deaf_links_make_one_gap_from_the_first_of_them() -> None:
+    it = Told()
+    it.registry.gaps.note_deaf_link()
+    it.one.last_timestamp = at(5)
+    it.acknowledge("s3")
+    it.new.last_timestamp = at(6)
+    it.outages.current = outage()
+    it.acknowledge("s1", 12.0)
+    assert it.taken() == [], "the next link may be deaf, too"
+    it.registry.gaps.note_deaf_link()
+    it.registry.remove("s2")
+    it.registry.gaps.end_deafness(datetime.now(UTC), 9.0, 3, None)
+    assert it.taken() == [("s1", 1, 9.0, 3), ("s3", 6, 9.0, 3)]
+    it.acknowledge("s1", 12.0)
+    assert it.taken() == [("s1", 5, 5.0, 2)], "the deafness is over"
+    it.registry.gaps.end_deafness(datetime.now(UTC), 9.0, 3, None)
+    assert it.taken() == []
+
+
+async def test_a_proof_after_the_last_event_is_where_the_gap_begins() -> None:
+    it = Told()
+    it.registry.gaps.note_deaf_link()
+    it.registry.gaps.end_deafness(datetime.now(UTC), 9.0, 3, at(4))
+    assert it.taken() == [("s1", 4, 9.0, 3), ("s2", 4, 9.0, 3)]
+
+
+@pytest.mark.parametrize(
+    ("link", "newer", "last", "told"),
+    [(2, 2, 1, True), (2, 3, 1, False), (2, 3, 4, True), (None, None, 1, False), (None, None, 4, True), (2, None, 1, False)],
+)
+async def test_a_possible_loss_is_told_now_unless_an_outage_will_tell_it(
+    link: int | None, newer: int | None, last: int, told: bool
+) -> None:
+    it = Told()
+    it.one.last_timestamp = at(last)
+    overlap = Overlap(at(1), link, BEGIN + timedelta(seconds=9), 3.0)
+    handover: Any = SimpleNamespace(overlaps={it.one: overlap}, newer=newer, disordered=set())
+    it.registry.gaps.report_possible_loss(handover)
+    assert it.taken() == [("s1", 1, 3.0, 1)] * told
+    it.registry.remove("s1")
+    it.registry.gaps.report_possible_loss(handover)
+    assert it.taken() == [], "the subscription has ended"
