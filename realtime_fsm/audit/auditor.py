@@ -13,8 +13,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from realtime_fsm.audit.answering import AnswerBuilder
 from realtime_fsm.audit.checks import rulebook
 from realtime_fsm.audit.collector import ReportBuilder
@@ -111,7 +109,7 @@ class Auditor:
             places.number, line = reporter.here = here
             try:
                 record = decode_fast(line)
-            except (msgspec.MsgspecError, ValueError):
+            except ValueError:
                 self._take_pieces(self._reader.read(line))
             else:
                 take(record)

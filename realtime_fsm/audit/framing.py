@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 LONGEST = 1 << 20
 """The most bytes of a record that is joined from its parts."""
+_BEGIN = re.compile(r"\[?\{")
 _CRI = re.compile(rb"(\d{4}-\d\d-\d\dT\S+ (stdout|stderr) )([PF])((?::\S*)? )")
 
 
@@ -123,8 +124,8 @@ def _split(line: bytes) -> Iterator[bytes]:
 
 def _begin_of(text: str) -> int:
     """Find where the first object, or the first list of objects, begins."""
-    brace, bracket = text.find("{"), text.find("[{")
-    return bracket if 0 <= bracket < brace else brace
+    found = _BEGIN.search(text)
+    return -1 if found is None else found.start()
 
 
 def _parts(value: Any) -> Iterator[bytes]:

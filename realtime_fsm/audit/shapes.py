@@ -120,14 +120,14 @@ class Shapes:
                     value = msgspec.json.decode(text)[key]
                     text = value.encode() if isinstance(value, str) else msgspec.json.encode(value)
             return text, ExtendedRecord(decode_fast(text), ())
-        except (msgspec.MsgspecError, ValueError, LookupError, TypeError, RecursionError):
+        except (ValueError, LookupError, TypeError, RecursionError):
             return None
 
     def _take(self, found: _Found) -> tuple[bytes, ExtendedRecord | BadRecord | None]:
         line = msgspec.json.encode(found.record) + b"\n"
         try:
             made: ExtendedRecord | BadRecord | None = ExtendedRecord(decode_fast(line), ())
-        except (msgspec.MsgspecError, ValueError):
+        except ValueError:
             return line, decode_unusual(line)
         self._way = found.way or ()
         return line, made

@@ -19,8 +19,6 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
-import msgspec
-
 from realtime_fsm.audit.decoding import ExtendedRecord, decode_fast
 from realtime_fsm.audit.framing import LineReader
 
@@ -263,7 +261,7 @@ def _records(lines: Iterable[bytes], renamed: Mapping[str, str] | None) -> Itera
     for line in lines:
         try:
             yield decode_fast(line)
-        except (msgspec.MsgspecError, ValueError):
+        except ValueError:
             for _, made in reader.read(line):
                 if made is not None:
                     yield made.line if isinstance(made, ExtendedRecord) else made

@@ -76,7 +76,7 @@ def decode_table(text: bytes | str, option: str) -> ExportedTable:
     """
     try:
         exported = msgspec.json.decode(text, type=ExportedTable)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
+    except (ValueError, RecursionError):
         remedy = "write one with: realtime-fsm diagram --format json -o table.json"
         raise BadOption(option, f"the file holds no table; {remedy}") from None
     if exported.format != FORMAT:

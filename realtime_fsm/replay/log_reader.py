@@ -79,7 +79,7 @@ _decode: Callable[[bytes], AnyRecord] = msgspec.json.Decoder(AnyRecord).decode
 def _head_of(line: bytes) -> _Head | None:
     try:
         return _decode_head(line)
-    except (msgspec.MsgspecError, ValueError):
+    except ValueError:
         return None
 
 
@@ -120,7 +120,7 @@ class _Reader:
     def _add_record(self, place: Location, line: bytes) -> None:
         try:
             record = _decode(line)
-        except (msgspec.MsgspecError, ValueError):
+        except ValueError:
             record = None
         if record is None or record.machine != TABLE.fingerprint or record.schema != SCHEMA:
             decoded = decode_unusual(line)

@@ -26,7 +26,15 @@ LIMIT = 86_400.0
 """Seconds of virtual time after which a test counts as hanging; `VirtualClock.advance` does not count."""
 
 _BEGIN = 1_000.0
-_WITH_A_CLOCK = ("runtime.driver", "runtime.handover", "runtime.gaps", "runtime.canary", "auditlog.writer")
+_WITH_A_CLOCK = (
+    "auditlog.writer",
+    "client.explanation",
+    "runtime.canary",
+    "runtime.driver",
+    "runtime.gaps",
+    "runtime.handover",
+    "runtime.upgrade_refusals",
+)
 """The modules of the client that read the wall clock, by ``datetime.now``."""
 
 

@@ -10,7 +10,6 @@ import msgspec
 import pytest
 
 from realtime_fsm import errors
-from realtime_fsm.audit.causes import KNOWN_CODES
 from realtime_fsm.audit.decoding import KINDS as CAUSES
 from realtime_fsm.audit.report import Verdict
 from realtime_fsm.audit.rules import RULES
@@ -53,7 +52,7 @@ def said(capsys: pytest.CaptureFixture[str], *words: str) -> str:
         ("findings", set(RULES)),
         ("verdicts", {verdict.word for verdict in Verdict}),
         ("figures", {"availability", "mtbf", "mttr"}),
-        ("codes", {str(code) for code in KNOWN_CODES}),
+        ("codes", {"0", "1003", "1006", "1008", "1009", "1013", "401", "403", "429", "500", "503"}),
     ],
 )
 def test_each_word_of_a_kind_has_a_meaning(kind: str, words: set[str]) -> None:

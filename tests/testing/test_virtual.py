@@ -7,13 +7,14 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from realtime_fsm.runtime import driver
 from realtime_fsm.testing import VirtualClock
-from realtime_fsm.testing.virtual import LIMIT, VirtualLoop, eventually, run
+from realtime_fsm.testing.virtual import _WITH_A_CLOCK, LIMIT, VirtualLoop, eventually, run
 from support.raising import hiding
 
 
@@ -177,3 +178,10 @@ def test_the_client_reads_the_same_clock_as_the_wall() -> None:
     seen, now = clock.run(test)
     assert seen == now == begun + timedelta(hours=1)
     assert vars(driver)["datetime"] is datetime
+
+
+def test_the_clock_moves_each_module_of_a_connection_that_reads_the_time_of_day() -> None:
+    package = Path(driver.__file__).parents[1]
+    modules = [path for room in ("auditlog", "client", "runtime") for path in (package / room).glob("*.py")]
+    readers = [f"{path.parent.name}.{path.stem}" for path in modules if "datetime.now(" in path.read_text()]
+    assert sorted(readers) == list(_WITH_A_CLOCK)

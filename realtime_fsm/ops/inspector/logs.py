@@ -79,10 +79,10 @@ class LogReader:
     def _records(self, line: bytes) -> Iterator[FlatRecord]:
         try:
             yield decode_fast(line)
-        except (msgspec.MsgspecError, ValueError):
+        except ValueError:
             for plain, made in self._reader.read(line):
                 if isinstance(made, ExtendedRecord):
                     yield made.line
                 elif made is not None and made.rule == "schema":  # of another version: its common fields are the same
-                    with suppress(msgspec.MsgspecError):
+                    with suppress(ValueError):
                         yield msgspec.json.decode(plain, type=FlatRecord)

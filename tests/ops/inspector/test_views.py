@@ -123,6 +123,7 @@ def test_the_same_failure_again_only_counts() -> None:
 
 
 def test_a_deaf_link_is_a_failure() -> None:
+    assert list(taken(record("canary", change="echoed")).causes) == []
     assert taken(record("canary", change="echoed"), record("canary", change="missed")).causes[0].text.endswith("may be deaf")
 
 
