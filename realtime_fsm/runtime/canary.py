@@ -113,8 +113,8 @@ class Prober:
             self._await_echo()
         else:
             self._writing_since = self._owner.loop.time()
+            self._set_timer(self._canary.every, self._probe)  # before the call: an eager one may set the timer of the echo
             self._writing = self._owner.loop.create_task(self._write(), name="realtime_fsm canary")
-            self._set_timer(self._canary.every, self._probe)
 
     def refused(self, code: Code) -> None:
         """Handle a refusal: it proves nothing, and the next canary goes out after the usual interval.
@@ -164,7 +164,6 @@ class Prober:
 
     async def _write(self) -> None:
         assert self._write_callback is not None
-        await asyncio.sleep(0)  # a task that starts eagerly is inside of the machine's step until here
         _, failure = await self._write_callback.call()
         if failure is not None:
             self._note(self._write_callback, failure)
