@@ -302,7 +302,7 @@ def test_the_page_asks_for_nothing_from_anywhere() -> None:
 def test_an_empty_log_has_a_page_without_lanes() -> None:
     page = page_of(audited([], detail=True))
     assert "it is empty" in page.text
-    assert "never taken" not in page.text, "it is told on demand"
+    assert "never taken" not in page.text, "only `coverage=True` lists such rules"
     assert page.all("section") == []
 
 

@@ -377,7 +377,7 @@ _MUTATIONS: dict[str, Mutation] = {
     "a proof does not end a server fault": _with(notes, "_prove", lambda _: lambda context, link: None),
     "a missing echo is not noticed": _with(canary.Prober, "_miss", lambda _: lambda self: None),
     "a deaf link reports no gap": _with(gaps.GapReporter, "end_deafness", lambda _: lambda self, *news: None),
-    "a deaf link is told of before an echo": _with(gaps.GapReporter, "note_deaf_link", lambda _: lambda self: None),
+    "the gap of a deaf link comes before an echo": _with(gaps.GapReporter, "note_deaf_link", lambda _: lambda self: None),
     "every refusal is blamed on its request": _with(refusals.Refusals, "refuse", lambda _: lambda self, group, desired: True),
     "the session is in the records": _with(audit, "_safe_code", lambda _: lambda code: SECRET),
 }

@@ -51,7 +51,7 @@ BEGIN = {
     "a server fault ends what was acknowledged": 4,
     "a proof does not end a server fault": 4,
     "a missing echo is not noticed": 14,
-    "a deaf link is told of before an echo": 13,
+    "the gap of a deaf link comes before an echo": 13,
     "a deaf link reports no gap": 13,
 }
 """Where to look first, to save time; a seed that does not catch it any more costs nothing but that."""
