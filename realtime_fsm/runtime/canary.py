@@ -61,7 +61,7 @@ class Prober:
         self._presence_id = uuid.uuid4().hex
         self._link = 0  # the number of the link that is probed; 0 for none
         self._timer: asyncio.TimerHandle | None = None
-        self._probing: bool  # whether a canary was asked for, and its echo is still awaited; set with each link
+        self._probing = False  # whether a canary was asked for, and its echo is still awaited
         self._began: float  # when the newest canary was asked for
         self._proven: float  # the last proof, or the moment at which the link could first give one
         self._proof: Any = None  # the server's time of the last echo, as it came

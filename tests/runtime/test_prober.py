@@ -346,3 +346,13 @@ async def test_the_call_ends_with_its_link_unless_it_ends_the_connection_itself(
     assert (one.now, tasks[0].done()) == (1, not spared)
     await one.until(10)
     assert written == ([5] if spared else [])
+
+
+async def test_an_echo_before_a_link_serves_everything_begins_nothing() -> None:
+    one = Probed()
+    one.hear()
+    await one.until(400)
+    assert (one.told, one.probes) == ([], [])
+    one.prober.out()
+    await one.until(500)
+    assert (one.told, one.probes) == ([], [])
