@@ -57,13 +57,11 @@ class CatchingUp:
         loop: the event loop.
         new_backlog: makes a buffer for the events that come meanwhile.
 
-    Attributes:
-        caught_up_to: the server's time of the newest event of a catch-up.
     """
 
     __slots__ = (
-        "_already_delivered", "_backlog", "_before_gap", "_callback", "_expects_gap", "_loop", "_new_backlog", "_owner",
-        "_recent_versions", "_since", "_task", "caught_up_to",
+        "_already_delivered", "_backlog", "_before_gap", "_callback", "_caught_up", "_expects_gap", "_gap", "_loop",
+        "_new_backlog", "_owner", "_recent_versions", "_task",
     )  # fmt: skip
 
     def __init__(
@@ -74,8 +72,8 @@ class CatchingUp:
         self._loop = loop
         self._new_backlog = new_backlog
         self._task: asyncio.Task[None] | None = None
-        self._since: datetime | None = None
-        self.caught_up_to: datetime | None = None
+        self._gap: Gap  # the one for whose events the task asks
+        self._caught_up: tuple[datetime | None, datetime] | None = None  # the span, by the server's clock, that is caught up with
         self._backlog: StreamBuffer[Event] | None = None  # the events that come while the callable runs
         self._expects_gap = False
         self._before_gap: list[Version] = []  # the versions that come while a gap is expected
@@ -91,6 +89,20 @@ class CatchingUp:
         """Tell whether a catch-up of the last minute has delivered the version of an event."""
         version = version_or_none(event)
         return any(version in seen for seen in self._recent_versions)
+
+    def skip_caught_up(self, since: datetime | None, *, late: bool = False) -> datetime | None:
+        """Return the beginning of a gap without the events that a catch-up has brought already, or is to bring.
+
+        Args:
+            since: the server's time of the last event before the gap.
+            late: whether other gaps may have been told meanwhile. A catch-up for those has not covered an earlier beginning.
+        """
+        if self._task is not None and not late:  # the catch-up that is under way goes on with the gap
+            since = latest(since, self._gap.since)
+        if self._caught_up is None:
+            return since
+        begin, end = self._caught_up
+        return since if late and not _is_within(since, begin) else latest(since, end)
 
     def expect_gap(self) -> None:
         """Remember the versions that come from now on, so that the catch-up does not repeat them."""
@@ -112,8 +124,10 @@ class CatchingUp:
         self._already_delivered = self._already_delivered.union(had)
         if self._task is not None:  # the link was lost again: the events of the earlier gap are still missing
             self._task.cancel()
-            gap = Gap(self._since, gap.until, gap.outage_seconds, gap.attempts)
-        self._since = gap.since
+            earlier = self._gap
+            since = None if earlier.since is None or gap.since is None else min(earlier.since, gap.since)
+            gap = Gap(since, max(earlier.until, gap.until), gap.outage_seconds, gap.attempts)
+        self._gap = gap
         if self._backlog is None:
             self._backlog = self._new_backlog()
         self._choose_put()
@@ -137,14 +151,20 @@ class CatchingUp:
         finally:  # live events go on, whatever has ended this
             if self._task is asyncio.current_task():
                 self._task = None
-                self._deliver_missed(missed)
+                self._deliver_missed(gap, missed)
 
-    def _deliver_missed(self, missed: list[Event]) -> None:
-        self._deliver(
-            [event for event in missed if (version := version_or_none(event)) is None or version not in self._already_delivered]
-        )
+    def _deliver_missed(self, gap: Gap, missed: list[Event]) -> None:
+        # A gap that comes late may reach back behind another one, whose events a catch-up has delivered already.
+        self._deliver([event for event in missed if not self._came_already(event) and not self.remembers(event)])
         self._already_delivered = _NO_VERSIONS
-        self.caught_up_to = latest(self.caught_up_to, *map(timestamp_or_none, missed))
+        if (newest := latest(*map(timestamp_or_none, missed))) is not None:
+            begin, end = self._caught_up or (gap.since, newest)
+            goes_on = gap.since is not None and gap.since <= end and _is_within(gap.since, begin)
+            self._caught_up = begin if goes_on else gap.since, max(newest, end)
+
+    def _came_already(self, event: Event) -> bool:
+        version = version_or_none(event)
+        return version is not None and version in self._already_delivered
 
     def _deliver(self, missed: Iterable[Event]) -> None:
         """Put the missed events into the buffer, then the events that came meanwhile; each version once."""
@@ -155,6 +175,8 @@ class CatchingUp:
             buffer.merge_from(self._backlog, lambda event: self._is_new(event, known))
             self._backlog = None
         if seen:
+            if self._expects_gap:
+                self._before_gap.extend(seen)
             self._recent_versions.append(seen)
             self._forget_later(seen)
         self._choose_put()
@@ -197,3 +219,8 @@ class CatchingUp:
         self._recent_versions.remove(seen)
         if not self._recent_versions:
             self._choose_put()
+
+
+def _is_within(since: datetime | None, begin: datetime | None) -> bool:
+    """Tell whether a gap begins within a span that has `begin`; None stands for the time before the first event."""
+    return begin is None or (since is not None and since >= begin)

@@ -151,6 +151,12 @@ class SubscriptionDelivery:
         """Whether the server has ever acknowledged the subscription."""
         return self.granted.done() and not self.granted.cancelled() and self.granted.exception() is None
 
+    @property
+    def seen_until(self) -> datetime | None:
+        """The server's time of the newest event that came or was caught up with; a late live event may have come behind it."""
+        since = parse_or_none(self.last_timestamp)
+        return since if self._catching_up is None else self._catching_up.skip_caught_up(since)
+
     def listens_to(self, event: Event) -> bool:
         """Tell whether an event is of one of its channels, as the user or the server spells them."""
         with suppress(MalformedEvent):
@@ -179,31 +185,42 @@ class SubscriptionDelivery:
         """Prepare no longer for a gap. Return the versions of the events that have come since `expect_gap`."""
         return () if self._catching_up is None else self._catching_up.end_expectation()
 
-    def record_gap(
-        self,
-        until: datetime,
-        outage_seconds: float,
-        attempts: int,
-        last_timestamp: Any,
-        had: Iterable[tuple[str, str] | None] = (),
-        proof: Any = None,
-        *,
-        planned: bool = False,
-    ) -> None:
-        """Report a gap: after an outage, or after a link that may have held undelivered events.
+    def record_gap(self, until: datetime, outage_seconds: float, attempts: int, *, planned: bool = False) -> None:
+        """Report a gap that begins with the last event: after an outage, or after a server fault.
 
         Args:
             until: the moment of the acknowledgement.
             outage_seconds: the length of the outage.
             attempts: the number of dials in the outage.
-            last_timestamp: the server's time of the last event before, as it came.
-            had: the versions that have come since the acknowledgement, and are not missing.
-            proof: the server's time at which its link was last known to work, as it came.
             planned: whether no link failed, as with `disconnect()`.
         """
-        # The next gap does not include caught-up events, though a late live event may have come behind them.
-        caught_up_to = None if self._catching_up is None else self._catching_up.caught_up_to
-        gap = Gap(latest(parse_or_none(last_timestamp), parse_or_none(proof), caught_up_to), until, outage_seconds, attempts)
+        self._report_gap(Gap(self.seen_until, until, outage_seconds, attempts), planned=planned)
+
+    def record_late_gap(
+        self,
+        until: datetime,
+        outage_seconds: float,
+        attempts: int,
+        seen_until: datetime | None,
+        had: Iterable[tuple[str, str] | None] = (),
+        proof: Any = None,
+    ) -> None:
+        """Report a gap after a link that may have held undelivered events, though other events have come since.
+
+        Args:
+            until: the end of the gap.
+            outage_seconds: its length.
+            attempts: the number of dials in it.
+            seen_until: the `seen_until` of the moment at which the gap began.
+            had: the versions that have come since, and are not missing.
+            proof: the server's time at which the link was last known to work, as it came.
+        """
+        since = latest(seen_until, parse_or_none(proof))
+        if self._catching_up is not None:
+            since = self._catching_up.skip_caught_up(since, late=True)
+        self._report_gap(Gap(since, until, outage_seconds, attempts), had)
+
+    def _report_gap(self, gap: Gap, had: Iterable[tuple[str, str] | None] = (), *, planned: bool = False) -> None:
         self.gaps.append(gap)
         del self.gaps[:-_GAPS_KEPT]
         self._audit.gap(self.spec.id, gap, planned=planned)

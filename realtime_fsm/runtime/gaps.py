@@ -9,8 +9,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
-from realtime_fsm.runtime.timestamps import parse_or_none
-
 if TYPE_CHECKING:
     from realtime_fsm.runtime.delivery import SubscriptionDelivery
     from realtime_fsm.runtime.handover import Handover
@@ -38,7 +36,7 @@ class GapReporter:
     def __init__(self, registry: Deliveries, outages: OutageTracker) -> None:
         self._registry = registry
         self._outages = outages
-        self._deafness: dict[SubscriptionDelivery, Any] | None = None  # served by a deaf link, with the time of the last event
+        self._deafness: dict[SubscriptionDelivery, datetime | None] | None = None  # served by a deaf link, with `seen_until`
 
     def report_after_outage(self, delivery: SubscriptionDelivery, now: float) -> None:
         """Tell a subscription of one gap for each loss, whichever of its ids the server acknowledges first.
@@ -54,7 +52,7 @@ class GapReporter:
         delivery.last_reported_outage = outage, outage.losses
         if delivery.established:
             seconds, planned = now - outage.missing_since, outage.planned and outage.losses == 1
-            delivery.record_gap(datetime.now(UTC), seconds, outage.dials, delivery.last_timestamp, planned=planned)
+            delivery.record_gap(datetime.now(UTC), seconds, outage.dials, planned=planned)
 
     def recover(self, seconds: float, handover: Handover | None = None) -> None:
         """Tell the subscriptions that a link serves of a gap: a server fault is over. The others get theirs with their link.
@@ -68,7 +66,7 @@ class GapReporter:
             served = outage is None or delivery.last_reported_outage == (outage, outage.losses)
             served = served and (handover is None or handover.depends_on_old_link(delivery))
             if served and self._registry.is_active(identifier):
-                delivery.record_gap(until, seconds, 0, delivery.last_timestamp)
+                delivery.record_gap(until, seconds, 0)
 
     def recover_draining(self, handover: Handover, now: float) -> None:
         """Tell of a gap: an event on the old link of a handover proves that a server fault is over."""
@@ -78,7 +76,7 @@ class GapReporter:
 
     def note_deaf_link(self) -> None:
         """Note the subscriptions that a deaf link served: they may have missed events since the first deaf link."""
-        self._deafness = {one: one.last_timestamp for one in self._registry.established.values()} | (self._deafness or {})
+        self._deafness = {one: one.seen_until for one in self._registry.established.values()} | (self._deafness or {})
 
     def end_deafness(self, until: datetime, seconds: float, dials: int, proof: Any) -> None:
         """Tell the subscriptions that a deaf link served of one gap: an echo has come, or none can be expected.
@@ -92,7 +90,7 @@ class GapReporter:
         deafness, self._deafness = self._deafness or {}, None
         for delivery in dict.fromkeys(self._registry.deliveries.values()):
             if delivery in deafness:
-                delivery.record_gap(until, seconds, dials, deafness[delivery], delivery.end_expectation(), proof)
+                delivery.record_late_gap(until, seconds, dials, deafness[delivery], delivery.end_expectation(), proof)
 
     def report_possible_loss(self, handover: Handover) -> None:
         """Tell subscriptions of a gap: on the old link of a handover they may have missed events, or the order of events.
@@ -102,6 +100,6 @@ class GapReporter:
         for delivery, overlap in handover.overlaps.items():
             known = self._registry.deliveries.get(delivery.spec.id) is delivery
             served = overlap.link is not None and overlap.link == handover.newer
-            if known and (served or parse_or_none(delivery.last_timestamp) != parse_or_none(overlap.since)):
+            if known and (served or delivery.seen_until != overlap.since):
                 had = () if delivery in handover.disordered else (version for _, version in overlap.ahead)
-                delivery.record_gap(overlap.until, overlap.seconds, 1, overlap.since, had)
+                delivery.record_late_gap(overlap.until, overlap.seconds, 1, overlap.since, had)

@@ -22,11 +22,10 @@ from realtime_fsm.errors import Overdue
 from realtime_fsm.fsm.inputs import LinkClosed
 from realtime_fsm.fsm.link import DRAIN_SECONDS
 from realtime_fsm.protocol.frames import PING
-from realtime_fsm.runtime.timestamps import latest, parse_or_none, timestamp_or_none, version_or_none
+from realtime_fsm.runtime.timestamps import latest, timestamp_or_none, version_or_none
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Mapping
-    from typing import Any
 
     from realtime_fsm.events import Event
     from realtime_fsm.runtime.connection import Connection
@@ -44,14 +43,14 @@ class Overlap:
     """The time in which both links deliver to one subscription.
 
     Attributes:
-        since: the server's time of the last event that the old link has brought in order, as it came.
+        since: the server's time of the last event that the old link has brought in order.
         link: the generation of the newest link that serves the subscription.
         until: the moment at which that link began to serve it, by the clock of this machine.
         seconds: how long the old link had delivered alone.
         ahead: the times and versions of the events that came after `since`; at most of the newest 10,000.
     """
 
-    since: Any
+    since: datetime | None
     link: int | None
     until: datetime
     seconds: float
@@ -59,11 +58,11 @@ class Overlap:
 
     def advance(self, event: Event) -> None:
         """Note that the old link has brought an event in order. An event without a time is kept, as it may be repeated."""
-        when, since = timestamp_or_none(event), parse_or_none(self.since)
+        when = timestamp_or_none(event)
         if when is None:
             self.keep(event)
-        elif since is None or when >= since:
-            self.since = event._timestamp  # noqa: SLF001  (as it came)
+        elif self.since is None or when >= self.since:
+            self.since = when
             while self.ahead and latest(when, self.ahead[0][0]) == when:
                 self.ahead.popleft()
 
@@ -128,7 +127,7 @@ class Handover:
         """Note that the new link serves a subscription: the new link brings later events, and the old one the earlier ones."""
         if self.is_complete or subscription not in self.served.values():
             return
-        since, until, seconds = subscription.last_timestamp, datetime.now(UTC), self._owner.loop.time() - self.began
+        since, until, seconds = subscription.seen_until, datetime.now(UTC), self._owner.loop.time() - self.began
         overlap = self.overlaps.setdefault(subscription, Overlap(since, self.newer, until, seconds))
         overlap.link, overlap.until, overlap.seconds = self.newer, until, seconds
 

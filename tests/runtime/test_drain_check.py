@@ -95,6 +95,7 @@ async def test_what_it_owed_is_caught_up_with_and_what_came_meanwhile_does_not_c
         await asyncio.sleep(2)
         assert [(await anext(rows)).payload["n"] for _ in range(4)] == [3, 2, 4, 5]
         assert (len(rows._delivery.buffer), asked) == (0, [datetime(2026, 11, 24, 10, tzinfo=UTC)])
+        await asyncio.sleep(60)
         network.socket.cut()  # and of the next gap nothing is known yet
         await eventually(lambda: len(asked) == 2 and realtime.state is State.SUBSCRIBED)
         await asyncio.sleep(2)

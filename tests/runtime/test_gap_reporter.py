@@ -128,7 +128,7 @@ async def test_a_possible_loss_is_told_now_unless_an_outage_will_tell_it(
 ) -> None:
     it = Told()
     it.one.last_timestamp = at(last)
-    overlap = Overlap(at(1), link, BEGIN + timedelta(seconds=9), 3.0)
+    overlap = Overlap(BEGIN + timedelta(seconds=1), link, BEGIN + timedelta(seconds=9), 3.0)
     handover: Any = SimpleNamespace(overlaps={it.one: overlap}, newer=newer, disordered=set())
     it.registry.gaps.report_possible_loss(handover)
     assert it.taken() == [("s1", 1, 3.0, 1)] * told

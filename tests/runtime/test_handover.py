@@ -30,7 +30,7 @@ EARLIER, LATER = "2026-11-24T10:00:00.000+00:00", "2026-11-24T10:00:01.000+00:00
 class Served:
     """A subscription of the old link."""
 
-    last_timestamp = EARLIER
+    seen_until = parse_or_none(EARLIER)
 
 
 class Draining(Stopwatch):
@@ -219,10 +219,10 @@ async def test_an_overlap_tells_how_long_the_old_link_had_delivered_alone() -> N
         await one.until(moment)
         one.handover.newer = link
         one.handover.acknowledged(one.subscription)
-        one.subscription.last_timestamp = LATER
+        one.subscription.seen_until = parse_or_none(LATER)
         one.handover.acknowledged(stranger)  # type: ignore[arg-type]
         ((subscription, overlap),) = one.handover.overlaps.items()
-        assert (subscription, overlap.since, overlap.link, overlap.seconds) == (one.subscription, EARLIER, link, moment)
+        assert (subscription, overlap.since, overlap.link, overlap.seconds) == (one.subscription, Served.seen_until, link, moment)
         assert abs(overlap.until - datetime.now(UTC)) < timedelta(minutes=1)
     assert not one.handover.depends_on_old_link(one.subscription)
     assert not one.handover.depends_on_old_link(stranger)  # type: ignore[arg-type]

@@ -51,14 +51,14 @@ async def test_an_event_is_late_unless_catching_up_has_brought_it(number: int, i
     handover.acknowledged(delivery)
     handover.greeted()
     registry.route_out_of_order(live(1, AFTER), None)
-    delivery.record_gap(AFTER, 1.0, 1, BEFORE.isoformat())
+    delivery.record_late_gap(AFTER, 1.0, 1, BEFORE)
     await eventually(lambda: len(delivery.buffer) == 2)
 
     registry.route_out_of_order(live(number, BETWEEN), handover)
 
     assert [event.id for event in delivery.buffer.take_nowait()] == ["row1", "row2", *(["row3"] if is_late else [])]
     handover.drained()
-    assert [overlap.since for overlap in handover.overlaps.values()] == [BEFORE.isoformat()] * is_late
+    assert [overlap.since for overlap in handover.overlaps.values()] == [BEFORE] * is_late
     registry.gaps.report_possible_loss(handover)
     assert len(delivery.gaps) == 1 + is_late
     await eventually(lambda: not delivery.tasks)
@@ -79,21 +79,21 @@ async def test_an_event_that_is_not_behind_another_one_is_not_late() -> None:
 def test_the_old_link_comes_as_far_as_its_event_and_what_came_ahead_of_it_is_not_missing(
     number: int, expected: tuple[datetime, int]
 ) -> None:
-    overlap = Overlap(BEFORE.isoformat(), 2, BEFORE, 0.0)
+    overlap = Overlap(BEFORE, 2, BEFORE, 0.0)
     overlap.keep(live(1, BETWEEN))
     overlap.keep(live(2, AFTER))
     overlap.advance(live(0, BETWEEN))
     if number:
         overlap.advance(live(number, AFTER))
         overlap.advance(live(3, BETWEEN))
-    assert (parse_timestamp(overlap.since), len(overlap.ahead)) == expected
+    assert (overlap.since, len(overlap.ahead)) == expected
 
 
 def test_an_event_of_the_same_moment_advances_the_old_link() -> None:
-    overlap = Overlap(BETWEEN.isoformat(), 2, BEFORE, 0.0)
+    overlap = Overlap(BETWEEN, 2, BEFORE, 0.0)
     overlap.keep(live(1, BETWEEN))
     overlap.advance(live(0, BETWEEN))
-    assert (parse_timestamp(overlap.since), len(overlap.ahead)) == (BETWEEN, 0)
+    assert (overlap.since, len(overlap.ahead)) == (BETWEEN, 0)
 
 
 def test_an_overlap_that_lasts_remembers_the_newest_events_and_holds_none_of_them() -> None:

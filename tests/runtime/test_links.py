@@ -55,7 +55,7 @@ class Links(Stopwatch):
 class Subscription:
     """A subscription of both links."""
 
-    last_timestamp = None
+    seen_until = None
 
 
 async def _take_a_second() -> None:
