@@ -230,7 +230,7 @@ class Subscription(SubscriptionInfo, Generic[T_co]):
         self._delivery.spare(calling_task())
         self._delivery.buffer.close()
         self._driver.calls.unsubscribe(self._delivery)
-        await self._driver.calls.answer(self._delivery.removed, shared=True)
+        await self._driver.calls.wait_removed(self._delivery)
 
 
 def make_subscription(

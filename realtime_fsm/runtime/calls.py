@@ -6,7 +6,6 @@ runs inside a step.
 
 from __future__ import annotations
 
-import asyncio
 from copy import copy
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -14,8 +13,10 @@ from realtime_fsm.errors import Disposed, LinkPaused, SubscriptionEnded, Unsuppo
 from realtime_fsm.fsm.inputs import Authenticate, LogOut, SetPresence, Subscribe, Unsubscribe
 from realtime_fsm.fsm.table import State
 from realtime_fsm.runtime.connection import Connection
+from realtime_fsm.runtime.waiters import reject, resolve
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
     from realtime_fsm.auditlog.writer import AuditWriter
@@ -146,30 +147,44 @@ class Calls:
             raise copy(self._waiters.failure)
         await self._waiters.until(condition, survives_disconnect=survives_disconnect)
 
-    async def answer(self, future: asyncio.Future[T], *, shared: bool = False) -> T:
+    async def answer(self, future: asyncio.Future[T]) -> T:
         """Wait for an answer of the server. While the client does not read the link, the wait is limited by the reply timeout.
 
         Args:
-            future: the answer.
-            shared: whether others wait for it, too; otherwise the end of this wait cancels it.
+            future: the answer. The end of the wait cancels it.
 
         Raises:
             LinkPaused: when the client has not read the link for the reply timeout.
         """
         loop, reply = self._owner.loop, self._owner.context.timeouts.reply
         begun = loop.time()
+        timer: asyncio.TimerHandle
+
+        def check_pause() -> None:
+            nonlocal timer
+            link, now = self._owner.links.current, loop.time()
+            paused_since = None if link is None else link.paused_since
+            until = reply + (now if paused_since is None else max(begun, paused_since))
+            if until <= now:
+                reject(future, LinkPaused(reply))
+            else:
+                timer = loop.call_at(until, check_pause)
+
+        timer = loop.call_at(begun + reply, check_pause)
         try:
-            while not future.done():
-                link, now = self._owner.links.current, loop.time()
-                paused_since = None if link is None else link.paused_since
-                until = reply + (now if paused_since is None else max(begun, paused_since))
-                if until <= now:
-                    raise LinkPaused(reply)
-                await asyncio.wait((future,), timeout=until - now)
-            return future.result()
+            return await future
         finally:
-            if not shared:
-                future.cancel()
+            timer.cancel()
+
+    async def wait_removed(self, delivery: SubscriptionDelivery) -> None:
+        """Wait until a subscription is gone. Several callers may wait for the same one.
+
+        Raises:
+            LinkPaused: as `answer`.
+        """
+        future: asyncio.Future[None] = self._owner.loop.create_future()
+        delivery.removed.add_done_callback(lambda _: resolve(future, None))
+        await self.answer(future)
 
     # --- the user -------------------------------------------------------------------------------------------------------
 

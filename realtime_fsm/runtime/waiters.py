@@ -124,3 +124,4 @@ def reject(future: asyncio.Future[Any], error: RealtimeError) -> None:
     """Fail a future with a copy of the error, unless it is done already."""
     if not future.done():
         future.set_exception(copy(error))
+        future.exception()  # a caller that is cancelled at this moment does not read it, and asyncio would log that

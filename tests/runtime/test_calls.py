@@ -46,7 +46,6 @@ async def test_a_call_gives_up_after_the_reply_timeout_of_a_pause(begun: float, 
     with pytest.raises(LinkPaused, match="read nothing for 2 s"):
         await asking
     assert one.now == raised
-    assert future.cancelled()
 
 
 @pytest.mark.parametrize("link", [True, False])
@@ -60,16 +59,35 @@ async def test_a_call_waits_for_its_answer_while_the_link_is_read_or_there_is_no
     assert one.now == 101
 
 
-@pytest.mark.parametrize("shared", [False, True])
-async def test_a_cancelled_wait_cancels_its_future_unless_others_wait_for_it(shared: bool) -> None:
+async def test_a_cancelled_wait_cancels_its_future_and_its_timer() -> None:
     one = Called()
     future: asyncio.Future[int] = one.loop.create_future()
-    asking = asyncio.ensure_future(one.calls.answer(future, shared=shared))
+    asking = asyncio.ensure_future(one.calls.answer(future))
     await one.until(1)
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
-    assert future.cancelled() is not shared
+    assert future.cancelled()
+    one.owner.links = None  # a wait that goes on would look at the link
+    await one.until(100)
+
+
+async def test_each_caller_waits_by_itself_for_the_end_of_a_subscription() -> None:
+    one = Called()
+    delivery: Any = SimpleNamespace(removed=one.loop.create_future())
+    first, second, third = (asyncio.ensure_future(one.calls.wait_removed(delivery)) for _ in range(3))
+    await one.until(1)
+    first.cancel()
+    one.pause(1)
+    with pytest.raises(LinkPaused):
+        await second
+    assert (one.now, third.done(), delivery.removed.done()) == (3, True, False)
+    assert isinstance(third.exception(), LinkPaused)
+    one.pause(None)
+    later = asyncio.ensure_future(one.calls.wait_removed(delivery))
+    await one.until(4)
+    delivery.removed.set_result(None)
+    await later
 
 
 async def test_a_feature_is_refused_only_where_the_server_is_known_to_lack_it() -> None:

@@ -320,8 +320,8 @@ class StubDriver:
     def unsubscribe(self, delivery: SubscriptionDelivery) -> None:
         self.withdrawn.append(delivery.spec.id)
 
-    async def answer(self, future: asyncio.Future[None], *, shared: bool = False) -> None:
-        await (asyncio.shield(future) if shared else future)
+    async def wait_removed(self, delivery: SubscriptionDelivery) -> None:
+        await asyncio.shield(delivery.removed)
 
 
 def on_subscription(scene: Callable[[Subscription, SubscriptionDelivery, StubDriver], Coroutine[Any, Any, None]]) -> None:

@@ -12,6 +12,7 @@ from typing import Any, cast
 from realtime_fsm import Realtime
 from realtime_fsm.fsm.context import ConnectionContext
 from realtime_fsm.fsm.inputs import Input
+from realtime_fsm.protocol.frames import EventFrame, decode
 from realtime_fsm.protocol.spec import SubscriptionSpec
 from realtime_fsm.runtime.link import LinkIO as RealLink
 from realtime_fsm.runtime.sockets import MessageHandler
@@ -106,6 +107,7 @@ class Deliveries:
                 model.socket.under_way.discard(number)
                 whom = model.recipients(data, number, self._history.channels(number))
                 self.ledger.arrived(number, link.generation, self._wanted(model, whom, self._history.channels(number)))
+            if model is not None and model.socket is not None and isinstance(decode(data), EventFrame):
                 self._recover(model)
             echo = found and self._history.channels(int(found[1])) == (CANARY,)
             self.deafness.echo = bool(echo) and link is self._driver.links.current

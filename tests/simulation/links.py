@@ -244,6 +244,8 @@ class Links:
         self._must(self.current is None, "goes back to a link, and keeps the other one")
         self.current, self.draining = self.draining, None
         self._must(self.current is not None and self.current.generation == generation, "goes back to another link")
+        if self.current is not None:
+            self.current.at_fault = False  # the machine forgets the fault with the return
 
     def drop(self, generation: int) -> bool:
         """Drop a link, and return whether it was draining."""
