@@ -169,6 +169,7 @@ class Links:
         self._context = context
         self._history = history
         self._until = 0.0  # when the machine releases it, if it has answered
+        self._could_ping = False  # whether a ping might be sent at the last look at the draining link
 
     def open(self, generation: int, plan: UrlPlan | None, desired: Iterable[SubscriptionSpec]) -> Link:
         """Another one is to be dialed."""
@@ -224,7 +225,8 @@ class Links:
             return
         state = self._context.draining.state
         may_ping = self._context.ping_enabled and state.budget.available_at(now, ping=True) <= now
-        if state.read_paused or not may_ping or now < self._world.woke_at + _SLOW:
+        could_ping, self._could_ping = self._could_ping, may_ping  # a step may have just switched the pings on
+        if state.read_paused or not (may_ping and could_ping) or now < self._world.woke_at + _SLOW:
             link.heard_at = now
         allowed = ping.interval + 2 * ping.timeout + _SLOW
         self._must(now <= link.heard_at + allowed, "a draining link is dead, and believed to live")
