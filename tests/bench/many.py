@@ -29,7 +29,7 @@ def live(count: int, minutes: int, *, traced: bool) -> dict[str, Any]:
         if traced:
             tracemalloc.start()
         before, began = resident(), time.process_time()
-        fleet = [network.realtime(retry=RetryPolicy(dials_per_minute=None)) for _ in range(count)]
+        fleet = [network.realtime(host="server", retry=RetryPolicy(dials_per_minute=None)) for _ in range(count)]
         await asyncio.gather(*(one.subscribe("rows") for one in fleet))
         subscribed = time.process_time()
         await asyncio.sleep(minutes * _MINUTE)

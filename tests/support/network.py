@@ -23,7 +23,7 @@ from realtime_fsm.testing.memory import MemorySocket
 from realtime_fsm.testing.request import HttpRequest
 from realtime_fsm.testing.wire import MASKED, Reply, encode, error
 
-_HOSTS = map("simulated-{}".format, itertools.count())  # each network is a server of its own, with a dial rate of its own
+_HOSTS = map("simulated-{}".format, itertools.count())  # by default a connection has a host, and so a dial rate, of its own
 GREET, MUTE, HANG = "greet", "mute", "hang"
 """The outcome of a dial: a greeting; an upgrade without a greeting; no answer."""
 
@@ -241,7 +241,7 @@ class Network:
         for peer, frame in deliveries:
             next(socket for socket in self.sockets if socket.peer is peer).push(frame)
 
-    def realtime(self, draw: Callable[[], float] = lambda: 0.5, /, **options: Any) -> Realtime:
+    def realtime(self, draw: Callable[[], float] = lambda: 0.5, /, *, host: str | None = None, **options: Any) -> Realtime:
         """A client of this network. Its delays are not random: by default the first ping comes after half an interval."""
         network: Transport = self
 
@@ -250,7 +250,7 @@ class Network:
                 return network
 
         with drawing(draw):
-            return Simulated(f"http://{next(_HOSTS)}/v1", "demo", **options)
+            return Simulated(f"http://{host or next(_HOSTS)}/v1", "demo", **options)
 
 
 def take_numbers(subscription: Subscription) -> list[Any]:
