@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from realtime_fsm.auditlog.writer import AuditWriter
     from realtime_fsm.protocol.spec import SubscriptionSpec
     from realtime_fsm.runtime.callbacks import Report
-    from realtime_fsm.runtime.outages import Outage
     from realtime_fsm.runtime.overflow import Overflow, ReadGate
     from realtime_fsm.runtime.stream_buffer import StreamBuffer
 
@@ -84,7 +83,6 @@ class SubscriptionDelivery:
         granted: the future of the first acknowledgement.
         removed: the future of the end.
         acknowledged: the channels that the server acknowledged.
-        last_reported_outage: the newest outage whose gap was reported, and its count of losses.
         updating: guards a change of the channels or queries.
         last_timestamp: the server's time of the newest event that had a time, as it came.
         received: how many events links have brought, dropped ones included.
@@ -97,7 +95,7 @@ class SubscriptionDelivery:
 
     __slots__ = (
         "_audit", "_catching_up", "_failed", "_loop", "_on_gap", "_report", "acknowledged", "buffer", "failures", "gaps",
-        "granted", "last_reported_outage", "last_timestamp", "misfits", "put", "received", "removed", "spared", "spec",
+        "granted", "last_timestamp", "misfits", "put", "received", "removed", "spared", "spec",
         "tasks", "updating",
     )  # fmt: skip
 
@@ -121,7 +119,6 @@ class SubscriptionDelivery:
         self.granted: asyncio.Future[None] = loop.create_future()
         self.removed: asyncio.Future[None] = loop.create_future()
         self.acknowledged: tuple[str, ...] = ()
-        self.last_reported_outage: tuple[Outage, int] | None = None
         self.updating: asyncio.Lock = asyncio.Lock()
         self.last_timestamp: Any = None
         self.received = 0
@@ -185,18 +182,7 @@ class SubscriptionDelivery:
         """Prepare no longer for a gap. Return the versions of the events that have come since `expect_gap`."""
         return () if self._catching_up is None else self._catching_up.end_expectation()
 
-    def record_gap(self, until: datetime, outage_seconds: float, attempts: int, *, planned: bool = False) -> None:
-        """Report a gap that begins with the last event: after an outage, or after a server fault.
-
-        Args:
-            until: the moment of the acknowledgement.
-            outage_seconds: the length of the outage.
-            attempts: the number of dials in the outage.
-            planned: whether no link failed, as with `disconnect()`.
-        """
-        self._report_gap(Gap(self.seen_until, until, outage_seconds, attempts), planned=planned)
-
-    def record_late_gap(
+    def record_gap(
         self,
         until: datetime,
         outage_seconds: float,
@@ -204,8 +190,10 @@ class SubscriptionDelivery:
         seen_until: datetime | None,
         had: Iterable[tuple[str, str] | None] = (),
         proof: Any = None,
+        *,
+        planned: bool = False,
     ) -> None:
-        """Report a gap after a link that may have held undelivered events, though other events have come since.
+        """Report a gap: after an outage, or after a link that may have held undelivered events.
 
         Args:
             until: the end of the gap.
@@ -213,14 +201,13 @@ class SubscriptionDelivery:
             attempts: the number of dials in it.
             seen_until: the `seen_until` of the moment at which the gap began.
             had: the versions that have come since, and are not missing.
-            proof: the server's time at which the link was last known to work, as it came.
+            proof: the server's time at which its link was last known to work, as it came.
+            planned: whether no link failed, as with `disconnect()`.
         """
         since = latest(seen_until, parse_or_none(proof))
         if self._catching_up is not None:
             since = self._catching_up.skip_caught_up(since, late=True)
-        self._report_gap(Gap(since, until, outage_seconds, attempts), had)
-
-    def _report_gap(self, gap: Gap, had: Iterable[tuple[str, str] | None] = (), *, planned: bool = False) -> None:
+        gap = Gap(since, until, outage_seconds, attempts)
         self.gaps.append(gap)
         del self.gaps[:-_GAPS_KEPT]
         self._audit.gap(self.spec.id, gap, planned=planned)

@@ -90,8 +90,8 @@ class Dispatcher:
                 return None if received % _CONTROL_TURN else self._apply_backpressure(link)
             event = frame.data
             event._size = len(data)
-            if state.fault is not None and state.fault.is_open:
-                self._recover(link)
+            if state.fault is not None and state.fault.is_open and link is links.current:
+                self._owner.feed(Recovered(link.generation))  # an event proves that the server works
             if link.plan is not None and not self._resolve_subscription_ids(link, event):
                 should_yield = False
             elif links.is_overlapping:
@@ -164,13 +164,6 @@ class Dispatcher:
 
     # --- events ---------------------------------------------------------------------------------------------------------
 
-    def _recover(self, link: LinkIO) -> None:
-        """End a server fault: an event proves that the server works."""
-        if link is self._links.current:
-            self._owner.feed(Recovered(link.generation))
-        elif self._links.handover is not None:
-            self._registry.gaps.recover_draining(self._links.handover, self._owner.loop.time())
-
     def _resolve_subscription_ids(self, link: LinkIO, event: Event) -> bool:
         """Find the subscriptions of an event of a server that does not know our ids; tell whether to route the event."""
         if link.routes is None:  # before the greeting no subscription is acknowledged
@@ -188,6 +181,8 @@ class Dispatcher:
         """Deliver an event to the subscriptions that did not get it from another link, and note those that get it late."""
         handover = self._links.handover
         from_old = None if link is self._links.current else handover
+        if from_old is not None:
+            self._registry.gaps.recover_draining(from_old, self._owner.loop.time())
         if link.plan is None:
             known = self._registry.resolve(event, from_old)
         else:

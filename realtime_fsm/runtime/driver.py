@@ -288,6 +288,7 @@ class Driver:
         self.links.close_draining(with_current=graceful)
         if self.state is not State.DISPOSING:
             self.outages.lose(retired=not graceful)
+            self.registry.gaps.note_loss()
 
     def _arm_timer(self, deadline: float | None) -> None:
         if self._timer is not None:
@@ -336,7 +337,8 @@ class Driver:
         self.entered_by = row
         if self._state_streams:  # else no one asks for the change
             self._state_streams.publish(Change(row.source, dest, row.trigger, row.id, transition.attempt, transition.cause, at))
-        self.outages.on_transition(row.source, dest, draining_serves=self.links.draining_serves)
+        if self.outages.on_transition(row.source, dest, draining_serves=self.links.draining_serves):
+            self.registry.gaps.note_loss()
         detector = detector_for(self.loop)
         (detector.discard if dest in IDLE_STATES else detector.add)(self)
 

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from realtime_fsm.runtime.outages import OutageTracker
 
 
+_NO_LOSSES: dict[SubscriptionDelivery, datetime | None] = {}
+
+
 class Deliveries(Protocol):
     """The deliveries of one connection."""
 
@@ -31,28 +34,34 @@ class Deliveries(Protocol):
 class GapReporter:
     """The gaps of one connection."""
 
-    __slots__ = ("_deafness", "_outages", "_registry")
+    __slots__ = ("_deafness", "_losses", "_outages", "_registry")
 
     def __init__(self, registry: Deliveries, outages: OutageTracker) -> None:
         self._registry = registry
         self._outages = outages
+        self._losses = _NO_LOSSES  # the deliveries that a loss has cut off, with `seen_until`
         self._deafness: dict[SubscriptionDelivery, datetime | None] | None = None  # served by a deaf link, with `seen_until`
+
+    def note_loss(self) -> None:
+        """Note where the gaps begin: on the next link, an event may come before the acknowledgement of its subscription."""
+        before = self._losses
+        self._losses = {one: before.get(one, one.seen_until) for one in self._registry.established.values()}
+        for delivery in self._losses:
+            delivery.expect_gap()
 
     def report_after_outage(self, delivery: SubscriptionDelivery, now: float) -> None:
         """Tell a subscription of one gap for each loss, whichever of its ids the server acknowledges first.
 
         After a deaf link, the next link may be deaf, too. So the gap comes later, with the first echo.
         """
-        if self._deafness is not None and delivery in self._deafness:
-            delivery.expect_gap()
-            return
         outage = self._outages.current
-        if outage is None or delivery.last_reported_outage == (outage, outage.losses):
+        if outage is None or delivery not in self._losses:
             return
-        delivery.last_reported_outage = outage, outage.losses
-        if delivery.established:
+        since = self._losses.pop(delivery)
+        if self._deafness is None or delivery not in self._deafness:
             seconds, planned = now - outage.missing_since, outage.planned and outage.losses == 1
-            delivery.record_gap(datetime.now(UTC), seconds, outage.dials, planned=planned)
+            had = delivery.end_expectation()
+            delivery.record_gap(datetime.now(UTC), seconds, outage.dials, since, had, planned=planned)
 
     def recover(self, seconds: float, handover: Handover | None = None) -> None:
         """Tell the subscriptions that a link serves of a gap: a server fault is over. The others get theirs with their link.
@@ -61,12 +70,11 @@ class GapReporter:
             seconds: how long ago the server had last proved that it worked.
             handover: the handover whose old link is meant; None for the current link.
         """
-        outage, until = self._outages.current, datetime.now(UTC)
+        until = datetime.now(UTC)
         for identifier, delivery in self._registry.established.items():
-            served = outage is None or delivery.last_reported_outage == (outage, outage.losses)
-            served = served and (handover is None or handover.depends_on_old_link(delivery))
+            served = delivery not in self._losses and (handover is None or handover.depends_on_old_link(delivery))
             if served and self._registry.is_active(identifier):
-                delivery.record_gap(until, seconds, 0)
+                delivery.record_gap(until, seconds, 0, delivery.seen_until)
 
     def recover_draining(self, handover: Handover, now: float) -> None:
         """Tell of a gap: an event on the old link of a handover proves that a server fault is over."""
@@ -90,7 +98,7 @@ class GapReporter:
         deafness, self._deafness = self._deafness or {}, None
         for delivery in dict.fromkeys(self._registry.deliveries.values()):
             if delivery in deafness:
-                delivery.record_late_gap(until, seconds, dials, deafness[delivery], delivery.end_expectation(), proof)
+                delivery.record_gap(until, seconds, dials, deafness[delivery], delivery.end_expectation(), proof)
 
     def report_possible_loss(self, handover: Handover) -> None:
         """Tell subscriptions of a gap: on the old link of a handover they may have missed events, or the order of events.
@@ -102,4 +110,4 @@ class GapReporter:
             served = overlap.link is not None and overlap.link == handover.newer
             if known and (served or delivery.seen_until != overlap.since):
                 had = () if delivery in handover.disordered else (version for _, version in overlap.ahead)
-                delivery.record_late_gap(overlap.until, overlap.seconds, 1, overlap.since, had)
+                delivery.record_gap(overlap.until, overlap.seconds, 1, overlap.since, had)

@@ -138,10 +138,14 @@ class Handover:
     def find(self, identifier: str, event: Event, deliveries: Mapping[str, SubscriptionDelivery]) -> SubscriptionDelivery | None:
         """Find the subscription that had an id when the old link began to drain, if it still listens to the event.
 
+        The old link may bring events of a subscription that it has not acknowledged. The new link brings them, too.
+
         After an update to queries, only the server can tell whether the event matches. So the client drops the event, and a gap
         tells of it.
         """
         one = self.served.get(identifier)
+        if one is not None and deliveries.get(identifier) is one:
+            return one
         if one is None or deliveries.get(one.spec.id) is not one or not one.listens_to(event):
             return None
         if one.spec.queries:

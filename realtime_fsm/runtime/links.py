@@ -85,7 +85,10 @@ class LinkSet:
         self.close_draining()
         old, self.current = self.current_of(generation), None
         self._dedup = self._dedup or HandoverDeduplicator()
-        self.handover = Handover(old, self._owner, self._registry.established, self.close_draining)
+        draining = self._owner.context.draining
+        assert draining is not None
+        served = {identifier: one for identifier, one in self._registry.established.items() if identifier in draining.served}
+        self.handover = Handover(old, self._owner, served, self.close_draining)
         self.is_overlapping = True
 
     def complete_handover(self) -> None:

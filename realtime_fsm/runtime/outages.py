@@ -110,13 +110,19 @@ class OutageTracker:
         else:
             self.current.dials += 1
 
-    def on_transition(self, source: State, dest: State, *, draining_serves: bool) -> None:
-        """Note a change of state; `draining_serves` if the old link of a handover still delivers."""
+    def on_transition(self, source: State, dest: State, *, draining_serves: bool) -> bool:
+        """Note a change of state; `draining_serves` if the old link of a handover still delivers.
+
+        Returns:
+            Whether the change is a loss.
+        """
         ended = source.is_live and not dest.is_live and dest is not State.DISPOSING
         if ended and not draining_serves and not self._lost:
             self.lose()
-        elif dest in (State.SUBSCRIBED, State.UNSUBSCRIBED) and self.current is not None:
+            return True
+        if dest in (State.SUBSCRIBED, State.UNSUBSCRIBED) and self.current is not None:
             self.end_step()
             outage, self.current = self.current, None
             seconds = self._now - outage.began
             self._audit.outage("closed", outage.cause, planned=outage.planned, seconds=seconds, dials=outage.dials)
+        return False

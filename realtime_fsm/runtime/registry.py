@@ -141,7 +141,7 @@ class DeliveryRegistry:
         """
         identifiers = list(dict.fromkeys(event._subscriptions or self._listening_on(event)))  # noqa: SLF001
         if handover is not None:
-            found = (self.deliveries.get(one) or handover.find(one, event, self.deliveries) for one in identifiers)
+            found = (handover.find(one, event, self.deliveries) for one in identifiers)
             return list(dict.fromkeys(one for one in found if one is not None))
         if CANARY in identifiers:
             self.on_canary(event)

@@ -531,8 +531,8 @@ async def explained(seed: int) -> set[State]:
     """Use and disturb a connection, and explain it at each moment; return its states."""
     draw, network = random.Random(seed), Network()
     states: set[State] = set()
-    options = {"retry": RetryPolicy(attempts=None), "ping": PingPolicy(interval=5, timeout=5)}
-    async with network.realtime(**options) as realtime:
+    ping = PingPolicy(interval=5, timeout=5)
+    async with network.realtime(retry=RetryPolicy(attempts=None), ping=ping) as realtime:
         disturbances = (
             lambda: network.socket.cut(),
             lambda: setattr(network.socket, "frozen", True),

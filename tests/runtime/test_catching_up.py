@@ -46,7 +46,7 @@ class CaughtUp:
         return self.taken()
 
     def tell(self, *had: int) -> None:
-        self.delivery.record_late_gap(END, 1.0, 1, None, [live(number).version for number in had])
+        self.delivery.record_gap(END, 1.0, 1, None, [live(number).version for number in had])
 
     async def rest(self) -> None:
         """Wait until no callable runs."""
@@ -167,13 +167,13 @@ class Spans(CaughtUp):
     async def now(self, second: int) -> list[int]:
         """Tell of a gap that ends now, and return what is delivered since the last call."""
         self.present = second
-        self.delivery.record_gap(at(second), 1.0, 1)
+        self.delivery.record_gap(at(second), 1.0, 1, self.delivery.seen_until)
         await self.rest()
         return self.taken()
 
     def tell_late(self, begin: int | None, end: int) -> None:
         since = None if begin is None else at(begin)
-        self.delivery.record_late_gap(at(end), 1.0, 1, since, [live_at(number).version for number in self.heard])
+        self.delivery.record_gap(at(end), 1.0, 1, since, [live_at(number).version for number in self.heard])
 
     async def late(self, begin: int | None, end: int) -> list[int]:
         """Tell late of a gap, and return what is delivered since the last call."""
@@ -243,11 +243,11 @@ async def test_two_gaps_at_once_are_asked_for_from_the_first_beginning_to_the_la
     one.hear(5)
     one.taken()
     one.present = 7
-    one.delivery.record_gap(at(7), 1.0, 1)
+    one.delivery.record_gap(at(7), 1.0, 1, one.delivery.seen_until)
     await asyncio.sleep(1)
     one.tell_late(2, 4)
     await asyncio.sleep(1)
-    one.delivery.record_gap(at(8), 1.0, 1)
+    one.delivery.record_gap(at(8), 1.0, 1, one.delivery.seen_until)
     await one.rest()
     assert one.asked == [(5, 7), (2, 7), (2, 8)]
     assert one.taken() == [3, 4, 6, 7]
@@ -264,7 +264,7 @@ async def test_a_late_live_event_does_not_put_back_the_gap_that_goes_on() -> Non
     one = Spans(seconds=10)
     one.hear(5)
     one.present = 7
-    one.delivery.record_gap(at(7), 1.0, 1)
+    one.delivery.record_gap(at(7), 1.0, 1, one.delivery.seen_until)
     one.delivery.last_timestamp = at(3).isoformat()
     await one.now(8)
     assert one.asked == [(5, 8)]

@@ -34,7 +34,7 @@ class Delivered:
     async def gaps(self, count: int) -> None:
         """Tell of some gaps, one dial longer each, and let the callables begin."""
         for number in range(count):
-            self.delivery.record_gap(datetime.now(UTC), 1.0, number)
+            self.delivery.record_gap(datetime.now(UTC), 1.0, number, None)
         await asyncio.sleep(1)
 
 

@@ -128,7 +128,7 @@ async def test_the_end_of_the_old_link_is_a_loss_unless_the_connection_ends(stat
     assert one(commands.CloseLink(2, graceful=graceful)) == [
         *([] if graceful else [call.audit.retired(2, 7.0)]),
         call.links.close_draining(with_current=graceful),
-        *([] if state is State.DISPOSING else [call.outages.lose(retired=not graceful)]),
+        *([] if state is State.DISPOSING else [call.outages.lose(retired=not graceful), call.registry.gaps.note_loss()]),
     ]
     one = Executing(state=state)
     one.parts.links.draining = SimpleNamespace(generation=1)

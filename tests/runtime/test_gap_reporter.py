@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from realtime_fsm import Gap
 from realtime_fsm.runtime.handover import Overlap
 from realtime_fsm.runtime.outages import Outage
-from support.delivering import Registered
+from support.delivering import Registered, event_for
+from support.virtual import eventually
 
 BEGIN = datetime(2026, 11, 24, tzinfo=UTC)
 
@@ -22,10 +24,15 @@ def at(seconds: int) -> str:
 class Told(Registered):
     """A registry whose subscriptions got their last event after a second."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
         for delivery in (self.one, self.two, self.new):
             delivery.last_timestamp = at(1)
+
+    def lose(self, current: Outage) -> None:
+        """Lose a link, in an outage."""
+        self.outages.current = current
+        self.registry.gaps.note_loss()
 
     def taken(self) -> list[tuple[str, Any, float, int]]:
         """Return the gaps since the last call: subscription, second of the beginning, length and dials."""
@@ -42,26 +49,52 @@ def outage(losses: int = 1) -> Outage:
 
 async def test_an_outage_is_told_once_for_each_loss() -> None:
     it = Told()
-    it.outages.current = outage()
+    it.lose(outage())
     assert it.acknowledge("s1", 12.0) is it.one
     it.acknowledge("s1", 13.0)
     it.acknowledge("s3", 14.0)
     assert it.taken() == [("s1", 1, 5.0, 2)], "what is new has missed nothing"
     assert it.one.acknowledged == ("rows",)
-    it.outages.current.losses = 2
+    it.lose(outage(2))
     it.acknowledge("s1", 15.0)
     it.acknowledge("s3", 15.0)
     assert it.taken() == [("s1", 1, 8.0, 2), ("s3", 1, 8.0, 2)]
-    it.outages.current = outage(2)
+    it.lose(outage(2))
     it.acknowledge("s1", 16.0)
     assert it.taken() == [("s1", 1, 9.0, 2)], "another outage"
 
 
+async def test_an_event_before_the_acknowledgement_does_not_put_off_the_beginning_of_the_gap() -> None:
+    it = Told()
+    it.lose(outage())
+    it.one.last_timestamp = at(5)  # the server sends an event before its reply
+    it.lose(outage(2))
+    it.acknowledge("s1", 12.0)
+    it.one.last_timestamp = at(6)
+    it.lose(outage(3))
+    it.registry.remove("s2")
+    it.acknowledge("s1", 14.0)
+    assert it.taken() == [("s1", 1, 5.0, 2), ("s1", 6, 7.0, 2)]
+
+
+async def test_a_catch_up_after_an_outage_does_not_repeat_an_event_that_came_before_the_acknowledgement() -> None:
+    async def catch_up(_: Gap) -> list[Any]:
+        return [{"$id": f"row{number}", "$updatedAt": at(number)} for number in (2, 3)]
+
+    it = Told(catch_up=catch_up)
+    it.lose(outage())
+    row: dict[str, Any] = {"$id": "row3", "$updatedAt": at(3)}
+    it.one.put(event_for("s1", timestamp=at(3), **row))
+    it.acknowledge("s1", 12.0)
+    await eventually(lambda: len(it.one.buffer) == 2)
+    assert [event.id for event in it.one.buffer.take_nowait()] == ["row3", "row2"]
+
+
 async def test_another_loss_in_a_planned_outage_is_not_planned() -> None:
     it = Told()
-    it.outages.current = Outage(10.0, 10.0, "disconnect", True, 1)
+    it.lose(Outage(10.0, 10.0, "disconnect", True, 1))
     it.acknowledge("s1", 12.0)
-    it.outages.current.losses = 2
+    it.lose(Outage(10.0, 10.0, "disconnect", True, 1, 2))
     it.acknowledge("s1", 13.0)
     it.acknowledge("s2", 13.0)
     assert it.planned == [True, False, False]
@@ -74,7 +107,7 @@ async def test_the_end_of_a_fault_is_told_to_the_subscriptions_that_the_link_ser
     it.registry.give_up("s2")
     it.registry.gaps.recover(4.0)
     assert it.taken() == [("s1", 1, 4.0, 0)]
-    it.outages.current = outage()
+    it.lose(outage())
     it.registry.gaps.recover(4.0)
     assert it.taken() == [], "the next link will tell them"
     it.acknowledge("s1", 12.0)
@@ -99,13 +132,16 @@ async def test_deaf_links_make_one_gap_from_the_first_of_them() -> None:
     it.one.last_timestamp = at(5)
     it.acknowledge("s3")
     it.new.last_timestamp = at(6)
-    it.outages.current = outage()
+    it.lose(outage())
     it.acknowledge("s1", 12.0)
     assert it.taken() == [], "the next link may be deaf, too"
     it.registry.gaps.note_deaf_link()
     it.registry.remove("s2")
     it.registry.gaps.end_deafness(datetime.now(UTC), 9.0, 3, None)
     assert it.taken() == [("s1", 1, 9.0, 3), ("s3", 6, 9.0, 3)]
+    it.acknowledge("s1", 12.0)
+    assert it.taken() == [], "that gap has told of the loss, too"
+    it.lose(outage(2))
     it.acknowledge("s1", 12.0)
     assert it.taken() == [("s1", 5, 5.0, 2)], "the deafness is over"
     it.registry.gaps.end_deafness(datetime.now(UTC), 9.0, 3, None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -18,7 +19,7 @@ from realtime_fsm.fsm.link import LinkState
 from realtime_fsm.protocol.frames import PING
 from realtime_fsm.runtime.handover import Handover
 from realtime_fsm.runtime.timestamps import parse_or_none
-from support.delivering import event_for
+from support.delivering import Registered, event_for
 from support.some import some
 from support.virtual import Stopwatch
 
@@ -230,6 +231,19 @@ async def test_an_overlap_tells_how_long_the_old_link_had_delivered_alone() -> N
     one.handover.newer = 4
     one.handover.acknowledged(one.subscription)
     assert overlap.link == 3, "the new link serves everything already"
+    one.handover.drained()
+
+
+async def test_the_old_link_delivers_only_to_what_it_serves() -> None:
+    it = Registered()
+    one: Any = Draining()
+    handover = Handover(one.old, one.handover._owner, {"s1": it.one}, lambda: None)
+    found = partial(handover.find, deliveries=it.registry.deliveries)
+    assert found("s1", event_for("s1", channels=("files",))) is it.one, "the server knows best"
+    assert found("s2", event_for("s2")) is None, "the new link brings that event, too"
+    it.registry.remove("s1")
+    assert found("s1", event_for("s1")) is None
+    handover.drained()
     one.handover.drained()
 
 

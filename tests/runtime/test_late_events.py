@@ -51,7 +51,7 @@ async def test_an_event_is_late_unless_catching_up_has_brought_it(number: int, i
     handover.acknowledged(delivery)
     handover.greeted()
     registry.route_out_of_order(live(1, AFTER), None)
-    delivery.record_late_gap(AFTER, 1.0, 1, BEFORE)
+    delivery.record_gap(AFTER, 1.0, 1, BEFORE)
     await eventually(lambda: len(delivery.buffer) == 2)
 
     registry.route_out_of_order(live(number, BETWEEN), handover)

@@ -26,7 +26,8 @@ class Links(Stopwatch):
         super().__init__()
         self.closed: list[tuple[int, float]] = []
         self.reported: list[tuple[int, int | None]] = []
-        context = ConnectionContext(ping=PingPolicy(enabled=False), timeouts=Timeouts(close=5, reply=2))
+        context: Any = ConnectionContext(ping=PingPolicy(enabled=False), timeouts=Timeouts(close=5, reply=2))
+        context.draining = SimpleNamespace(served=("s1",))  # from the beginning of a handover on
         owner: Any = SimpleNamespace(loop=self.loop, context=context, feed=lambda _: None)
         self.subscription: Any = Subscription()
         registry: Any = SimpleNamespace(

@@ -70,7 +70,7 @@ async def test_the_task_of_a_callable_is_known_and_spared_after_the_end_of_its_s
         await asyncio.Event().wait()
 
     it = Registered(on_gap=on_gap)
-    it.one.record_gap(datetime.now(UTC), 1.0, 1)
+    it.one.record_gap(datetime.now(UTC), 1.0, 1, None)
     await called.wait()
     (task,) = it.one.tasks
     assert [it.registry.spare(each) for each in (task, asyncio.current_task(), None)] == [True, False, False]

@@ -121,15 +121,17 @@ class Deliveries:
 
     def _recover(self, link: Link) -> None:
         """An event came on a link: a fault of its server is over, and a draining link's losses must be told of."""
-        if link is self.links.draining and link.at_fault and not link.recovered:
-            link.recovered = True
+        if link is self.links.draining and link.unproven:
+            link.unproven = False
             alone = (one for one in dict.fromkeys(link.knew.values()) if one.acknowledged_on <= link.generation)
             wanted = self.wants.streams.intersection(self.wants.desired)
             self.outages.recover([one for one in alone if one.spec.id in wanted])
 
     def _wanted(self, link: Link, identifiers: Iterable[str], channels: tuple[str, ...]) -> Iterable[str]:
-        """Return those ids that a consumer listens to; on an old link also those that an update has replaced meanwhile."""
+        """Return those ids that a consumer listens to; on an old link only acknowledged ones, with those replaced meanwhile."""
         for one in identifiers:
+            if link is not self.links.current and one not in link.granted:
+                continue
             if one in self.wants.streams:
                 yield one
             elif link is not self.links.current and (stream := link.knew.get(one)) is not None:

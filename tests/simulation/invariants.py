@@ -341,8 +341,7 @@ class Watch(Deliveries):
             case CanaryRefused():
                 self.deafness.refused = True
             case EndFault(lost=True):
-                if self.links.current is not None:
-                    self.links.current.at_fault = True
+                self.links.fail()
             case EndFault():
                 self.outages.recover([self.ledger.of[one] for one in self.wants.streams if one in self.wants.desired])
             case SubscriptionRefused(id=identifier, code=code):

@@ -107,9 +107,7 @@ class Stream:
             await self._taken.wait()
 
     def tell(self, since: int, upto: int, *, late: bool) -> None:
-        """It was told of a gap; late, if something else has come meanwhile. An early event does not count as its last event."""
-        if since in self._early:
-            since = max((self.arrived | self.restored) - self._early, default=0)
+        """It was told of a gap; late, if something else has come meanwhile."""
         if late:
             if any(number > since for number in self._disordered):
                 self._again.update(number for number in self.arrived if since < number <= upto)

@@ -58,7 +58,7 @@ class Link:
         heard: how many messages came on it.
         heard_before_ping: how many of them had come when the last ping left.
         at_fault: whether the server was, when the link had drained.
-        recovered: whether an event has shown since that the server works again.
+        unproven: whether a fault of the server was seen, and no event of the link has shown since that the server works.
         trusted: whether pings were off when the link had drained.
         newest: the highest number of the events that came on it.
         upto: how many events had happened when the link had drained.
@@ -78,7 +78,7 @@ class Link:
         self.quiet = False
         self.heard = self.heard_before_ping = 0
         self.trusted = False
-        self.at_fault = self.recovered = False
+        self.at_fault = self.unproven = False
         self.newest = self.upto = 0
         self.knew: Mapping[str, Stream] = {}
         self.user: object = None
@@ -247,7 +247,15 @@ class Links:
         self.current, self.draining = self.draining, None
         self._must(self.current is not None and self.current.generation == generation, "goes back to another link")
         if self.current is not None:
-            self.current.at_fault = False  # the machine forgets the fault with the return
+            self.current.at_fault = self.current.unproven = False  # the machine forgets the fault with the return
+
+    def fail(self) -> None:
+        """The current link goes while its server is at fault. A draining link may have lost events as well."""
+        if self.current is not None:
+            self.current.at_fault = True
+        for link in (self.current, self.draining):
+            if link is not None:
+                link.unproven = True
 
     def drop(self, generation: int) -> bool:
         """Drop a link, and return whether it was draining."""

@@ -27,8 +27,9 @@ def heal(network: Network) -> None:
 
 def own(network: Network, **options: Any) -> Realtime:
     """A connection of a user, whose canary is the own presence."""
-    options = {"canary": OWN, "retry": EVER} | options
-    return network.realtime(session=network.backend.add_user("alice"), **options)
+    session = network.backend.add_user("alice")
+    given: dict[str, Any] = {"session": session, "canary": OWN, "retry": EVER}
+    return network.realtime(**given | options)
 
 
 def statuses(network: Network, link: int = -1) -> list[str]:
