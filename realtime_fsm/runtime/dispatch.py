@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from realtime_fsm.errors import MalformedEvent
+from realtime_fsm.errors import MalformedEvent, ServerError
 from realtime_fsm.fsm.canary import CANARY
-from realtime_fsm.fsm.inputs import Acknowledged, ErrorReceived, GreetingReceived, Pong, Recovered
+from realtime_fsm.fsm.inputs import Acknowledged, ErrorReceived, GreetingReceived, LinkClosed, Pong, Recovered
 from realtime_fsm.fsm.subscriptions import GREETING_ACK
 from realtime_fsm.fsm.table import State
 from realtime_fsm.protocol import frames
+from realtime_fsm.protocol.faults import is_server_fault
 from realtime_fsm.protocol.frames import EventFrame, decode_event
 from realtime_fsm.runtime.connection import Connection
 
@@ -87,6 +88,8 @@ class Dispatcher:
                 link.count_pong(frame)
                 if link is links.current:
                     self._handle_control_frame(link, frame)
+                elif links.draining_serves:
+                    self._handle_draining_frame(link, frame)
                 return None if received % _CONTROL_TURN else self._apply_backpressure(link)
             event = frame.data
             event._size = len(data)
@@ -130,6 +133,11 @@ class Dispatcher:
                 self._handle_greeting(link, frame)
             case frames.Malformed(kind=kind):
                 self.count_malformed(kind)
+
+    def _handle_draining_frame(self, link: LinkIO, frame: Frame | Malformed) -> None:
+        """Give up the old link of a handover if a server fault answers its ping: the server may have lost events."""
+        if link.pings_in_flight and isinstance(frame, frames.ErrorFrame) and is_server_fault(frame.code):
+            self._owner.feed(LinkClosed(link.generation, cause=ServerError(frame.code, frame.message)))
 
     def _handle_greeting(self, link: LinkIO, frame: frames.ConnectedFrame) -> None:
         owner = self._owner

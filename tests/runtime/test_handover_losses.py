@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
-from realtime_fsm import Gap, Realtime, RetryPolicy, State, Subscription
+from realtime_fsm import Gap, PingPolicy, Realtime, RetryPolicy, State, Subscription
 from realtime_fsm.errors import DialFailed
 from realtime_fsm.fsm.link import DRAIN_SECONDS
+from realtime_fsm.protocol.frames import PING
+from realtime_fsm.testing.wire import error
 from support.eras import BY_MESSAGE, ON_EVERY_ERA
-from support.network import Network, SimulatedSocket, take_numbers
+from support.network import GREET, HANG, Network, SimulatedSocket, take_numbers
 from support.virtual import eventually
 
 pytestmark = ON_EVERY_ERA
@@ -302,3 +304,21 @@ async def test_a_link_after_both_have_died_begins_anew() -> None:
         publish(network, 1)
         await asyncio.sleep(1)
         assert take_numbers(rows) == [1, 1]
+
+
+@pytest.mark.parametrize("code", [0, 500])
+async def test_a_server_fault_on_the_old_link_alone_ends_that_link_and_is_told(code: int) -> None:
+    network = Network()
+    async with network.realtime(retry=PATIENT, ping=PingPolicy(interval=5, timeout=5)) as realtime:
+        rows = await realtime.subscribe("rows")
+        publish(network, 1)
+        await eventually(lambda: len(rows._delivery.buffer) == 1)
+        network.otherwise = HANG
+        changing = asyncio.ensure_future(realtime.reconnect())
+        network.answers[PING] = (error(code),)
+        await eventually(lambda: realtime._driver.outages.current is not None)
+        network.answers.clear()
+        network.otherwise = GREET
+        await changing
+        await eventually(lambda: len(rows.gaps) == 1)
+        assert (rows.gaps[0].since, take_numbers(rows)) == (BEGIN + timedelta(seconds=1), [1])

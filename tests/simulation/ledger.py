@@ -108,7 +108,7 @@ class Stream:
 
     def tell(self, since: int, upto: int, *, late: bool) -> None:
         """It was told of a gap; late, if something else has come meanwhile."""
-        if late:
+        if late or any(number > since for number in self._early):
             if any(number > since for number in self._disordered):
                 self._again.update(number for number in self.arrived if since < number <= upto)
             self._late.update(range(since + 1, upto + 1))
