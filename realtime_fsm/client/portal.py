@@ -83,6 +83,14 @@ class Portal:
                 future.cancel()
                 raise
 
+    def call_plain(self, function: Callable[[], R]) -> R:
+        """Run a plain function in the loop, as `call`."""
+
+        async def run() -> R:
+            return function()
+
+        return self.call(run)
+
     def call_soon(self, work: Callable[[], Awaitable[R]]) -> Future[R]:
         """Run a coroutine function in the loop, without waiting for its result."""
         if self._process != os.getpid():
