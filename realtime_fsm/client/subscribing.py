@@ -9,7 +9,7 @@ from realtime_fsm.callers import warn
 from realtime_fsm.client.awaitable import AwaitableContext
 from realtime_fsm.client.connection_info import ConnectionInfo
 from realtime_fsm.client.listener import Listener
-from realtime_fsm.client.subscription import MissingChannelWarning, Subscription, make_subscription
+from realtime_fsm.client.subscription import MissingChannelWarning, Subscription, TypedSubscription
 from realtime_fsm.errors import BadOption
 from realtime_fsm.protocol.channel_checks import warn_of
 from realtime_fsm.protocol.payloads import payload_decoder
@@ -185,8 +185,11 @@ class SubscribingMixin(ConnectionInfo):
         delivery = self._driver.calls.subscribe(spec, options)
         try:
             await self._driver.calls.answer(delivery.granted)
-            misfit = None if on_misfit is None else Callback("on_misfit", on_misfit, options.context)
-            subscription = make_subscription(self._driver, delivery, decoder, misfit)
+            if decoder is None:
+                subscription: Subscription[Any] = Subscription(self._driver, delivery)
+            else:
+                misfit = None if on_misfit is None else Callback("on_misfit", on_misfit, options.context)
+                subscription = TypedSubscription(self._driver, delivery, decoder, misfit)
             subscription._owner = self  # noqa: SLF001  (a subscription that is held keeps its connection alive)
             if missing := subscription.missing_channels:
                 warn(f"the server acknowledged the subscription without {', '.join(missing)}", MissingChannelWarning)
