@@ -11,17 +11,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from realtime_fsm.callers import warn
-from realtime_fsm.errors import BadOption, MalformedEvent
-from realtime_fsm.events import parse_timestamp
+from realtime_fsm.errors import BadOption
 from realtime_fsm.protocol.options import check_seconds
 from realtime_fsm.relay.broker_link import BrokerLink
 from realtime_fsm.relay.errors import BrokerUnavailable, OtherChannelsWarning, ShortWindowWarning, StreamFull
 from realtime_fsm.relay.message import CHANNELS_HEADER, subject_of
+from realtime_fsm.runtime.timestamps import parse_or_none
 from realtime_fsm.sealing import sealed
 
 if TYPE_CHECKING:
@@ -100,10 +100,7 @@ class JetStream:
         try:
             headers = await (await self._linked()).newest_headers()
             self._channels_before = headers.get(CHANNELS_HEADER)
-            since = None
-            with suppress(MalformedEvent):
-                since = parse_timestamp(headers.get("ce-time"))
-            yield since
+            yield parse_or_none(headers.get("ce-time"))
         finally:
             await self._hang_up()
 
