@@ -57,7 +57,7 @@ class BrokerLink:
         self._client = Client()
         self._js = self._client.jetstream(timeout=_PATIENCE / 2)
         self._lost: asyncio.Future[RealtimeError] = asyncio.get_running_loop().create_future()
-        self._problems: list[Exception] = []
+        self._problem: Exception | None = None  # the newest
         self._inbox: str
         self._expected = 0  # the messages of the chunk that is being stored
         self._answers: dict[int, dict[str, Any]] = {}  # of the broker to that chunk, by the number of the message
@@ -89,7 +89,7 @@ class BrokerLink:
                 await self._client.subscribe(f"{self._inbox}.>", cb=self._on_ack)
                 return found
         except (Error, OSError, ImportError) as problem:
-            failure = self._failure_of(self._problems[-1] if isinstance(problem, NoServersError) and self._problems else problem)
+            failure = self._failure_of(self._problem if isinstance(problem, NoServersError) and self._problem else problem)
         raise failure  # outside of the handler: the problem must not become the context
 
     async def _find_or_create_stream(self, window: float) -> float:
@@ -180,13 +180,13 @@ class BrokerLink:
             self._complete.set_result(None)
 
     async def _on_error(self, problem: Exception) -> None:
-        self._problems.append(problem)
+        self._problem = problem
         if "permissions violation" in str(problem).lower() and not self._lost.done():
             self._lost.set_result(BrokerRefused(self._server, str(problem)))
 
     async def _on_closed(self) -> None:
         if not self._lost.done():
-            self._lost.set_result(self._error_of(self._problems[-1] if self._problems else ConnectionClosedError()))
+            self._lost.set_result(self._error_of(self._problem or ConnectionClosedError()))
 
     async def close(self) -> None:
         """End the connection, within a second. A second call is harmless."""
