@@ -59,7 +59,7 @@ class JetStream:
 
     server: str
     stream: str
-    duplicate_window: float
+    duplicate_window: float = 0.0
 
     @sealed
     def __init__(
@@ -77,7 +77,6 @@ class JetStream:
             raise BadOption("stream", f"{stream!r:.40} is not a name of a stream; give letters, digits, - and _")
         check_seconds("outage", outage)
         self.stream = stream
-        self.duplicate_window = 0.0
         self._outage = outage
         self._tls_required = any(urlsplit(url).scheme in ("tls", "wss") for url in urls)
         self._options = {**options, "servers": urls}

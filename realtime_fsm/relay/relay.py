@@ -79,9 +79,9 @@ class Relay:
         BadOption: for a window that is not a whole number above 0.
     """
 
-    stored: int
-    duplicates: int
-    lag: float
+    stored: int = 0
+    duplicates: int = 0
+    lag: float = 0.0
 
     def __init__(
         self,
@@ -107,9 +107,6 @@ class Relay:
         self._failure: BaseException | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._recorded = 0, 0
-        self.stored = 0
-        self.duplicates = 0
-        self.lag = 0.0
         driver = realtime._driver  # noqa: SLF001  (the room below)
         self._project = driver.project
         self._audit = driver.audit
@@ -172,7 +169,7 @@ class Relay:
 
     async def _tell(self, gap: Gap) -> None:
         try:
-            await self._store([self._maker.of_gap(gap, self._realtime._connection_id)])  # noqa: SLF001
+            await self._store([self._maker.of_gap(gap, self._realtime.connection_id)])
         except Exception as failure:
             self._stop(failure)
             raise
