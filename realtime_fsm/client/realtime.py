@@ -138,6 +138,9 @@ class Realtime(SubscribingMixin, IdentityMixin):
         )
         super().__init__(driver, connection_id)
         self._endpoint = endpoint
+        self._listener_tasks = []
+        self._identity_lock = asyncio.Lock()
+        self._presence_id = uuid.uuid4().hex  # other users see it, so it differs from the id in the log
         self._dispose_future: asyncio.Future[None] | None = None
         self._disposing_task: asyncio.Task[Any] | None = None  # of a callable that called dispose()
 

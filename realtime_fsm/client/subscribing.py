@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from realtime_fsm.client.subscription import OnMisfit, SubscribeOptions
     from realtime_fsm.events import A, B, C, D, Event, OneOf
     from realtime_fsm.runtime.delivery import CatchUp, OnGap, SubscriptionDelivery
-    from realtime_fsm.runtime.driver import Driver
     from realtime_fsm.runtime.overflow import Overflow
 
 R = TypeVar("R")
@@ -78,9 +77,7 @@ class AwaitableContext(Coroutine[Any, Any, R]):
 class SubscribingMixin(ConnectionInfo):
     """The part of `Realtime` that subscribes."""
 
-    def __init__(self, driver: Driver, connection_id: str) -> None:
-        super().__init__(driver, connection_id)
-        self._listener_tasks: list[asyncio.Task[None]] = []
+    _listener_tasks: list[asyncio.Task[None]]
 
     @overload
     def subscribe(self, *channels: str, **options: Unpack[SubscribeOptions]) -> AwaitableContext[Subscription]: ...
