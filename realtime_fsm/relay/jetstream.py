@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from realtime_fsm.callers import warn
 from realtime_fsm.errors import BadOption
-from realtime_fsm.protocol.options import check_seconds
+from realtime_fsm.protocol.options import check_seconds, host_in_url
 from realtime_fsm.relay.broker_link import BrokerLink
 from realtime_fsm.relay.errors import BrokerUnavailable, OtherChannelsWarning, ShortWindowWarning, StreamFull
 from realtime_fsm.relay.message import CHANNELS_HEADER, subject_of
@@ -173,10 +173,8 @@ class JetStream:
 
 def _host_and_port(url: str) -> str:
     """Name a server by host and port; refuse a URL without quoting it, because it may hold a password."""
-    try:
+    with suppress(ValueError):
         parts = urlsplit(url)
         if parts.scheme in ("nats", "tls", "ws", "wss") and parts.hostname:
-            return f"{f'[{parts.hostname}]' if ':' in parts.hostname else parts.hostname}:{parts.port or 4222}"
-    except ValueError:
-        pass
+            return f"{host_in_url(parts.hostname)}:{parts.port or 4222}"
     raise BadOption("servers", "this is not the URL of a NATS server; give one such as nats://127.0.0.1:4222")
