@@ -135,19 +135,15 @@ class Relay:
 
     async def _relay(self, since: datetime | None) -> None:
         catch_up = None if self._catch_up is None else self._fetch
-        subscription = await self._realtime.subscribe(
+        async with self._realtime.subscribe(
             *self._channels, queries=self._queries, overflow="pause", buffer=self._window, catch_up=catch_up, on_gap=self._tell
-        )
-        try:
+        ) as subscription:
             if self._on_ready is not None:
                 self._on_ready()
             if since is not None:
                 await self._resume(since)
             async for batch in subscription.batches(max=self._window):
                 await self._publish(batch)
-        finally:
-            if self._realtime.state is not State.DISPOSING:
-                await subscription.unsubscribe()
 
     async def _resume(self, since: datetime) -> None:
         """Fill the time since the newest stored message, while the events from now on wait in the subscription."""
