@@ -20,24 +20,19 @@ _IDENTITIES = ("session", "jwt")
 
 
 def options_from_client(client: object, user_id: str | None = None, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return the arguments of `Realtime` that match an ``appwrite.client.Client``.
+    """Return the arguments of `Realtime` that match an ``appwrite.client.Client``, for `Realtime.from_client`.
 
-    Args:
-        client: the client.
-        user_id: the user whose tokens the client's API key issues, if that is the identity.
-        given: further arguments, which take precedence. Where they bring an identity, that of the client does not count.
-
-    Raises:
-        BadOption: for another object, a client without a project, an identity that realtime cannot use, or two of them.
+    The given arguments take precedence. Where they bring an identity, that of the client does not count.
     """
     headers = sdk_headers(client)
     own = {name: headers[f"x-appwrite-{name}"] for name in _IDENTITIES if headers.get(f"x-appwrite-{name}")}
     further = dict(given or {})
+    has_identity = any(further.get(name) is not None for name in _IDENTITIES)
     if user_id is not None:
-        if own or any(further.get(name) is not None for name in _IDENTITIES):
+        if own or has_identity:
             raise BadOption("as_user", "given together with a session or JWT; give one of the two")
         further["jwt"] = as_user(client, user_id)
-    if any(further.get(name) is not None for name in _IDENTITIES):
+    elif has_identity:
         own = {}
     else:
         for name, problem in _REFUSED_HEADERS.items():

@@ -8,7 +8,10 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import threading
 import weakref
+from collections import deque
+from contextlib import closing, suppress
 from contextvars import ContextVar
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Self, TypeVar, Unpack, overload
@@ -16,7 +19,6 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Self, Ty
 from realtime_fsm.client import realtime as client
 from realtime_fsm.client import subscription
 from realtime_fsm.client.appwrite_sdk import options_from_client
-from realtime_fsm.client.blocking_stream import BlockingStream
 from realtime_fsm.client.connection_info import ConnectionInfo
 from realtime_fsm.client.portal import Portal
 from realtime_fsm.client.subscription import CommonOptions, SubscriptionInfo
@@ -28,7 +30,7 @@ from realtime_fsm.protocol.options import Timeouts, check_seconds
 from realtime_fsm.sealing import sealed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
     from types import TracebackType, UnionType
 
     from realtime_fsm.client import listener
@@ -61,23 +63,62 @@ def _same_signature_as(
     return lambda function: function
 
 
-def blocking(method: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]]) -> Callable[Concatenate[Any, P], R]:
-    """Make the blocking form of a coroutine method: the same arguments, answer, errors and documentation."""
+def _blocking(
+    method: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]],
+) -> Callable[[Callable[Concatenate[T, P], R]], Callable[Concatenate[T, P], R]]:
+    """Replace a declaration by the blocking form of a coroutine method: the same arguments, answer, errors and documentation."""
 
     @functools.wraps(method)
     def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:
         answer: R = self._portal.call(lambda: method(self._inner, *args, **kwargs))
         return answer
 
-    return sealed(call)
+    return lambda _declaration: sealed(call)
 
 
-def _iterate(stream: BlockingStream[T]) -> Iterator[T]:
-    while True:
+class _Stream(Generic[T]):
+    """The items of an asynchronous iterator. The next call gets the item that an interrupted call has taken.
+
+    The stream keeps its owner, the connection, alive. The buffer, where the items wait, outlives the loop of the portal.
+    """
+
+    def __init__(self, owner: Realtime, portal: Portal, source: AsyncIterator[T], buffer: StreamBuffer[Any]) -> None:
+        self._owner = owner
+        self._portal = portal
+        self._source = source
+        self._buffer = buffer
+        self._lock = threading.Lock()
+        self._taken: deque[T] = deque()
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> T:
         try:
-            yield stream.next(None)
+            return self.take(None)
         except StopAsyncIteration:
-            return
+            raise StopIteration from None
+
+    def take(self, timeout: float | None) -> T:
+        """Take the next item. Raises TimeoutError after ``timeout`` seconds (None: never), StopAsyncIteration at the end."""
+
+        async def take() -> None:
+            async with asyncio.timeout(timeout):
+                self._taken.append(await anext(self._source))
+
+        with self._lock:
+            if not self._taken:
+                with suppress(Disposed):
+                    self._portal.call(take)
+            if not self._taken:  # the loop ends, and the buffer outlives it
+                if not self._portal.await_end(timeout) and timeout is not None:
+                    raise TimeoutError
+                if not self._buffer:
+                    raise StopAsyncIteration
+                self._buffer.release()
+                with closing(Portal("this stream")) as rest:
+                    rest.call(take)
+            return self._taken.popleft()
 
 
 class Subscription(SubscriptionInfo, Generic[T_co]):
@@ -93,16 +134,13 @@ class Subscription(SubscriptionInfo, Generic[T_co]):
         self._owner = owner
         self._portal = portal
         self._inner = inner
-        self._stream: BlockingStream[Event[T_co]] = BlockingStream(owner, portal, inner, self._delivery.buffer)
+        self._stream: _Stream[Event[T_co]] = _Stream(owner, portal, inner, self._delivery.buffer)
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> Event[T_co]:
-        try:
-            return self._stream.next(None)
-        except StopAsyncIteration:
-            raise StopIteration from None
+        return next(self._stream)
 
     def get(self, timeout: float | None = None) -> Event[T_co]:
         """Wait for the next event.
@@ -118,7 +156,7 @@ class Subscription(SubscriptionInfo, Generic[T_co]):
         if timeout:  # with 0 it does not wait
             check_seconds("timeout", timeout)
         try:
-            return self._stream.next(timeout)
+            return self._stream.take(timeout)
         except StopAsyncIteration:
             raise SubscriptionEnded from None
 
@@ -128,18 +166,15 @@ class Subscription(SubscriptionInfo, Generic[T_co]):
         Raises:
             BadOption: for a maximum that is not a whole number above 0.
         """
-        return _iterate(BlockingStream(self._owner, self._portal, self._inner.batches(max), self._delivery.buffer))
+        return _Stream(self._owner, self._portal, self._inner.batches(max), self._delivery.buffer)
 
-    if TYPE_CHECKING:  # for type checkers and editors, which cannot look into `blocking`
+    @_blocking(subscription.Subscription.update)
+    def update(self, *, channels: Iterable[str] | None = None, queries: Iterable[str] | None = None) -> None:
+        """Replace the channels or queries, and return when the server agrees; as `realtime_fsm.Subscription.update`."""
 
-        def update(self, *, channels: Iterable[str] | None = None, queries: Iterable[str] | None = None) -> None:
-            """Replace the channels or queries, and return when the server agrees; as `realtime_fsm.Subscription.update`."""
-
-        def unsubscribe(self) -> None:
-            """End the subscription, and return when the server has confirmed; as `realtime_fsm.Subscription.unsubscribe`."""
-    else:
-        update = blocking(subscription.Subscription.update)
-        unsubscribe = blocking(subscription.Subscription.unsubscribe)
+    @_blocking(subscription.Subscription.unsubscribe)
+    def unsubscribe(self) -> None:
+        """End the subscription, and return when the server has confirmed; as `realtime_fsm.Subscription.unsubscribe`."""
 
     def __enter__(self) -> Self:
         return self
@@ -234,23 +269,15 @@ class Realtime(ConnectionInfo):
 
     def _between_steps(self, look: Callable[[], T]) -> T:
         """Look in the connection's thread; at once in this thread, or after its end."""
-
-        async def run() -> T:
-            return look()
-
         try:
-            return self._portal.call(run)
+            return self._portal.call_plain(look)
         except (Disposed, WrongLoop):
             return look()
 
     def states(self) -> Iterator[Change]:
         """Iterate over the changes of state from now on; each step blocks, and the stream ends after ``dispose()``."""
-
-        async def watch() -> StreamBuffer[Change]:
-            return self._driver.watch_states()
-
-        buffer = self._portal.call(watch)
-        return _iterate(BlockingStream(self, self._portal, buffer, buffer))
+        buffer = self._portal.call_plain(self._driver.watch_states)
+        return _Stream(self, self._portal, buffer, buffer)
 
     @overload
     def subscribe(self, *channels: str, **options: Unpack[BlockingSubscribeOptions]) -> Subscription[dict[str, Any]]: ...
@@ -287,35 +314,32 @@ class Realtime(ConnectionInfo):
         inner = self._portal.call(lambda: self._inner.on(channels, work, payload=payload, **wrapped))
         return Listener(self, self._portal, inner, mark)
 
-    if TYPE_CHECKING:
+    @_blocking(client.Realtime.connect)
+    def connect(self) -> None:
+        """Open the link, and return when it is up; as `realtime_fsm.Realtime.connect`."""
 
-        def connect(self) -> None:
-            """Open the link, and return when it is up; as `realtime_fsm.Realtime.connect`."""
+    @_blocking(client.Realtime.reconnect)
+    def reconnect(self) -> None:
+        """Open a new link, and return when everything is acknowledged; as `realtime_fsm.Realtime.reconnect`."""
 
-        def reconnect(self) -> None:
-            """Open a new link, and return when everything is acknowledged; as `realtime_fsm.Realtime.reconnect`."""
+    @_blocking(client.Realtime.wait_connected)
+    def wait_connected(self, timeout: float | None = None) -> None:
+        """Wait for a link, ``timeout`` seconds at most; as `realtime_fsm.Realtime.wait_connected`."""
 
-        def wait_connected(self, timeout: float | None = None) -> None:
-            """Wait for a link, ``timeout`` seconds at most; as `realtime_fsm.Realtime.wait_connected`."""
+    @_blocking(client.Realtime.wait_subscribed)
+    def wait_subscribed(self, timeout: float | None = None) -> None:
+        """Wait for all acknowledgements, ``timeout`` seconds at most; as `realtime_fsm.Realtime.wait_subscribed`."""
 
-        def wait_subscribed(self, timeout: float | None = None) -> None:
-            """Wait for all acknowledgements, ``timeout`` seconds at most; as `realtime_fsm.Realtime.wait_subscribed`."""
+    @_blocking(client.Realtime.set_presence)
+    def set_presence(
+        self, status: str | None, *, metadata: Mapping[str, Any] | None = None, permissions: Iterable[str] | None = None,
+        presence_id: str | None = None,
+    ) -> dict[str, Any] | None:  # fmt: skip
+        """Show the user as present, or end that; as `realtime_fsm.Realtime.set_presence`."""
 
-        def set_presence(
-            self, status: str | None, *, metadata: Mapping[str, Any] | None = None, permissions: Iterable[str] | None = None,
-            presence_id: str | None = None,
-        ) -> dict[str, Any] | None:  # fmt: skip
-            """Show the user as present, or end that; as `realtime_fsm.Realtime.set_presence`."""
-
-        def disconnect(self) -> None:
-            """Close the link, and keep the subscriptions; as `realtime_fsm.Realtime.disconnect`."""
-    else:
-        connect = blocking(client.Realtime.connect)
-        reconnect = blocking(client.Realtime.reconnect)
-        wait_connected = blocking(client.Realtime.wait_connected)
-        wait_subscribed = blocking(client.Realtime.wait_subscribed)
-        set_presence = blocking(client.Realtime.set_presence)
-        disconnect = blocking(client.Realtime.disconnect)
+    @_blocking(client.Realtime.disconnect)
+    def disconnect(self) -> None:
+        """Close the link, and keep the subscriptions; as `realtime_fsm.Realtime.disconnect`."""
 
     @overload
     def authenticate(self, session: Secret) -> dict[str, Any]: ...
@@ -329,11 +353,7 @@ class Realtime(ConnectionInfo):
 
     def set_ping_enabled(self, enabled: bool) -> None:
         """Switch the heartbeat on or off, also on the current link."""
-
-        async def switch() -> None:
-            self._inner.set_ping_enabled(enabled)
-
-        self._portal.call(switch)
+        self._portal.call_plain(lambda: self._inner.set_ping_enabled(enabled))
 
     def dispose(self) -> None:
         """Close the link, end every stream and end the thread, for good. A second call is harmless.

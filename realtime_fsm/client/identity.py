@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import uuid
 from typing import TYPE_CHECKING, Any, overload
 
 from realtime_fsm.client.connection_info import ConnectionInfo
@@ -14,10 +12,10 @@ from realtime_fsm.runtime.credentials import Credentials
 from realtime_fsm.sealing import sealed
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Iterable, Mapping
 
     from realtime_fsm.runtime.credentials import Secret
-    from realtime_fsm.runtime.driver import Driver
 
 _TOO_MANY = 1013
 
@@ -25,10 +23,8 @@ _TOO_MANY = 1013
 class IdentityMixin(ConnectionInfo):
     """The part of `Realtime` that changes the identity and the presence."""
 
-    def __init__(self, driver: Driver, connection_id: str) -> None:
-        super().__init__(driver, connection_id)
-        self._identity_lock = asyncio.Lock()
-        self._presence_id = uuid.uuid4().hex  # other users see it, so it differs from the id in the log
+    _identity_lock: asyncio.Lock
+    _presence_id: str
 
     @overload
     async def authenticate(self, session: Secret) -> dict[str, Any]: ...

@@ -9,13 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from realtime_fsm.client.subscription import SubscriptionInfo
 from realtime_fsm.containment import contain
-from realtime_fsm.errors import (
-    ConsumerTooSlow,
-    Disposed,
-    RealtimeError,
-    SubscriptionRejected,
-    UnsupportedByServer,
-)
+from realtime_fsm.errors import ConsumerTooSlow, Disposed, RealtimeError, SubscriptionRejected, UnsupportedByServer
 from realtime_fsm.events import PayloadMisfit
 from realtime_fsm.fsm.table import State
 from realtime_fsm.runtime.callbacks import calling_task

@@ -47,8 +47,6 @@ class Portal:
         closed: whether it has ended, or is about to.
     """
 
-    closed: bool
-
     def __init__(self, owner: str) -> None:
         self._owner = owner
         self.last: Callable[[], Awaitable[object]] | None = None
@@ -59,7 +57,7 @@ class Portal:
         self._thread: threading.Thread | None = None
         self._callables = DaemonThreads("realtime_fsm callable")
         self._stopped = False
-        self.closed = False
+        self.closed: bool = False
 
     def call(self, work: Callable[[], Awaitable[R]]) -> R:
         """Run a coroutine function in the loop, and wait for its result.
@@ -82,6 +80,14 @@ class Portal:
             except BaseException:
                 future.cancel()
                 raise
+
+    def call_plain(self, function: Callable[[], R]) -> R:
+        """Run a plain function in the loop, as `call`."""
+
+        async def run() -> R:
+            return function()
+
+        return self.call(run)
 
     def call_soon(self, work: Callable[[], Awaitable[R]]) -> Future[R]:
         """Run a coroutine function in the loop, without waiting for its result."""

@@ -110,7 +110,6 @@ class Realtime(SubscribingMixin, IdentityMixin):
         url = realtime_url(endpoint, project)
         if canary is not None and canary.channel is not None:
             refuse_console((canary.channel,), project, "Canary.channel")
-        limit = (retry or RetryPolicy()).dials_per_minute
         if not isinstance(auto_reconnect, bool):
             raise BadOption("auto_reconnect", f"{auto_reconnect!r:.40} is not True or False")
         if headers is not None and not isinstance(headers, Mapping):
@@ -121,7 +120,7 @@ class Realtime(SubscribingMixin, IdentityMixin):
             timeouts=timeouts,
             auto_reconnect=auto_reconnect,
             max_link_age=max_link_age,
-            pacer=pacer_for(url, limit, Lock()),
+            pacer=pacer_for(url, (retry or RetryPolicy()).dials_per_minute, Lock()),
             era=None if era is None else parse_era(era),
             canary=canary,
             server=host_and_port(url),
@@ -139,9 +138,11 @@ class Realtime(SubscribingMixin, IdentityMixin):
         )
         super().__init__(driver, connection_id)
         self._endpoint = endpoint
+        self._listener_tasks = []
+        self._identity_lock = asyncio.Lock()
+        self._presence_id = uuid.uuid4().hex  # other users see it, so it differs from the id in the log
         self._dispose_future: asyncio.Future[None] | None = None
         self._disposing_task: asyncio.Task[Any] | None = None  # of a callable that called dispose()
-        self._close_timeout = context.timeouts.close
 
     @classmethod
     @sealed
@@ -265,7 +266,7 @@ class Realtime(SubscribingMixin, IdentityMixin):
             self._dispose_future = asyncio.ensure_future(self._release(caller))
         await asyncio.shield(self._dispose_future)
         if (first := self._disposing_task) is not None and first is not caller:
-            await asyncio.wait([first], timeout=self._close_timeout)
+            await asyncio.wait([first], timeout=self._driver.context.timeouts.close)
             first.cancel()
             await asyncio.wait([first])
 

@@ -1,16 +1,16 @@
-"""The two calls that subscribe: `subscribe` gives an iterator, `on` calls a handler."""
+"""The two calls that subscribe: `subscribe` gives an iterator, `on` calls a handler. Both return an `AwaitableContext`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from realtime_fsm.callers import warn
-from realtime_fsm.client.awaitable import AwaitableContext
 from realtime_fsm.client.connection_info import ConnectionInfo
 from realtime_fsm.client.listener import Listener
-from realtime_fsm.client.subscription import MissingChannelWarning, Subscription, make_subscription
-from realtime_fsm.errors import BadOption
+from realtime_fsm.client.subscription import MissingChannelWarning, Subscription, TypedSubscription
+from realtime_fsm.errors import BadOption, Disposed
 from realtime_fsm.protocol.channel_checks import warn_of
 from realtime_fsm.protocol.payloads import payload_decoder
 from realtime_fsm.protocol.spec import subscription_spec
@@ -20,13 +20,12 @@ from realtime_fsm.sealing import sealed
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
-    from types import UnionType
+    from collections.abc import Generator
+    from types import TracebackType, UnionType
 
     from realtime_fsm.client.subscription import OnMisfit, SubscribeOptions
     from realtime_fsm.events import A, B, C, D, Event, OneOf
     from realtime_fsm.runtime.delivery import CatchUp, OnGap, SubscriptionDelivery
-    from realtime_fsm.runtime.driver import Driver
     from realtime_fsm.runtime.overflow import Overflow
 
 R = TypeVar("R")
@@ -35,12 +34,50 @@ _BUFFER = 1024
 _OVERFLOW: Overflow = "drop_oldest"
 
 
+class AwaitableContext(Coroutine[Any, Any, R]):
+    """A coroutine that is an asynchronous context manager as well.
+
+    As a full coroutine it can become a task, and a forgotten one warns as coroutines do. ``async with`` closes its result, also
+    after an exception; a disposed connection has nothing left to close.
+    """
+
+    __slots__ = ("_call", "_close_result", "_result")
+
+    def __init__(self, call: Coroutine[Any, Any, R], close_result: Callable[[R], Awaitable[None]]) -> None:
+        self._call = call
+        self._close_result = close_result
+        self._result: R
+
+    def __await__(self) -> Generator[Any, Any, R]:
+        return (yield from self._call.__await__())
+
+    async def __aenter__(self) -> R:
+        self._result = await self._call
+        return self._result
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        with suppress(Disposed):
+            await self._close_result(self._result)
+
+    def send(self, value: Any) -> Any:
+        """Resume the coroutine, as every coroutine does."""
+        return self._call.send(value)
+
+    def throw(self, *raised: Any) -> Any:
+        """Raise in the coroutine, as every coroutine does."""
+        return self._call.throw(*raised)
+
+    def close(self) -> None:
+        """Close the coroutine, as every coroutine does."""
+        self._call.close()
+
+
 class SubscribingMixin(ConnectionInfo):
     """The part of `Realtime` that subscribes."""
 
-    def __init__(self, driver: Driver, connection_id: str) -> None:
-        super().__init__(driver, connection_id)
-        self._listener_tasks: list[asyncio.Task[None]] = []
+    _listener_tasks: list[asyncio.Task[None]]
 
     @overload
     def subscribe(self, *channels: str, **options: Unpack[SubscribeOptions]) -> AwaitableContext[Subscription]: ...
@@ -185,8 +222,11 @@ class SubscribingMixin(ConnectionInfo):
         delivery = self._driver.calls.subscribe(spec, options)
         try:
             await self._driver.calls.answer(delivery.granted)
-            misfit = None if on_misfit is None else Callback("on_misfit", on_misfit, options.context)
-            subscription = make_subscription(self._driver, delivery, decoder, misfit)
+            if decoder is None:
+                subscription: Subscription[Any] = Subscription(self._driver, delivery)
+            else:
+                misfit = None if on_misfit is None else Callback("on_misfit", on_misfit, options.context)
+                subscription = TypedSubscription(self._driver, delivery, decoder, misfit)
             subscription._owner = self  # noqa: SLF001  (a subscription that is held keeps its connection alive)
             if missing := subscription.missing_channels:
                 warn(f"the server acknowledged the subscription without {', '.join(missing)}", MissingChannelWarning)

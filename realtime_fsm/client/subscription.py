@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypedDict, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, ClassVar, Generic, Self, TypedDict, TypeVar
 
 from realtime_fsm.errors import Disposed
 from realtime_fsm.events import PayloadMisfit, T_co, typed_event
@@ -52,13 +53,9 @@ class MissingChannelWarning(UserWarning):
 
 
 class OwningIterator(Generic[T]):
-    """An iterator over a buffer that keeps the owner of the buffer alive.
+    """An iterator over a buffer that keeps the owner of the buffer alive: the connection, or an object that holds it.
 
     Design: a slot holds the buffer's own ``__anext__``. A method that calls it would cost 0.02 us an event.
-
-    Args:
-        buffer: where the items wait.
-        owner: the connection, or an object that holds it.
     """
 
     __slots__ = ("__anext__", "_buffer", "_owner")
@@ -180,7 +177,7 @@ class Subscription(SubscriptionInfo, Generic[T_co]):
             BadOption: for a maximum that is not a whole number above 0.
         """
         check_count("max", max, none=True)
-        return _Batches(self, max)
+        return _Batches(partial(self._take_batch, max))
 
     async def _take_batch(self, most: int | None) -> list[Event[T_co]]:
         first = await self.__anext__()
@@ -233,28 +230,18 @@ class Subscription(SubscriptionInfo, Generic[T_co]):
         await self._driver.calls.wait_removed(self._delivery)
 
 
-def make_subscription(
-    driver: Driver, delivery: SubscriptionDelivery, decoder: PayloadDecoder[Any] | None, on_misfit: Callback | None
-) -> Subscription[Any]:
-    """Make a subscription, with a decoder of payloads or without."""
-    return Subscription(driver, delivery) if decoder is None else _TypedSubscription(driver, delivery, decoder, on_misfit)
+class _Batches(Generic[T]):
+    __slots__ = ("__anext__",)
+    __anext__: Callable[[], Awaitable[list[Event[T]]]]
 
-
-class _Batches(Generic[T_co]):
-    __slots__ = ("_most", "_subscription")
-
-    def __init__(self, subscription: Subscription[T_co], most: int | None) -> None:
-        self._subscription = subscription
-        self._most = most
+    def __init__(self, take_batch: Callable[[], Awaitable[list[Event[T]]]]) -> None:
+        self.__anext__ = take_batch
 
     def __aiter__(self) -> Self:
         return self
 
-    def __anext__(self) -> Awaitable[list[Event[T_co]]]:
-        return self._subscription._take_batch(self._most)  # noqa: SLF001  (a part of the subscription)
 
-
-class _TypedSubscription(Subscription[T_co]):
+class TypedSubscription(Subscription[T_co]):
     """A subscription with ``payload=``, which decodes an event when the consumer takes it."""
 
     __slots__ = ("_decoder", "_on_misfit")

@@ -21,11 +21,7 @@ R = TypeVar("R")
 
 
 class DaemonThreads(ThreadPoolExecutor):
-    """Runs each job at once, in an idle thread or a new one. No job waits for another job.
-
-    Args:
-        name: the name of each thread.
-    """
+    """Runs each job at once, in an idle thread or a new one. No job waits for another job."""
 
     def __init__(self, name: str) -> None:
         self._name = name

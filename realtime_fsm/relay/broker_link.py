@@ -47,31 +47,8 @@ _DISABLED = 10039  # for this account
 _NO_STREAM = {"description": "no stream takes the subject, or JetStream still starts"}
 
 
-class _Answers:
-    """The answers of the broker to one chunk, by the number of the message."""
-
-    def __init__(self, count: int) -> None:
-        self._count = count
-        self._found: dict[int, dict[str, Any]] = {}
-        self.complete: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def add(self, number: int, answer: dict[str, Any]) -> None:
-        self._found[number] = answer
-        if len(self._found) == self._count and not self.complete.done():
-            self.complete.set_result(None)
-
-    def get(self, number: int) -> dict[str, Any] | None:
-        return self._found.get(number)
-
-
 class BrokerLink:
-    """A connection to the broker, from its dial until it is closed.
-
-    Args:
-        server: the hosts and ports of the broker, for errors.
-        stream: the name of the stream.
-        subjects: the subjects that the stream must take.
-    """
+    """A connection to the broker, from its dial until it is closed. The stream must take the subjects."""
 
     def __init__(self, server: str, stream: str, subjects: str) -> None:
         self._server = server
@@ -80,21 +57,20 @@ class BrokerLink:
         self._client = Client()
         self._js = self._client.jetstream(timeout=_PATIENCE / 2)
         self._lost: asyncio.Future[RealtimeError] = asyncio.get_running_loop().create_future()
-        self._problems: list[Exception] = []
+        self._problem: Exception | None = None  # the newest
         self._inbox: str
-        self._answers: _Answers
+        self._expected = 0  # the messages of the chunk that is being stored
+        self._answers: dict[int, dict[str, Any]] = {}  # of the broker to that chunk, by the number of the message
+        self._complete: asyncio.Future[None]
 
     @sealed
     async def open(self, options: Mapping[str, Any], *, tls_required: bool, window: float) -> float:
-        """Connect, and create the stream if it is missing.
+        """Connect, and create the stream if it is missing; return for how many seconds the stream knows ids.
 
         Args:
             options: the arguments of ``nats.connect``.
             tls_required: whether to refuse a broker without TLS.
             window: for how many seconds a new stream knows ids.
-
-        Returns:
-            For how many seconds the stream knows ids.
 
         Raises:
             BrokerUnavailable, BrokerRefused, InsecureBroker, StreamUnfit: when the stream cannot be used.
@@ -113,7 +89,7 @@ class BrokerLink:
                 await self._client.subscribe(f"{self._inbox}.>", cb=self._on_ack)
                 return found
         except (Error, OSError, ImportError) as problem:
-            failure = self._failure_of(self._problems[-1] if isinstance(problem, NoServersError) and self._problems else problem)
+            failure = self._failure_of(self._problem if isinstance(problem, NoServersError) and self._problem else problem)
         raise failure  # outside of the handler: the problem must not become the context
 
     async def _find_or_create_stream(self, window: float) -> float:
@@ -158,20 +134,21 @@ class BrokerLink:
             RelayError: for the first message that is not acknowledged.
         """
         chunk = self._first_that_fit(left)
-        answers = self._answers = _Answers(len(chunk))
+        self._expected, self._answers = len(chunk), {}
+        self._complete = asyncio.get_running_loop().create_future()
         problem: BaseException = TimeoutError(f"no acknowledgement within {_PATIENCE} seconds")
         try:
             async with asyncio.timeout(_PATIENCE):
                 for number, message in enumerate(chunk):
                     await self._client.publish(message.subject, message.data, f"{self._inbox}.{number}", self._headers(message))
-                await asyncio.wait((answers.complete, self._lost), return_when=asyncio.FIRST_COMPLETED)
-            if not answers.complete.done():
+                await asyncio.wait((self._complete, self._lost), return_when=asyncio.FIRST_COMPLETED)
+            if not self._complete.done():
                 problem = self._lost.result()
         except (Error, OSError) as failure:  # a TimeoutError is an OSError, too
             problem = failure if str(failure) else problem
         duplicates = 0
         for number in range(len(chunk)):
-            answer = answers.get(number)
+            answer = self._answers.get(number)
             if answer is None or "error" in answer:
                 raise self._error_of(problem) if answer is None else self._refusal(answer["error"], left[0])
             duplicates += answer.get("duplicate", False)
@@ -198,16 +175,18 @@ class BrokerLink:
 
     async def _on_ack(self, answer: Msg) -> None:
         number = int(answer.subject.rpartition(".")[2])
-        self._answers.add(number, msgspec.json.decode(answer.data) if answer.data else {"error": _NO_STREAM})
+        self._answers[number] = msgspec.json.decode(answer.data) if answer.data else {"error": _NO_STREAM}
+        if len(self._answers) == self._expected and not self._complete.done():
+            self._complete.set_result(None)
 
     async def _on_error(self, problem: Exception) -> None:
-        self._problems.append(problem)
+        self._problem = problem
         if "permissions violation" in str(problem).lower() and not self._lost.done():
             self._lost.set_result(BrokerRefused(self._server, str(problem)))
 
     async def _on_closed(self) -> None:
         if not self._lost.done():
-            self._lost.set_result(self._error_of(self._problems[-1] if self._problems else ConnectionClosedError()))
+            self._lost.set_result(self._error_of(self._problem or ConnectionClosedError()))
 
     async def close(self) -> None:
         """End the connection, within a second. A second call is harmless."""

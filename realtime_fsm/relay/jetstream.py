@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from realtime_fsm.callers import warn
-from realtime_fsm.errors import BadOption, MalformedEvent
-from realtime_fsm.events import parse_timestamp
-from realtime_fsm.protocol.options import check_seconds
+from realtime_fsm.errors import BadOption
+from realtime_fsm.protocol.options import check_seconds, host_in_url
 from realtime_fsm.relay.broker_link import BrokerLink
 from realtime_fsm.relay.errors import BrokerUnavailable, OtherChannelsWarning, ShortWindowWarning, StreamFull
 from realtime_fsm.relay.message import CHANNELS_HEADER, subject_of
+from realtime_fsm.runtime.timestamps import parse_or_none
 from realtime_fsm.sealing import sealed
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class JetStream:
 
     server: str
     stream: str
-    duplicate_window: float
+    duplicate_window: float = 0.0
 
     @sealed
     def __init__(
@@ -77,7 +77,6 @@ class JetStream:
             raise BadOption("stream", f"{stream!r:.40} is not a name of a stream; give letters, digits, - and _")
         check_seconds("outage", outage)
         self.stream = stream
-        self.duplicate_window = 0.0
         self._outage = outage
         self._tls_required = any(urlsplit(url).scheme in ("tls", "wss") for url in urls)
         self._options = {**options, "servers": urls}
@@ -100,10 +99,7 @@ class JetStream:
         try:
             headers = await (await self._linked()).newest_headers()
             self._channels_before = headers.get(CHANNELS_HEADER)
-            since = None
-            with suppress(MalformedEvent):
-                since = parse_timestamp(headers.get("ce-time"))
-            yield since
+            yield parse_or_none(headers.get("ce-time"))
         finally:
             await self._hang_up()
 
@@ -177,10 +173,8 @@ class JetStream:
 
 def _host_and_port(url: str) -> str:
     """Name a server by host and port; refuse a URL without quoting it, because it may hold a password."""
-    try:
+    with suppress(ValueError):
         parts = urlsplit(url)
         if parts.scheme in ("nats", "tls", "ws", "wss") and parts.hostname:
-            return f"{f'[{parts.hostname}]' if ':' in parts.hostname else parts.hostname}:{parts.port or 4222}"
-    except ValueError:
-        pass
+            return f"{host_in_url(parts.hostname)}:{parts.port or 4222}"
     raise BadOption("servers", "this is not the URL of a NATS server; give one such as nats://127.0.0.1:4222")

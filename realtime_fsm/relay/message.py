@@ -75,13 +75,7 @@ def parse_subject(subject: str) -> tuple[str, str, str]:
 
 
 class MessageMaker:
-    """Makes the messages of one relay.
-
-    Args:
-        server: the host and port of Appwrite.
-        project: the project's id.
-        channels: the channels of the relay.
-    """
+    """Makes the messages of one relay. The server is the host and port of Appwrite."""
 
     def __init__(self, server: str, project: str, channels: tuple[str, ...]) -> None:
         self._project = project
@@ -93,7 +87,7 @@ class MessageMaker:
         """Make the message of an event, or of a caught-up row, which has no names."""
         names: tuple[str, ...] = _part(event, "events") or ()
         time: datetime | None = _part(event, "timestamp")
-        stamp = "" if time is None else time.astimezone(UTC).isoformat(timespec="milliseconds")
+        stamp = "" if time is None else _stamp(time)
         action: str = (_part(event, "action") or "other") if names else "caught_up"
         name = names[0] if names else ""
         data = bytes(event._payload)  # noqa: SLF001  (the bytes of the server)
@@ -105,10 +99,10 @@ class MessageMaker:
 
     def of_gap(self, gap: Gap, connection_id: str) -> Message:
         """Make the message of a gap. Its time is the begin of the gap, so that a restart never skips the gap."""
-        since = gap.start.astimezone(UTC).isoformat(timespec="milliseconds")
+        since = _stamp(gap.start)
         facts = {
             "since": since,
-            "until": gap.until.astimezone(UTC).isoformat(timespec="milliseconds"),
+            "until": _stamp(gap.until),
             "outage_seconds": round(gap.outage_seconds, 3),
             "attempts": gap.attempts,
             "channels": self._channels,
@@ -151,6 +145,10 @@ def _part(event: Event, name: str) -> Any:
     with suppress(MalformedEvent):
         return getattr(event, name)
     return None
+
+
+def _stamp(time: datetime) -> str:
+    return time.astimezone(UTC).isoformat(timespec="milliseconds")
 
 
 def _digest(*parts: str | bytes) -> str:

@@ -79,9 +79,9 @@ class Relay:
         BadOption: for a window that is not a whole number above 0.
     """
 
-    stored: int
-    duplicates: int
-    lag: float
+    stored: int = 0
+    duplicates: int = 0
+    lag: float = 0.0
 
     def __init__(
         self,
@@ -107,9 +107,6 @@ class Relay:
         self._failure: BaseException | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._recorded = 0, 0
-        self.stored = 0
-        self.duplicates = 0
-        self.lag = 0.0
         driver = realtime._driver  # noqa: SLF001  (the room below)
         self._project = driver.project
         self._audit = driver.audit
@@ -138,19 +135,15 @@ class Relay:
 
     async def _relay(self, since: datetime | None) -> None:
         catch_up = None if self._catch_up is None else self._fetch
-        subscription = await self._realtime.subscribe(
+        async with self._realtime.subscribe(
             *self._channels, queries=self._queries, overflow="pause", buffer=self._window, catch_up=catch_up, on_gap=self._tell
-        )
-        try:
+        ) as subscription:
             if self._on_ready is not None:
                 self._on_ready()
             if since is not None:
                 await self._resume(since)
             async for batch in subscription.batches(max=self._window):
                 await self._publish(batch)
-        finally:
-            if self._realtime.state is not State.DISPOSING:
-                await subscription.unsubscribe()
 
     async def _resume(self, since: datetime) -> None:
         """Fill the time since the newest stored message, while the events from now on wait in the subscription."""
@@ -172,7 +165,7 @@ class Relay:
 
     async def _tell(self, gap: Gap) -> None:
         try:
-            await self._store([self._maker.of_gap(gap, self._realtime._connection_id)])  # noqa: SLF001
+            await self._store([self._maker.of_gap(gap, self._realtime.connection_id)])
         except Exception as failure:
             self._stop(failure)
             raise

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from realtime_fsm.client.awaitable import AwaitableContext
+from realtime_fsm.client.subscribing import AwaitableContext
 from realtime_fsm.errors import Disposed
 
 

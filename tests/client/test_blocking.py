@@ -118,6 +118,19 @@ def test_batches_are_lists_of_buffered_events(served: Served) -> None:
         assert list(rows.batches()) == []
 
 
+def test_batches_go_on_after_a_misfit(served: Served) -> None:
+    with connected(served) as realtime:
+        rows = realtime.subscribe("rows", payload=Numbered)
+        for number in (1, "two", 3):
+            served.publish("rows", n=number)
+        held(realtime, rows, 3)
+        batches = rows.batches()
+        assert [event.payload.n for event in next(batches)] == [1]
+        with pytest.raises(PayloadMisfit):
+            next(batches)
+        assert [event.payload.n for event in next(batches)] == [3]
+
+
 def test_batches_that_are_held_keep_the_connection_alive(served: Served) -> None:
     batches = Realtime(served.endpoint, "demo").subscribe("rows").batches()
     gc.collect()

@@ -1,4 +1,4 @@
-"""The declarations that a type checker sees in place of methods that a class makes from others, and the real signatures."""
+"""The declarations that a type checker sees in place of methods that a decorator makes from others, and the real signatures."""
 
 from __future__ import annotations
 
@@ -9,24 +9,26 @@ from collections.abc import Iterator
 
 
 def differences(kind: type) -> list[str]:
-    """Compare each declaration in a class's ``if TYPE_CHECKING`` with the method that a program gets.
+    """Compare each declaration in a class under the decorator ``_blocking(...)`` with the method that a program gets.
 
     Returns:
         The differences, in one sentence each; none when all is well.
     """
     tree = ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0]
     assert isinstance(tree, ast.ClassDef)
-    branches = [node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
-    declared = {node.name: node for branch in branches for node in branch.body if isinstance(node, ast.FunctionDef)}
-    made = {ast.unparse(node.targets[0]) for branch in branches for node in branch.orelse if isinstance(node, ast.Assign)}
+    methods = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+    declared = {node.name: node for node in methods if any(map(_is_blocking, node.decorator_list))}
     assert declared, f"{kind.__name__} declares nothing"
-    found = [f"{name} is declared, and not made" for name in sorted(declared.keys() - made)]
-    found += [f"{name} is made, and not declared" for name in sorted(made - declared.keys())]
-    for name in sorted(declared.keys() & made):
+    found: list[str] = []
+    for name in sorted(declared):
         here, there = list(_declared(declared[name])), list(_real(inspect.signature(getattr(kind, name))))
         found += [f"{name}: {one} is declared for {other}" for one, other in zip(here, there, strict=False) if one != other]
         found += [f"{name} has {len(there)} arguments, and is declared with {len(here)}"] * (len(here) != len(there))
     return found
+
+
+def _is_blocking(decorator: ast.expr) -> bool:
+    return ast.unparse(decorator).startswith("_blocking(")
 
 
 def _declared(node: ast.FunctionDef) -> Iterator[tuple[object, ...]]:
