@@ -1,13 +1,13 @@
 """Serve small pages over HTTP: the only module of this room that imports aiohttp.
 
-Design: a page is a function from a `Request` to a `Response`, so health and inspector know no web framework.
+Design: a page is a function from a `Request` to a `Response`, which may also be a stream.
 """
 
 from __future__ import annotations
 
 from contextlib import ExitStack, aclosing, nullcontext, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeAlias
 
 from aiohttp import web
 
@@ -17,24 +17,9 @@ from realtime_fsm.protocol.options import host_in_url
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
     from contextlib import AbstractContextManager
-    from types import TracebackType
 
+Request: TypeAlias = web.Request
 _CLOSE = 1.0  # seconds for readers to leave, before their streams are cut
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A GET request.
-
-    Attributes:
-        path: the path of the URL.
-        query: the first value of each name in the query. The repr leaves it out: a token may be in it.
-        headers: the headers; the case of names does not matter. The repr leaves them out too.
-    """
-
-    path: str
-    query: Mapping[str, str] = field(default_factory=dict, repr=False)
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +74,7 @@ class WebServer:
         """The URL of the server, without a path."""
         return f"http://{host_in_url(self._host)}:{self._port}"
 
-    async def _start(self) -> None:
+    async def __aenter__(self) -> Self:
         await self._runner.setup()
         try:
             await web.TCPSite(self._runner, self._host, self._port).start()
@@ -98,36 +83,33 @@ class WebServer:
         except BaseException:
             await self.aclose()
             raise
+        return self
 
     async def aclose(self) -> None:
         """Listen no more, and end all streams within a second."""
         self._entered.close()
         await self._runner.cleanup()
 
-    async def __aenter__(self) -> Self:
-        await self._start()
-        return self
-
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     def __enter__(self) -> Self:
         self._portal = Portal(f"this {type(self).__name__}")
         self._portal.last = self.aclose
         try:
-            self._portal.call(self._start)
+            self._portal.call(self.__aenter__)
         except BaseException:
             self._portal.close()
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self._portal.close()
 
 
-def _adapted(page: Callable[[Request], Awaitable[Response]]) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    async def answer(request: web.Request) -> web.StreamResponse:
-        response = await page(Request(request.path, request.query, request.headers))
+def _adapted(page: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[web.StreamResponse]]:
+    async def answer(request: Request) -> web.StreamResponse:
+        response = await page(request)
         headers = {"Cache-Control": "no-store", **response.headers, "Content-Type": response.content_type}
         if isinstance(response.body, bytes):
             return web.Response(body=response.body, status=response.status, headers=headers)
