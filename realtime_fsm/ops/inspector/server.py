@@ -10,8 +10,7 @@ import hmac
 import secrets
 import threading
 import webbrowser
-from contextlib import contextmanager, nullcontext
-from functools import partial
+from contextlib import nullcontext
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -20,7 +19,7 @@ from realtime_fsm.errors import BadOption
 from realtime_fsm.ops.web import Request, Response, WebServer
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable
     from contextlib import AbstractContextManager
 
     from realtime_fsm.ops.inspector.board import Board
@@ -66,7 +65,7 @@ class InspectorServer(WebServer):
         self._board = board
         self._token = secrets.token_urlsafe(24)
         pages = {"/": self._guarded(self._page), "/events": self._guarded(self._events)}
-        super().__init__(pages, host=host, port=port, beside=partial(_filled, board, source))
+        super().__init__(pages, host=host, port=port, beside=source)
 
     @property
     def url(self) -> str:
@@ -75,6 +74,11 @@ class InspectorServer(WebServer):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} at {super().url}>"
+
+    async def aclose(self) -> None:
+        """End the streams of all browsers, and listen no more."""
+        self._board.close()
+        await super().aclose()
 
     def _guarded(self, answer: Callable[[], Response]) -> Callable[[Request], Awaitable[Response]]:
         async def guard(request: Request) -> Response:
@@ -97,15 +101,6 @@ class InspectorServer(WebServer):
         if self._board.browsers >= BROWSERS:
             return _refusal(503, f"{BROWSERS} pages of this inspector are open; close one\n")
         return Response(self._board.messages(), content_type="text/event-stream", headers=_HEADERS)
-
-
-@contextmanager
-def _filled(board: Board, source: Callable[[], AbstractContextManager[object]]) -> Iterator[None]:
-    try:
-        with source():
-            yield
-    finally:
-        board.close()
 
 
 def open_browser(url: str) -> None:
