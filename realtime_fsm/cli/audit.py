@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from realtime_fsm.audit.answer import Answer
 from realtime_fsm.audit.auditor import Auditor
 from realtime_fsm.audit.formats.answer import answer_lines
 from realtime_fsm.audit.formats.junit import as_junit
@@ -27,7 +28,6 @@ from realtime_fsm.errors import BadOption
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from realtime_fsm.audit.answer import Answer
     from realtime_fsm.audit.report import Report
 
 _EPILOG = """\
@@ -57,11 +57,9 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("files", metavar="FILE", nargs="*", help="a log; - for standard input")
     parser.add_argument(
-        "--format",
-        choices=("text", "json", "markdown", "html", "junit"),
-        default="text",
+        "--format", choices=("text", "json", "markdown", "html", "junit"), default="text",
         help="format of the report (%(default)s)",
-    )
+    )  # fmt: skip
     parser.add_argument("-o", "--output", metavar="FILE", help="write the report there instead of to standard output")
     add_connections(parser, "look only at connections whose ids begin so; may be repeated")
     audit_times.add_arguments(parser)
@@ -79,11 +77,10 @@ def add_parser(commands: Any) -> None:
         "--coverage", action="store_true", help="name also the rules of the table that no record shows; JSON always does"
     )
     parser.add_argument(
-        "--follow",
-        action="store_true",
+        "--follow", action="store_true",
         help="go on reading as the files grow, like tail -F; tell each outage as it begins and ends; the report comes after"
         " Ctrl-C or SIGTERM",
-    )
+    )  # fmt: skip
     parser.add_argument(
         "--sql", action="store_true",
         help="audit nothing, but write the views of DuckDB that give the figures of an audit; a FILE may be a glob or a URL such"
@@ -136,9 +133,8 @@ def _audit(options: argparse.Namespace) -> int:
             auditor = Auditor(**asked, **audit_times.resolve(options, [copies.get(name, name) for name in order]))
             _read(auditor, order, copies)
     report = auditor.finish()
-    if auditor.answer is not None:
-        return _write(_answered(auditor.answer, options), options.output) or auditor.answer.exit_code
-    return _write(_rendered(report, options.format, coverage=options.coverage), options.output) or report.exit_code
+    found = report if auditor.answer is None else auditor.answer
+    return _write(_rendered(found, options), options.output) or found.exit_code
 
 
 def _write_sql(options: argparse.Namespace) -> int:
@@ -183,19 +179,16 @@ def _write(lines: Iterator[str], output: str | None) -> int:
     return 0
 
 
-def _answered(answer: Answer, options: argparse.Namespace) -> Iterator[str]:
+def _rendered(found: Report | Answer, options: argparse.Namespace) -> Iterator[str]:
     if options.format == "json":
-        return iter((pretty_json(answer),))
-    return map(printable, answer_lines(answer, options.at.zone))
-
-
-def _rendered(report: Report, form: str, *, coverage: bool) -> Iterator[str]:
-    if form == "json":
-        return iter((pretty_json(report),))
-    if form == "html":
+        return iter((pretty_json(found),))
+    if isinstance(found, Answer):
+        return map(printable, answer_lines(found, options.at.zone))
+    if options.format == "junit":
+        return as_junit(found)
+    if options.format == "html":
         from realtime_fsm.audit.formats.html import as_html
 
-        return as_html(report, coverage=coverage)
-    if form == "markdown":
-        return map(printable, as_markdown(report, coverage=coverage))
-    return as_junit(report) if form == "junit" else map(printable, as_text(report, coverage=coverage))
+        return as_html(found, coverage=options.coverage)
+    write = as_markdown if options.format == "markdown" else as_text
+    return map(printable, write(found, coverage=options.coverage))
