@@ -74,12 +74,11 @@ async def _examine(options: argparse.Namespace) -> int:
         options.endpoint, options.project, *options.channels, pings=options.pings, echo=options.echo, idle=options.idle,
         on_check=_print_check if as_text else None, trust_env=True, **who,
     )  # fmt: skip
-    if not as_text:
+    if as_text:
+        not_checked = f"Not checked: {', '.join(report.not_checked)}" if report.not_checked else ""
+        print(*_folded(not_checked), *_folded(report.cause), sep="\n")
+    else:
         print(pretty_json(report))
-        return int(report.status is Status.FAILED)
-    if report.not_checked:
-        print(*_folded(f"Not checked: {', '.join(report.not_checked)}"), sep="\n")
-    print(*_folded(report.cause), sep="\n")
     return int(report.status is Status.FAILED)
 
 
