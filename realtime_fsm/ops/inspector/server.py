@@ -55,7 +55,6 @@ class InspectorServer(WebServer):
         port: int = 0,
         source: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> None:
-        host = "127.0.0.1" if host == "localhost" else host
         if not _is_loopback(host):
             raise BadOption(
                 "host",
@@ -65,7 +64,7 @@ class InspectorServer(WebServer):
         self._board = board
         self._token = secrets.token_urlsafe(24)
         pages = {"/": self._guarded(self._page), "/events": self._guarded(self._events)}
-        super().__init__(pages, host=host, port=port, beside=source)
+        super().__init__(pages, host="127.0.0.1" if host == "localhost" else host, port=port, beside=source)
 
     @property
     def url(self) -> str:
@@ -110,15 +109,14 @@ def open_browser(url: str) -> None:
 
 def _host_of(request: Request) -> str:
     try:
-        host = urlsplit(f"//{request.headers.get('Host', '')}").hostname or ""
+        return urlsplit(f"//{request.headers.get('Host', '')}").hostname or ""
     except ValueError:
         return ""
-    return "127.0.0.1" if host == "localhost" else host
 
 
 def _is_loopback(host: str) -> bool:
     try:
-        return ip_address(host).is_loopback
+        return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
         return False
 

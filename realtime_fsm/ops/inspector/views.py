@@ -146,8 +146,7 @@ class View(msgspec.Struct):
                 if one is not None and one.waiting is None:  # a live connection tells the number itself
                     one.dropped += record.count
             case "realtime.gap":
-                one = self.subscription(record.subscription)
-                if one is not None:
+                if (one := self.subscription(record.subscription)) is not None:
                     one.gaps += 1
                     one.missed += max(0.0, record.seconds)
             case "realtime.pause":
@@ -183,8 +182,7 @@ class View(msgspec.Struct):
             if self.subscriptions.pop(masked(record.subscription), None) is None:
                 self.left_out = max(0, self.left_out - 1)
             return
-        one = self.subscription(record.subscription)
-        if one is not None:
+        if (one := self.subscription(record.subscription)) is not None:
             one.phase = record.change
         elif record.change == "desired":
             self.left_out += 1
