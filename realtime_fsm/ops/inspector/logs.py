@@ -24,16 +24,10 @@ _LINES = 200  # at once, between other work of the loop
 
 
 class LogReader:
-    """Reads logs into a board.
-
-    Args:
-        board: the board.
-        names: the keys of fields that the logs rename, by the field.
-    """
+    """Reads logs into a board; ``names`` are the keys of fields that the logs rename, by the field."""
 
     def __init__(self, board: Board, names: Mapping[str, str] | None = None) -> None:
-        self._board = board
-        self._names = dict(names or {})
+        self._board, self._names = board, names
         self._reader = LineReader(names)
 
     async def read(self, files: Iterable[str]) -> None:
