@@ -37,11 +37,7 @@ _DIM, _RED, _GREEN, _YELLOW = "2", "31", "32", "33"
 
 @dataclass(frozen=True, slots=True)
 class Palette:
-    """The colours of a terminal.
-
-    Attributes:
-        is_deep: whether the terminal has 24-bit colours; else it has 256.
-    """
+    """The colours of a terminal: 24-bit ones where it is deep, and else 256."""
 
     is_deep: bool
 
@@ -73,11 +69,7 @@ def palette_for(out: TextIO) -> Palette | None:
 
 
 class StepFormatter:
-    """Makes lines of steps, with a bar in the margin during an outage.
-
-    Args:
-        palette: the colours; None for plain text.
-    """
+    """Makes lines of steps, with a bar in the margin during an outage; without a palette they are plain text."""
 
     def __init__(self, palette: Palette | None) -> None:
         self._palette = palette

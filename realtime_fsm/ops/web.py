@@ -42,13 +42,8 @@ class Response:
 class WebServer:
     """A server of pages, as an async context manager; in a plain ``with`` it runs in its own thread.
 
-    Entering it raises ``OSError`` when host and port cannot be taken.
-
-    Args:
-        pages: each path, with its page.
-        host: the host to listen on.
-        port: the port; with 0 the system chooses one.
-        beside: makes a context that lasts as long as the server listens.
+    Entering it raises ``OSError`` when host and port cannot be taken; with port 0 the system chooses one. ``pages`` holds the
+    page of each path, and ``beside`` makes a context that lasts as long as the server listens.
     """
 
     def __init__(

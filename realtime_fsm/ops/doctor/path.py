@@ -45,13 +45,7 @@ class _Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """The way from this machine to the server of a URL.
-
-    Attributes:
-        url: the ``ws://`` or ``wss://`` URL.
-        proxy: the URL of the HTTP proxy; None for a direct way.
-        context: the trusted certificates.
-    """
+    """The way from this machine to the server of a ``ws://`` or ``wss://`` URL: directly, or through an HTTP proxy."""
 
     url: str
     proxy: str | None = field(repr=False)  # it may hold a password
@@ -111,11 +105,7 @@ async def _head(reader: asyncio.StreamReader) -> bytes:
 
 
 async def examine_path(checks: Checks, path: Path) -> None:
-    """Check name, TCP, proxy, TLS and clock.
-
-    Raises:
-        ExaminationEnded: when a check fails.
-    """
+    """Check name, TCP, proxy, TLS and clock; end with a check that fails."""
     address = await _check_tcp(checks, path, await _check_name(checks, path))
     try:
         async with path.open(address) as (reader, writer):
@@ -231,11 +221,7 @@ async def _end_untrusted(checks: Checks, path: Path, address: str, problem: tls.
 
 
 async def _clock_offset(path: Path, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> float | None:
-    """Compare the clocks by the date of an HTTP answer.
-
-    Returns:
-        The seconds by which this machine is ahead; None where no answer names a date.
-    """
+    """Return the seconds by which this machine is ahead of the date of an HTTP answer; None where no answer names a date."""
     parts = urlsplit(path.url)
     target = parts.path if path.proxy is None or path.is_secure else f"http://{parts.netloc}{parts.path}"
     began = time.time()

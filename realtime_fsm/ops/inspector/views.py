@@ -114,11 +114,7 @@ class View(msgspec.Struct):
     others: dict[str, int] = {}
 
     def take(self, record: FlatRecord) -> bool:
-        """Take the next record; one that came before changes nothing.
-
-        Returns:
-            Whether the record is news.
-        """
+        """Take the next record; return whether it is news. One that came before changes nothing."""
         if record.seq <= self.seq:
             return False
         if self.seq:
