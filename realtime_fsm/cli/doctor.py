@@ -43,7 +43,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--session", metavar="SECRET", help="the session; better give it as APPWRITE_SESSION")
     add_as_user(parser)
     parser.add_argument(
-        "--pings", metavar="N", type=_pings, default=3,
+        "--pings", metavar="N", type=number(int, 1, 12, "a whole number from 1 to 12"), default=3,
         help="pings from 1 to 12: four a second apart, then one every 5 s (%(default)s)",
     )  # fmt: skip
     parser.add_argument(
@@ -56,10 +56,6 @@ def add_parser(commands: Any) -> None:
     )  # fmt: skip
     parser.add_argument("--format", choices=("text", "json"), default="text", help="format of the report (%(default)s)")
     parser.set_defaults(run=run)
-
-
-def _pings(word: str) -> int:
-    return number(word, int, 1, 12, "a whole number from 1 to 12")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -71,7 +71,7 @@ def add_connection_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _attempts(word: str) -> int | None:
-    return None if word == "forever" else number(word, int, 1, math.inf, "a whole number from 1 on, or 'forever'")
+    return None if word == "forever" else number(int, 1, math.inf, "a whole number from 1 on, or 'forever'")(word)
 
 
 def run(options: argparse.Namespace) -> int:
