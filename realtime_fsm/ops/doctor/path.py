@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from realtime_fsm.audit.formats.text_utils import format_duration
@@ -125,23 +125,16 @@ async def examine_path(checks: Checks, path: Path) -> None:
 async def _check_name(checks: Checks, path: Path) -> list[str]:
     host, port = path.first
     of = "" if path.proxy is None else "the proxy "
+    resolve = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
     try:
-        async with asyncio.timeout(PATIENCE):
-            found = await _resolve(host, port)
+        with DaemonThreads("realtime_fsm doctor") as threads:  # the end of the loop would wait for a thread of asyncio's pool
+            async with asyncio.timeout(PATIENCE):
+                found = await asyncio.get_running_loop().run_in_executor(threads, resolve)
     except (OSError, UnicodeError) as failure:  # a name with a label of 64 characters has no encoding
         checks.end("name", f"{of}{host} does not resolve: {_text(failure)}", "proxy_away" if path.proxy else "NameNotResolved")
     addresses = list(dict.fromkeys(str(info[4][0]) for info in found))[:_MOST_ADDRESSES]
     checks.ok("name", f"{of}{host} is {', '.join(addresses)}" if addresses != [host] else f"{of}{host} needs no resolver")
     return addresses
-
-
-async def _resolve(host: str, port: int) -> list[Any]:
-    threads = DaemonThreads("realtime_fsm doctor")  # the end of the event loop would wait for a thread of asyncio's pool
-    try:
-        work = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
-        return await asyncio.get_running_loop().run_in_executor(threads, work)
-    finally:
-        threads.shutdown()
 
 
 async def _check_tcp(checks: Checks, path: Path, addresses: list[str]) -> str:
