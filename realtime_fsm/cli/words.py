@@ -49,6 +49,7 @@ _AFTER_VERDICTS = {
     Verdict.UNUSABLE: "Read the message: it names the file or the option.",
     Verdict.INCONCLUSIVE: _WEIGHTS[Severity.DOUBT],
 }
+_ERRORS: dict[str, type[RealtimeError]] = {name: getattr(realtime_fsm, name) for name in REMEDIES}
 
 
 class Meaning(msgspec.Struct, frozen=True):
@@ -132,10 +133,6 @@ def _parts() -> Iterator[Meaning]:
             yield Meaning(name, kind, means, {where: [user for user, names in users.items() if name in names]})
 
 
-def _types() -> dict[str, type[RealtimeError]]:
-    return {name: getattr(realtime_fsm, name) for name in REMEDIES}
-
-
 def _kinds_of(error: type[RealtimeError]) -> list[str]:
     """Return the words by which a log names an error."""
     if error is Overdue:
@@ -144,7 +141,7 @@ def _kinds_of(error: type[RealtimeError]) -> list[str]:
 
 
 def _causes() -> Iterator[Meaning]:
-    for name, error in _types().items():
+    for name, error in _ERRORS.items():
         for kind in _kinds_of(error):
             advice = OVERDUE[kind.removesuffix("_overdue")] if error is Overdue else REMEDIES[name]
             yield Meaning(kind, "cause", _sentence(MEANINGS[kind]), {"error": [name]}, _plain(advice))
@@ -156,7 +153,7 @@ def _sentence(clause: str) -> str:
 
 
 def _errors() -> Iterator[Meaning]:
-    for name, error in _types().items():
+    for name, error in _ERRORS.items():
         parents = [parent.__name__ for parent in error.__mro__[1:] if issubclass(parent, RealtimeError)]
         yield Meaning(name, "error", _summary(error), {"is a": parents, "as a cause": _kinds_of(error)}, _plain(REMEDIES[name]))
 
