@@ -56,11 +56,8 @@ class InspectorServer(WebServer):
         source: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         if not _is_loopback(host):
-            raise BadOption(
-                "host",
-                f"{host!r:.60} is no loopback address, and the inspector is for this machine alone; use 127.0.0.1, and"
-                " `ssh -L` from another machine",
-            )
+            remedy = "the inspector is for this machine alone; use 127.0.0.1, and `ssh -L` from another machine"
+            raise BadOption("host", f"{host!r:.60} is no loopback address, and {remedy}")
         self._board = board
         self._token = secrets.token_urlsafe(24)
         pages = {"/": self._guarded(self._page), "/events": self._guarded(self._events)}
