@@ -1,12 +1,11 @@
 """Serve small pages over HTTP: the only module of this room that imports aiohttp.
 
-Design: a page is a function from a `Request` to a `Response`, which may also be a stream.
+Design: a page is a coroutine function from a `Request` to a `Response`, or to a `stream`.
 """
 
 from __future__ import annotations
 
 from contextlib import ExitStack, aclosing, nullcontext, suppress
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self, TypeAlias
 
 from aiohttp import web
@@ -19,24 +18,12 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
 Request: TypeAlias = web.Request
+Response: TypeAlias = web.Response
+StreamResponse: TypeAlias = web.StreamResponse
+Page: TypeAlias = "Callable[[Request], Awaitable[StreamResponse]]"
+NO_STORE = {"Cache-Control": "no-store"}
+"""A header that keeps an answer out of caches."""
 _CLOSE = 1.0  # seconds for readers to leave, before their streams are cut
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """The answer to a request.
-
-    Attributes:
-        body: the content; or a generator, each item of which is sent at once. It is closed when the reader has gone.
-        status: the HTTP status.
-        content_type: the content's type, with its character set.
-        headers: further headers.
-    """
-
-    body: bytes | AsyncGenerator[bytes, None] = b""
-    status: int = 200
-    content_type: str = "text/plain; charset=utf-8"
-    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class WebServer:
@@ -48,7 +35,7 @@ class WebServer:
 
     def __init__(
         self,
-        pages: Mapping[str, Callable[[Request], Awaitable[Response]]],
+        pages: Mapping[str, Page],
         *,
         host: str,
         port: int,
@@ -57,8 +44,7 @@ class WebServer:
         self._host, self._port = host, port
         self._beside, self._entered = beside, ExitStack()
         app = web.Application()
-        for path, page in pages.items():
-            app.router.add_get(path, _adapted(page))
+        app.add_routes(web.get(path, page) for path, page in pages.items())
         self._runner = web.AppRunner(
             app, access_log=None, handle_signals=False, shutdown_timeout=_CLOSE,
             handler_cancellation=True,  # a stream ends as soon as its reader has gone
@@ -102,20 +88,13 @@ class WebServer:
         self._portal.close()
 
 
-def _adapted(page: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[web.StreamResponse]]:
-    async def answer(request: Request) -> web.StreamResponse:
-        response = await page(request)
-        headers = {"Cache-Control": "no-store", **response.headers, "Content-Type": response.content_type}
-        if isinstance(response.body, bytes):
-            return web.Response(body=response.body, status=response.status, headers=headers)
-        stream = web.StreamResponse(status=response.status, headers=headers)
-        async with aclosing(response.body) as items:
-            await stream.prepare(request)
-            if request.method == "HEAD":
-                return stream
+async def stream(request: Request, items: AsyncGenerator[bytes, None], headers: Mapping[str, str]) -> StreamResponse:
+    """Answer with a stream that sends each item at once, and close the generator when the reader has gone."""
+    response = StreamResponse(headers=headers)
+    async with aclosing(items):
+        await response.prepare(request)
+        if request.method != "HEAD":
             with suppress(ConnectionError):  # the reader has gone
                 async for item in items:
-                    await stream.write(item)
-        return stream
-
-    return answer
+                    await response.write(item)
+    return response

@@ -16,17 +16,18 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from realtime_fsm.errors import BadOption
-from realtime_fsm.ops.web import Request, Response, WebServer
+from realtime_fsm.ops.web import NO_STORE, Response, WebServer, stream
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
 
     from realtime_fsm.ops.inspector.board import Board
+    from realtime_fsm.ops.web import Page, Request, StreamResponse
 
 BROWSERS = 8
 """The most browsers at once."""
-_HEADERS = {
+_HEADERS = NO_STORE | {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -76,27 +77,27 @@ class InspectorServer(WebServer):
         self._board.close()
         await super().aclose()
 
-    def _guarded(self, answer: Callable[[], Response]) -> Callable[[Request], Awaitable[Response]]:
-        async def guard(request: Request) -> Response:
+    def _guarded(self, page: Page) -> Page:
+        async def guard(request: Request) -> StreamResponse:
             if not _is_loopback(_host_of(request)):
                 return _refusal(403, "the Host header names another machine; open the URL that the inspector printed\n")
             if not hmac.compare_digest(request.query.get("token", "").encode(), self._token.encode()):
                 return _refusal(403, "the token is missing or wrong; open the whole URL that the inspector printed\n")
-            return answer()
+            return await page(request)
 
         return guard
 
-    def _page(self) -> Response:
+    async def _page(self, _: Request) -> Response:
         from realtime_fsm.ops.inspector.page import page  # a command line that shows no page loads no diagram
 
         content, policy = page()
         headers = _HEADERS | {"Content-Security-Policy": policy}
-        return Response(content, content_type="text/html; charset=utf-8", headers=headers)
+        return Response(body=content, content_type="text/html", charset="utf-8", headers=headers)
 
-    def _events(self) -> Response:
+    async def _events(self, request: Request) -> StreamResponse:
         if self._board.browsers >= BROWSERS:
             return _refusal(503, f"{BROWSERS} pages of this inspector are open; close one\n")
-        return Response(self._board.messages(), content_type="text/event-stream", headers=_HEADERS)
+        return await stream(request, self._board.messages(), _HEADERS | {"Content-Type": "text/event-stream"})
 
 
 def open_browser(url: str) -> None:
@@ -119,4 +120,4 @@ def _is_loopback(host: str) -> bool:
 
 
 def _refusal(status: int, sentence: str) -> Response:
-    return Response(sentence.encode(), status, headers=_HEADERS)
+    return Response(text=sentence, status=status, headers=_HEADERS)
