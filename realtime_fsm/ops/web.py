@@ -21,6 +21,7 @@ Request: TypeAlias = web.Request
 Response: TypeAlias = web.Response
 StreamResponse: TypeAlias = web.StreamResponse
 Page: TypeAlias = "Callable[[Request], Awaitable[StreamResponse]]"
+ContextFactory: TypeAlias = "Callable[[], AbstractContextManager[object]]"
 NO_STORE = {"Cache-Control": "no-store"}
 """A header that keeps an answer out of caches."""
 _CLOSE = 1.0  # seconds for readers to leave, before their streams are cut
@@ -33,14 +34,7 @@ class WebServer:
     page of each path, and ``beside`` makes a context that lasts as long as the server listens.
     """
 
-    def __init__(
-        self,
-        pages: Mapping[str, Page],
-        *,
-        host: str,
-        port: int,
-        beside: Callable[[], AbstractContextManager[object]] = nullcontext,
-    ) -> None:
+    def __init__(self, pages: Mapping[str, Page], *, host: str, port: int, beside: ContextFactory = nullcontext) -> None:
         self._host, self._port = host, port
         self._beside, self._entered = beside, ExitStack()
         app = web.Application()

@@ -19,11 +19,8 @@ from realtime_fsm.errors import BadOption
 from realtime_fsm.ops.web import NO_STORE, Response, WebServer, stream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from contextlib import AbstractContextManager
-
     from realtime_fsm.ops.inspector.board import Board
-    from realtime_fsm.ops.web import Page, Request, StreamResponse
+    from realtime_fsm.ops.web import ContextFactory, Page, Request, StreamResponse
 
 BROWSERS = 8
 """The most browsers at once."""
@@ -48,14 +45,7 @@ class InspectorServer(WebServer):
         BadOption: for another host than a loopback address.
     """
 
-    def __init__(
-        self,
-        board: Board,
-        *,
-        host: str = "127.0.0.1",
-        port: int = 0,
-        source: Callable[[], AbstractContextManager[object]] = nullcontext,
-    ) -> None:
+    def __init__(self, board: Board, *, host: str = "127.0.0.1", port: int = 0, source: ContextFactory = nullcontext) -> None:
         if not _is_loopback(host):
             remedy = "the inspector is for this machine alone; use 127.0.0.1, and `ssh -L` from another machine"
             raise BadOption("host", f"{host!r:.60} is no loopback address, and {remedy}")
