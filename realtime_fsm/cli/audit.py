@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -165,13 +166,10 @@ def _read(auditor: Auditor, order: list[str], copies: dict[str, str]) -> None:
 def _write(lines: Iterator[str], output: str | None) -> int:
     """Write lines to the output; return 0, or the exit code of a failure."""
     try:
-        if output is None:
-            for line in lines:
-                print(line)
-            sys.stdout.flush()
-        else:
-            with open(output, "w", encoding="utf-8") as file:  # noqa: PTH123  (as the user says it)
-                file.writelines(f"{line}\n" for line in lines)
+        # `open` takes a name as the user says it: `Path` drops a slash at the end.
+        with nullcontext(sys.stdout) if output is None else open(output, "w", encoding="utf-8") as file:  # noqa: PTH123
+            file.writelines(f"{line}\n" for line in lines)
+            file.flush()
     except BrokenPipeError:  # `realtime-fsm audit ... | head`: the reader has gone
         discard_stdout()
     except OSError as failure:
