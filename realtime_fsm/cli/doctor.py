@@ -12,6 +12,7 @@ from realtime_fsm.cli.loop import run_until_interrupted
 from realtime_fsm.cli.output import WIDTH, fold, pretty_json
 from realtime_fsm.cli.replay_view import palette_for
 from realtime_fsm.ops.doctor import Status, examine
+from realtime_fsm.ops.doctor.observed import MOST_PINGS
 
 if TYPE_CHECKING:
     import argparse
@@ -43,8 +44,8 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--session", metavar="SECRET", help="the session; better give it as APPWRITE_SESSION")
     add_as_user(parser)
     parser.add_argument(
-        "--pings", metavar="N", type=number(int, 1, 12, "a whole number from 1 to 12"), default=3,
-        help="pings from 1 to 12: four a second apart, then one every 5 s (%(default)s)",
+        "--pings", metavar="N", type=number(int, 1, MOST_PINGS, f"a whole number from 1 to {MOST_PINGS}"), default=3,
+        help=f"pings from 1 to {MOST_PINGS}: four a second apart, then one every 5 s (%(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--echo", action="store_true",
