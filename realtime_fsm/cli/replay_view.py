@@ -170,7 +170,8 @@ def _describe(command: Command) -> Iterator[tuple[str, Iterable[str]]]:
         case commands.SendFrame(data=data):  # without its content, which may be a session
             message = msgspec.json.decode(data)
             items = message.get("data")
-            yield f"send {message['type']}", [item["subscriptionId"] for item in items] if isinstance(items, list) else ()
+            ids = [item["subscriptionId"] for item in items] if isinstance(items, list) else []
+            yield f"send {message['type']}", ids
         case commands.CloseLink(generation=link, graceful=graceful):
             yield f"{'hang up' if graceful else 'drop'} {link}", ()
         case commands.ResumeLink() | commands.FailWaiters():
@@ -180,7 +181,8 @@ def _describe(command: Command) -> Iterator[tuple[str, Iterable[str]]]:
             if command.withdrawn:
                 yield "withdraw", command.withdrawn
         case _ if type(command) in _WORDS:
-            yield _WORDS[type(command)].format(command), [command.id] if hasattr(command, "id") else ()
+            ids = [command.id] if hasattr(command, "id") else []
+            yield _WORDS[type(command)].format(command), ids
 
 
 def _join(words: str, ids: list[str]) -> str:
