@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from realtime_fsm.audit.report import Report
 
+_usage_error = partial(fail, code=Verdict.UNUSABLE, command="realtime-fsm audit")
 _EPILOG = """\
 exit code: 0 conformant, 1 violated, 2 unusable input or misuse, 3 inconclusive (something is missing, repeated, out of order, or
 of a table or schema that this version does not know)
@@ -146,10 +148,6 @@ def _write_sql(options: argparse.Namespace) -> int:
     if STDIN in options.files:
         return _usage_error("--sql is for files: DuckDB reads them, and not the standard input of this command")
     return _write(iter(script(options.files, wrapped=options.wrapped).splitlines()), options.output)
-
-
-def _usage_error(sentence: str) -> int:
-    return fail(sentence, Verdict.UNUSABLE, "realtime-fsm audit")
 
 
 def _read(auditor: Auditor, order: list[str], copies: dict[str, str]) -> None:

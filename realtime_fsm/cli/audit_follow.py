@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from realtime_fsm.audit.auditor import Auditor
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from realtime_fsm.audit.decoding import FlatRecord
 
+_say = partial(print_problem, command="realtime-fsm audit")
 _PATIENCE = 8
 """Looks at each file without a new line, after which the audit waits no longer for late records."""
 
@@ -64,7 +66,3 @@ def _tell_outage(record: FlatRecord) -> None:
         _say(f"{whose} is up again after {format_duration(max(0.0, record.seconds))}, {attempts}{planned}")
     elif record.event == TRANSITION:
         _say(f"{whose} gave up after {pluralize(max(0, record.attempt), 'attempt')}: {cause}")
-
-
-def _say(sentence: str) -> None:
-    print_problem(sentence, "realtime-fsm audit")
