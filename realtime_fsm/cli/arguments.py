@@ -14,23 +14,26 @@ if TYPE_CHECKING:
 N = TypeVar("N", int, float)
 
 
-def number(word: str, kind: type[N], least: float, most: float, rule: str) -> N:
-    """Read a number within bounds; ``rule`` describes it in the error."""
-    with suppress(ValueError):
-        value = kind(word)
-        if least <= value <= most:
-            return value
-    raise argparse.ArgumentTypeError(f"{word!r} is not {rule}")
+def number(kind: type[N], least: float, most: float, rule: str) -> Callable[[str], N]:
+    """Make the type of an argument that takes a number within bounds; ``rule`` describes it in the error."""
+
+    def read(word: str) -> N:
+        with suppress(ValueError):
+            value = kind(word)
+            if least <= value <= most:
+                return value
+        raise argparse.ArgumentTypeError(f"{word!r} is not {rule}")
+
+    return read
 
 
 def seconds(least: float, most: float) -> Callable[[str], float]:
     """Make the type of an argument that takes seconds within bounds."""
-    return lambda word: number(word, float, least, most, f"a number of seconds from {least:g} to {most:g}")
+    return number(float, least, most, f"a number of seconds from {least:g} to {most:g}")
 
 
-def port(word: str) -> int:
-    """Read a port to listen on."""
-    return number(word, int, 0, 65_535, "a port from 0 to 65535")
+port = number(int, 0, 65_535, "a port from 0 to 65535")
+"""The type of an argument that takes a port to listen on."""
 
 
 def host_and_port(word: str) -> tuple[str, int]:

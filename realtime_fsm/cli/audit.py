@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from realtime_fsm.audit.answer import Answer
 from realtime_fsm.audit.auditor import Auditor
 from realtime_fsm.audit.formats.answer import answer_lines
 from realtime_fsm.audit.formats.junit import as_junit
@@ -27,9 +30,9 @@ from realtime_fsm.errors import BadOption
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from realtime_fsm.audit.answer import Answer
     from realtime_fsm.audit.report import Report
 
+_usage_error = partial(fail, code=Verdict.UNUSABLE, command="realtime-fsm audit")
 _EPILOG = """\
 exit code: 0 conformant, 1 violated, 2 unusable input or misuse, 3 inconclusive (something is missing, repeated, out of order, or
 of a table or schema that this version does not know)
@@ -57,11 +60,9 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("files", metavar="FILE", nargs="*", help="a log; - for standard input")
     parser.add_argument(
-        "--format",
-        choices=("text", "json", "markdown", "html", "junit"),
-        default="text",
+        "--format", choices=("text", "json", "markdown", "html", "junit"), default="text",
         help="format of the report (%(default)s)",
-    )
+    )  # fmt: skip
     parser.add_argument("-o", "--output", metavar="FILE", help="write the report there instead of to standard output")
     add_connections(parser, "look only at connections whose ids begin so; may be repeated")
     audit_times.add_arguments(parser)
@@ -79,11 +80,10 @@ def add_parser(commands: Any) -> None:
         "--coverage", action="store_true", help="name also the rules of the table that no record shows; JSON always does"
     )
     parser.add_argument(
-        "--follow",
-        action="store_true",
+        "--follow", action="store_true",
         help="go on reading as the files grow, like tail -F; tell each outage as it begins and ends; the report comes after"
         " Ctrl-C or SIGTERM",
-    )
+    )  # fmt: skip
     parser.add_argument(
         "--sql", action="store_true",
         help="audit nothing, but write the views of DuckDB that give the figures of an audit; a FILE may be a glob or a URL such"
@@ -136,9 +136,8 @@ def _audit(options: argparse.Namespace) -> int:
             auditor = Auditor(**asked, **audit_times.resolve(options, [copies.get(name, name) for name in order]))
             _read(auditor, order, copies)
     report = auditor.finish()
-    if auditor.answer is not None:
-        return _write(_answered(auditor.answer, options), options.output) or auditor.answer.exit_code
-    return _write(_rendered(report, options.format, coverage=options.coverage), options.output) or report.exit_code
+    found = report if auditor.answer is None else auditor.answer
+    return _write(_rendered(found, options), options.output) or found.exit_code
 
 
 def _write_sql(options: argparse.Namespace) -> int:
@@ -149,10 +148,6 @@ def _write_sql(options: argparse.Namespace) -> int:
     if STDIN in options.files:
         return _usage_error("--sql is for files: DuckDB reads them, and not the standard input of this command")
     return _write(iter(script(options.files, wrapped=options.wrapped).splitlines()), options.output)
-
-
-def _usage_error(sentence: str) -> int:
-    return fail(sentence, Verdict.UNUSABLE, "realtime-fsm audit")
 
 
 def _read(auditor: Auditor, order: list[str], copies: dict[str, str]) -> None:
@@ -169,13 +164,10 @@ def _read(auditor: Auditor, order: list[str], copies: dict[str, str]) -> None:
 def _write(lines: Iterator[str], output: str | None) -> int:
     """Write lines to the output; return 0, or the exit code of a failure."""
     try:
-        if output is None:
-            for line in lines:
-                print(line)
-            sys.stdout.flush()
-        else:
-            with open(output, "w", encoding="utf-8") as file:  # noqa: PTH123  (as the user says it)
-                file.writelines(f"{line}\n" for line in lines)
+        # `open` takes a name as the user says it: `Path` drops a slash at the end.
+        with nullcontext(sys.stdout) if output is None else open(output, "w", encoding="utf-8") as file:  # noqa: PTH123
+            file.writelines(f"{line}\n" for line in lines)
+            file.flush()
     except BrokenPipeError:  # `realtime-fsm audit ... | head`: the reader has gone
         discard_stdout()
     except OSError as failure:
@@ -183,19 +175,16 @@ def _write(lines: Iterator[str], output: str | None) -> int:
     return 0
 
 
-def _answered(answer: Answer, options: argparse.Namespace) -> Iterator[str]:
+def _rendered(found: Report | Answer, options: argparse.Namespace) -> Iterator[str]:
     if options.format == "json":
-        return iter((pretty_json(answer),))
-    return map(printable, answer_lines(answer, options.at.zone))
-
-
-def _rendered(report: Report, form: str, *, coverage: bool) -> Iterator[str]:
-    if form == "json":
-        return iter((pretty_json(report),))
-    if form == "html":
+        return iter((pretty_json(found),))
+    if isinstance(found, Answer):
+        return map(printable, answer_lines(found, options.at.zone))
+    if options.format == "junit":
+        return as_junit(found)
+    if options.format == "html":
         from realtime_fsm.audit.formats.html import as_html
 
-        return as_html(report, coverage=coverage)
-    if form == "markdown":
-        return map(printable, as_markdown(report, coverage=coverage))
-    return as_junit(report) if form == "junit" else map(printable, as_text(report, coverage=coverage))
+        return as_html(found, coverage=options.coverage)
+    write = as_markdown if options.format == "markdown" else as_text
+    return map(printable, write(found, coverage=options.coverage))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from realtime_fsm.audit.auditor import Auditor
@@ -20,22 +21,15 @@ if TYPE_CHECKING:
 
     from realtime_fsm.audit.decoding import FlatRecord
 
+_say = partial(print_problem, command="realtime-fsm audit")
 _PATIENCE = 8
 """Looks at each file without a new line, after which the audit waits no longer for late records."""
 
 
 def follow(files: list[str], /, **asked: Any) -> Auditor:
-    """Follow files until Ctrl-C or SIGTERM.
-
-    Args:
-        files: the names of the files.
-        asked: the arguments of the auditor.
-
-    Returns:
-        The auditor, which has read all lines so far.
-    """
+    """Follow files until Ctrl-C or SIGTERM, and return the auditor of these arguments, which has read all lines so far."""
     auditor = Auditor(**asked, on_outage=_tell_outage)
-    last, is_told, looks = "", False, 0
+    names, last, is_told, looks = list(dict.fromkeys(files)), "", False, 0
 
     def feed(name: str, lines: Iterator[bytes]) -> None:
         nonlocal last, is_told, looks
@@ -46,15 +40,13 @@ def follow(files: list[str], /, **asked: Any) -> Auditor:
                 auditor.begin(name)
                 last = name
             auditor.feed((line,))
-            if not is_told and auditor.violation is not None:
+            if not is_told and (told := auditor.violation) is not None:
                 is_told = True
-                told = auditor.violation
                 if told.rule != "outage":  # the watch prints outages itself
                     _say(f"{told.place}: {told.rule}: {told.text}")
         if looks == _PATIENCE * len(names):
             auditor.settle()
 
-    names = list(dict.fromkeys(files))
     for name in names:  # the report names also a file without a line
         auditor.begin(name)
     with suppress(KeyboardInterrupt), signals_interrupt():
@@ -74,7 +66,3 @@ def _tell_outage(record: FlatRecord) -> None:
         _say(f"{whose} is up again after {format_duration(max(0.0, record.seconds))}, {attempts}{planned}")
     elif record.event == TRANSITION:
         _say(f"{whose} gave up after {pluralize(max(0, record.attempt), 'attempt')}: {cause}")
-
-
-def _say(sentence: str) -> None:
-    print_problem(sentence, "realtime-fsm audit")

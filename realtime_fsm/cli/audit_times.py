@@ -50,10 +50,6 @@ def _time(word: str) -> AskedTime:
 def rereadable(options: argparse.Namespace, names: list[str]) -> Iterator[dict[str, str]]:
     """Copy standard input and pipes into files where the log must be read twice: first for its end, and then for the audit.
 
-    Args:
-        options: as the parser gives them.
-        names: the files.
-
     Yields:
         The files to read in place of others, by their names.
     """
@@ -76,14 +72,11 @@ def needs_end(options: argparse.Namespace) -> bool:
 
 
 def resolve(options: argparse.Namespace, files: list[str]) -> dict[str, Any]:
-    """Find the moments of all options that take a time.
+    """Find the moments of all options that take a time; those that are not given are None.
 
     Args:
         options: as the parser gives them.
         files: the files whose newest moment is the end of the log; none for a log that grows now.
-
-    Returns:
-        The moments by the names of the options; None for an option that is not given.
 
     Raises:
         BadOption: for a moment that no calendar has, or a span that ends before it begins.

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import AsyncIterator
 
-    from realtime_fsm.auditlog.file import AuditFile
     from realtime_fsm.client.subscription import Subscription
     from realtime_fsm.fsm.change import Change
 
@@ -37,23 +36,22 @@ def add_parser(commands: Any) -> None:
         " events arrive again. Leaves an audit log for the commands audit and replay.",
     )
     parser.add_argument(
-        "--log",
-        metavar="FILE",
-        default="demo-audit.jsonl",
+        "--log", metavar="FILE", default="demo-audit.jsonl",
         help="write the audit log to this file, which is replaced (%(default)s)",
-    )
+    )  # fmt: skip
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Show the demonstration; return the exit code."""
+    Path(options.log).unlink(missing_ok=True)
     return run_until_interrupted(show(options.log, sys.stdout))
 
 
 async def show(log: str, out: TextIO) -> None:
-    """Show the demonstration on ``out``, with a new audit log at ``log``."""
+    """Show the demonstration on ``out``, and write its audit log to ``log``."""
     printer = _Printer(out)
-    with _new_log(log):
+    with configure(log):
         async with RealtimeServer(projects=("demo",)) as server:
             printer.say("server", f"listens at {server.endpoint}")
             async with Realtime(server.endpoint, project="demo") as realtime:
@@ -74,11 +72,6 @@ async def show(log: str, out: TextIO) -> None:
     printer.say("client", "is disposed of, and leaves no task or socket behind")
     print(f"\nThe path:      {' -> '.join(printer.path)}", file=out)
     print(f"The audit log: {_summary_of(log)}", file=out)
-
-
-def _new_log(log: str) -> AuditFile:
-    Path(log).unlink(missing_ok=True)
-    return configure(log)
 
 
 def _summary_of(log: str) -> str:

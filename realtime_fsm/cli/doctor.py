@@ -12,6 +12,7 @@ from realtime_fsm.cli.loop import run_until_interrupted
 from realtime_fsm.cli.output import WIDTH, fold, pretty_json
 from realtime_fsm.cli.replay_view import palette_for
 from realtime_fsm.ops.doctor import Status, examine
+from realtime_fsm.ops.doctor.observed import MOST_PINGS
 
 if TYPE_CHECKING:
     import argparse
@@ -43,8 +44,8 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--session", metavar="SECRET", help="the session; better give it as APPWRITE_SESSION")
     add_as_user(parser)
     parser.add_argument(
-        "--pings", metavar="N", type=_pings, default=3,
-        help="pings from 1 to 12: four a second apart, then one every 5 s (%(default)s)",
+        "--pings", metavar="N", type=number(int, 1, MOST_PINGS, f"a whole number from 1 to {MOST_PINGS}"), default=3,
+        help=f"pings from 1 to {MOST_PINGS}: four a second apart, then one every 5 s (%(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--echo", action="store_true",
@@ -56,10 +57,6 @@ def add_parser(commands: Any) -> None:
     )  # fmt: skip
     parser.add_argument("--format", choices=("text", "json"), default="text", help="format of the report (%(default)s)")
     parser.set_defaults(run=run)
-
-
-def _pings(word: str) -> int:
-    return number(word, int, 1, 12, "a whole number from 1 to 12")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -74,12 +71,11 @@ async def _examine(options: argparse.Namespace) -> int:
         options.endpoint, options.project, *options.channels, pings=options.pings, echo=options.echo, idle=options.idle,
         on_check=_print_check if as_text else None, trust_env=True, **who,
     )  # fmt: skip
-    if not as_text:
+    if as_text:
+        not_checked = f"Not checked: {', '.join(report.not_checked)}" if report.not_checked else ""
+        print(*_folded(not_checked), *_folded(report.cause), sep="\n")
+    else:
         print(pretty_json(report))
-        return int(report.status is Status.FAILED)
-    if report.not_checked:
-        print(*_folded(f"Not checked: {', '.join(report.not_checked)}"), sep="\n")
-    print(*_folded(report.cause), sep="\n")
     return int(report.status is Status.FAILED)
 
 

@@ -71,7 +71,7 @@ def add_connection_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _attempts(word: str) -> int | None:
-    return None if word == "forever" else number(word, int, 1, math.inf, "a whole number from 1 on, or 'forever'")
+    return None if word == "forever" else number(int, 1, math.inf, "a whole number from 1 on, or 'forever'")(word)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -107,15 +107,9 @@ async def open_connection(options: argparse.Namespace, stack: AsyncExitStack) ->
     """Make the connection of the arguments, with its log and its probes; the stack disposes of it."""
     if options.log is not None:
         stack.enter_context(configure(options.log))
-    realtime = await stack.enter_async_context(
-        Realtime(
-            options.endpoint,
-            options.project,
-            **identity(options),
-            retry=RetryPolicy(attempts=options.attempts, reconnect_attempts=options.reconnect_attempts),
-            trust_env=True,
-        )
-    )
+    retry = RetryPolicy(attempts=options.attempts, reconnect_attempts=options.reconnect_attempts)
+    realtime = Realtime(options.endpoint, options.project, **identity(options), retry=retry, trust_env=True)
+    await stack.enter_async_context(realtime)
     if options.health is not None:
         from realtime_fsm.ops.health import serve  # it loads a web server
 

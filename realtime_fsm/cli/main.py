@@ -32,15 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     reopen_standard_streams()
     logging.getLogger("realtime_fsm").addHandler(_SILENT)
     try:
-        return _run(arguments)
-    finally:
-        discard_unwritable()
-
-
-def _run(arguments: Sequence[str] | None) -> int:
-    try:
         options = _parser().parse_args(arguments)
-        code: int = options.run(options)
+        return int(options.run(options))
     except Misuse as misuse:
         return fail(str(misuse), USAGE)
     except RealtimeError as failure:
@@ -51,7 +44,8 @@ def _run(arguments: Sequence[str] | None) -> int:
     except OSError as failure:
         name = "" if failure.filename is None else f"{failure.filename}: "
         return fail(f"{name}{failure.strerror or failure}", FAILED)
-    return code
+    finally:
+        discard_unwritable()
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     import argparse
 
     from realtime_fsm.fsm.change import Gap
-    from realtime_fsm.relay.errors import RelayError
     from realtime_fsm.runtime.delivery import CatchUp
 
 _LOGIN = {"user": "NATS_USER", "password": "NATS_PASSWORD", "token": "NATS_TOKEN", "user_credentials": "NATS_CREDS"}
@@ -62,14 +61,14 @@ async def _relay(options: argparse.Namespace) -> None:
 
     login: dict[str, Any] = {option: os.environ[name] for option, name in _LOGIN.items() if os.environ.get(name)}
 
-    def print_trouble(trouble: RelayError) -> None:
-        print_problem(f"{trouble}; events wait")
-
     def print_start() -> None:
         place = f"stream {sink.stream} at {sink.server}, which knows ids for {sink.duplicate_window:g} s"
         print(f"Relaying {', '.join(options.channels)} to {place}", flush=True)
 
-    sink = JetStream(options.to, stream=options.stream, outage=options.outage, on_trouble=print_trouble, **login)
+    sink = JetStream(
+        options.to, stream=options.stream, outage=options.outage,
+        on_trouble=lambda trouble: print_problem(f"{trouble}; events wait"), **login,
+    )  # fmt: skip
     catch_up = _catch_up(options) if options.catch_up else None
 
     async with AsyncExitStack() as stack:

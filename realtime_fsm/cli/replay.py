@@ -33,6 +33,8 @@ _fail = partial(fail, command="realtime-fsm replay")
 _INTERRUPTED = 130
 _CONTEXT = 5
 """How many steps to show before a divergence."""
+_RECORD = number(int, 1, math.inf, "the number of a record, from 1 on")
+_FACTOR = number(float, sys.float_info.min, 1e9, "a factor above 0, such as 10")
 _EPILOG = """\
 exit code: 0 reproduced, 1 diverged, 2 unusable input or misuse, 3 the log does not tell enough (records are missing or cut, of an
 older version, or of a table or schema that this version does not know)
@@ -51,25 +53,17 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("files", metavar="FILE", nargs="+", help="a log; - for standard input")
     add_connections(parser, "the connection whose id begins so; it may be left out where there is only one")
-    parser.add_argument("--from", dest="since", metavar="SEQ", type=_record, default=1, help="show the steps from this record on")
-    parser.add_argument("--to", dest="until", metavar="SEQ", type=_record, help="replay up to this record")
+    parser.add_argument("--from", dest="since", metavar="SEQ", type=_RECORD, default=1, help="show the steps from this record on")
+    parser.add_argument("--to", dest="until", metavar="SEQ", type=_RECORD, help="replay up to this record")
     pace = parser.add_mutually_exclusive_group()
     pace.add_argument("--step", action="store_true", help="wait for Enter after each step")
-    pace.add_argument("--speed", metavar="FACTOR", type=_factor, help="keep the pace of the log, so many times faster")
+    pace.add_argument("--speed", metavar="FACTOR", type=_FACTOR, help="keep the pace of the log, so many times faster")
     parser.add_argument(
         "--emit-test", metavar="PATH.py", nargs="?", const=STDIN, type=_module,
         help="write a pytest module: one test takes the same path, and the other runs your code, which you put in, with a server"
         " that fails as that of the log; without a path to standard output, instead of the steps",
     )  # fmt: skip
     parser.set_defaults(run=run)
-
-
-def _record(word: str) -> int:
-    return number(word, int, 1, math.inf, "the number of a record, from 1 on")
-
-
-def _factor(word: str) -> float:
-    return number(word, float, sys.float_info.min, 1e9, "a factor above 0, such as 10")
 
 
 def _module(word: str) -> str:

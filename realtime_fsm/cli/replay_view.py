@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import msgspec
 
@@ -37,11 +37,7 @@ _DIM, _RED, _GREEN, _YELLOW = "2", "31", "32", "33"
 
 @dataclass(frozen=True, slots=True)
 class Palette:
-    """The colours of a terminal.
-
-    Attributes:
-        is_deep: whether the terminal has 24-bit colours; else it has 256.
-    """
+    """The colours of a terminal: 24-bit ones where it is deep, and else 256."""
 
     is_deep: bool
 
@@ -73,11 +69,7 @@ def palette_for(out: TextIO) -> Palette | None:
 
 
 class StepFormatter:
-    """Makes lines of steps, with a bar in the margin during an outage.
-
-    Args:
-        palette: the colours; None for plain text.
-    """
+    """Makes lines of steps, with a bar in the margin during an outage; without a palette they are plain text."""
 
     def __init__(self, palette: Palette | None) -> None:
         self._palette = palette
@@ -147,12 +139,14 @@ def _describe_outage(outage: OutageRecord) -> tuple[str, str]:
     return ("outage, planned", _YELLOW) if outage.planned else ("OUTAGE", _RED)
 
 
-class _Message(msgspec.Struct):
-    type: str
-    data: Any = None
-
-
-_PLAIN_WORDS: dict[type[Command], str] = {
+_WORDS: dict[type[Command], str] = {
+    commands.OpenLink: "open {0.generation}",
+    commands.RetireLink: "retire {0.generation}",
+    commands.ReleaseLink: "release {0.generation}",
+    commands.SubscriptionAcknowledged: "grant",
+    commands.SubscriptionRefused: "reject",
+    commands.SubscriptionUnsupported: "reject",
+    commands.SubscriptionRemoved: "remove",
     commands.PresenceStored: "presence stored",
     commands.PresenceRefused: "reject the presence",
     commands.UserIdentified: "name the user",
@@ -171,34 +165,24 @@ def _describe_commands(given: Iterable[Command]) -> str:
 
 
 def _describe(command: Command) -> Iterator[tuple[str, Iterable[str]]]:
-    """Describe a command, with the ids of its subscriptions."""
+    """Describe a command, with the ids of its subscriptions; the commands that a reader does not miss have no words."""
     match command:
-        case commands.OpenLink(generation=link):
-            yield f"open {link}", ()
         case commands.SendFrame(data=data):  # without its content, which may be a session
-            message = msgspec.json.decode(data, type=_Message)
-            items = message.data if isinstance(message.data, list) else []
-            yield f"send {message.type}", [item["subscriptionId"] for item in items]
+            message = msgspec.json.decode(data)
+            items = message.get("data")
+            ids = [item["subscriptionId"] for item in items] if isinstance(items, list) else []
+            yield f"send {message['type']}", ids
         case commands.CloseLink(generation=link, graceful=graceful):
             yield f"{'hang up' if graceful else 'drop'} {link}", ()
-        case commands.RetireLink(generation=link):
-            yield f"retire {link}", ()
-        case commands.ReleaseLink(generation=link):
-            yield f"release {link}", ()
         case commands.ResumeLink() | commands.FailWaiters():
             if isinstance(command, commands.ResumeLink):
                 yield f"resume {command.generation}", ()
             yield f"tell {type(command.error).__name__}", ()
             if command.withdrawn:
                 yield "withdraw", command.withdrawn
-        case commands.SubscriptionAcknowledged(id=identifier):
-            yield "grant", [identifier]
-        case commands.SubscriptionRefused(id=identifier) | commands.SubscriptionUnsupported(id=identifier):
-            yield "reject", [identifier]
-        case commands.SubscriptionRemoved(id=identifier):
-            yield "remove", [identifier]
-        case _ if type(command) in _PLAIN_WORDS:
-            yield _PLAIN_WORDS[type(command)], ()
+        case _ if type(command) in _WORDS:
+            ids = [command.id] if hasattr(command, "id") else []
+            yield _WORDS[type(command)].format(command), ids
 
 
 def _join(words: str, ids: list[str]) -> str:

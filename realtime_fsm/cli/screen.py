@@ -35,12 +35,7 @@ _PERIOD = 0.25
 
 
 class Screen:
-    """Follows one connection.
-
-    Args:
-        realtime: the connection.
-        channels: each gets a subscription of its own, so that its events are counted.
-    """
+    """Follows one connection; each channel gets a subscription of its own, so that its events are counted."""
 
     def __init__(self, realtime: Realtime, channels: Iterable[str]) -> None:
         self._realtime = realtime
@@ -70,10 +65,7 @@ class Screen:
             yield Panel(shown, title=title, title_align="left")
 
     async def run(self, console: Console | None = None) -> None:
-        """Subscribe, and draw until the task is cancelled.
-
-        Args:
-            console: where to draw; None for standard output.
+        """Subscribe, and draw on a console until the task is cancelled; None stands for standard output.
 
         Raises:
             RealtimeError: when the connection fails for good, or the server refuses a channel.

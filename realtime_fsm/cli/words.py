@@ -9,9 +9,10 @@ from difflib import get_close_matches
 from functools import cache
 from inspect import cleandoc
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec.structs import replace
 
 import realtime_fsm
 from realtime_fsm.audit.causes import KNOWN_CODES, MEANINGS
@@ -48,6 +49,7 @@ _AFTER_VERDICTS = {
     Verdict.UNUSABLE: "Read the message: it names the file or the option.",
     Verdict.INCONCLUSIVE: _WEIGHTS[Severity.DOUBT],
 }
+_ERRORS: dict[str, type[RealtimeError]] = {name: getattr(realtime_fsm, name) for name in REMEDIES}
 
 
 class Meaning(msgspec.Struct, frozen=True):
@@ -82,7 +84,7 @@ def _rules() -> Iterator[Meaning]:
             "same rule": [other.id for other in TABLE.rows if other.id[3:] == row.id[3:] and other is not row],
         }
         advice = STATES[row.dest].advice if row.dest is not None else ""
-        yield Meaning(row.id, "rule", row.why, _without_empty(facts), advice)
+        yield Meaning(row.id, "rule", row.why, facts, advice)
 
 
 def _state(state: State) -> str:
@@ -91,10 +93,6 @@ def _state(state: State) -> str:
 
 def _described(names: Iterable[str], registry: Mapping[str, Callable[..., object]]) -> list[str]:
     return [_plain(f"{name}: {first_sentence(registry, name)}") for name in names]
-
-
-def _without_empty(facts: dict[str, list[str]]) -> dict[str, list[str]]:
-    return {name: lines for name, lines in facts.items() if lines}
 
 
 def _states() -> Iterator[Meaning]:
@@ -107,7 +105,7 @@ def _states() -> Iterator[Meaning]:
             "comes from": [f"{arrow.tail}: {', '.join(arrow.labels)}" for arrow in arrows if arrow.head == state],
             "leads to": [f"{arrow.head}: {', '.join(arrow.labels)}" for arrow in arrows if arrow.tail == state],
         }
-        yield Meaning(state, "state", about.description, _without_empty(facts), about.advice)
+        yield Meaning(state, "state", about.description, facts, about.advice)
 
 
 def _triggers() -> Iterator[Meaning]:
@@ -119,27 +117,20 @@ def _triggers() -> Iterator[Meaning]:
             else f"{state}: ignored. {TABLE.ignored[state, trigger]}"
             for state in TABLE.states
         ]
-        yield Meaning(trigger, "trigger", TRIGGERS[trigger].description, _without_empty(facts))
+        yield Meaning(trigger, "trigger", TRIGGERS[trigger].description, facts)
 
 
 def _parts() -> Iterator[Meaning]:
     """Describe guards, effects and notes, with the rules or triggers that name each."""
-    guards, effects = ({row.id: getattr(row, kind) for row in TABLE.rows} for kind in ("guards", "effects"))
-    yield from _used("guard", GUARDS, "rules", guards)
-    yield from _used("effect", EFFECTS, "rules", effects)
-    yield from _used("note", NOTES, "triggers", {str(trigger): notes for trigger, notes in TABLE.notes.items()})
-
-
-def _used(
-    kind: str, registry: Mapping[str, Callable[..., object]], where: str, users: Mapping[str, tuple[str, ...]]
-) -> Iterator[Meaning]:
-    for name in sorted({name for names in users.values() for name in names}):
-        means = _plain(first_sentence(registry, name))
-        yield Meaning(name, kind, means, {where: [user for user, names in users.items() if name in names]})
-
-
-def _types() -> dict[str, type[RealtimeError]]:
-    return {name: getattr(realtime_fsm, name) for name in REMEDIES}
+    parts: tuple[tuple[str, Mapping[str, Callable[..., object]], str, Mapping[Any, tuple[str, ...]]], ...] = (
+        ("guard", GUARDS, "rules", {row.id: row.guards for row in TABLE.rows}),
+        ("effect", EFFECTS, "rules", {row.id: row.effects for row in TABLE.rows}),
+        ("note", NOTES, "triggers", TABLE.notes),
+    )
+    for kind, registry, where, users in parts:
+        for name in sorted({name for names in users.values() for name in names}):
+            means = _plain(first_sentence(registry, name))
+            yield Meaning(name, kind, means, {where: [user for user, names in users.items() if name in names]})
 
 
 def _kinds_of(error: type[RealtimeError]) -> list[str]:
@@ -150,7 +141,7 @@ def _kinds_of(error: type[RealtimeError]) -> list[str]:
 
 
 def _causes() -> Iterator[Meaning]:
-    for name, error in _types().items():
+    for name, error in _ERRORS.items():
         for kind in _kinds_of(error):
             advice = OVERDUE[kind.removesuffix("_overdue")] if error is Overdue else REMEDIES[name]
             yield Meaning(kind, "cause", _sentence(MEANINGS[kind]), {"error": [name]}, _plain(advice))
@@ -162,10 +153,9 @@ def _sentence(clause: str) -> str:
 
 
 def _errors() -> Iterator[Meaning]:
-    for name, error in _types().items():
+    for name, error in _ERRORS.items():
         parents = [parent.__name__ for parent in error.__mro__[1:] if issubclass(parent, RealtimeError)]
-        facts = _without_empty({"is a": parents, "as a cause": _kinds_of(error)})
-        yield Meaning(name, "error", _summary(error), facts, _plain(REMEDIES[name]))
+        yield Meaning(name, "error", _summary(error), {"is a": parents, "as a cause": _kinds_of(error)}, _plain(REMEDIES[name]))
 
 
 def _summary(kind: object) -> str:
@@ -181,7 +171,7 @@ def _log_words() -> Iterator[Meaning]:
     """Describe the records, their fields, and the findings of an audit."""
     for kind in KINDS:
         own = [f"{field.name}: {field.description}" for field in kind.fields if not field.common]
-        yield Meaning(kind.event, "record", kind.description, _without_empty({"fields": own}))
+        yield Meaning(kind.event, "record", kind.description, {"fields": own})
     for name, field in FIELDS.items():
         records = [] if field.common else [kind.event for kind in KINDS if any(each.name == name for each in kind.fields)]
         means = dict.fromkeys(each.description for kind in KINDS for each in kind.fields if each.name == name)
@@ -205,7 +195,8 @@ def by_kind() -> dict[str, list[Meaning]]:
     """Return all meanings by the plural of their kind: first those of the table."""
     found: dict[str, list[Meaning]] = {}
     for meaning in chain(_rules(), _states(), _triggers(), _parts(), _causes(), _errors(), _log_words(), _report_words()):
-        found.setdefault(f"{meaning.kind}s", []).append(meaning)
+        facts = {name: lines for name, lines in meaning.facts.items() if lines}
+        found.setdefault(f"{meaning.kind}s", []).append(replace(meaning, facts=facts))
     return found
 
 

@@ -9,12 +9,10 @@ import msgspec
 
 from realtime_fsm.client.connection_info import ConnectionInfo
 from realtime_fsm.errors import BadOption
-from realtime_fsm.ops.web import Response, WebServer
+from realtime_fsm.ops.web import NO_STORE, Response, WebServer
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    from realtime_fsm.ops.web import Request
+    from realtime_fsm.ops.web import Page, Request
 
 
 def serve(*realtimes: ConnectionInfo, host: str = "127.0.0.1", port: int = 8080) -> WebServer:
@@ -41,12 +39,13 @@ def serve(*realtimes: ConnectionInfo, host: str = "127.0.0.1", port: int = 8080)
     return WebServer({"/livez": _page(realtimes, "live"), "/readyz": _page(realtimes, "ready")}, host=host, port=port)
 
 
-def _page(realtimes: tuple[ConnectionInfo, ...], asked: str) -> Callable[[Request], Awaitable[Response]]:
+def _page(realtimes: tuple[ConnectionInfo, ...], asked: str) -> Page:
     async def page(_: Request) -> Response:
         each = [(one, one.health()) for one in realtimes]
         verdict = {name: all(getattr(health, name) for _, health in each) for name in ("live", "ready")}
         connections = [{"connection_id": one.connection_id, "state": one.state, **asdict(health)} for one, health in each]
         body = msgspec.json.encode({**verdict, "connections": connections})
-        return Response(body, 200 if verdict[asked] else 503, "application/json")
+        status = 200 if verdict[asked] else 503
+        return Response(body=body, status=status, headers=NO_STORE, content_type="application/json")
 
     return page

@@ -39,8 +39,7 @@ def telemetry(
 ) -> ExitStack:
     """Add the hooks for some providers, None for the global ones; without a provider of loggers, none for events.
 
-    Returns:
-        A stack whose `close` removes the hooks.
+    The `close` of the returned stack removes the hooks.
     """
     meter = metrics.get_meter(SCOPE, __version__, meter_provider)
     tracer = trace.get_tracer(SCOPE, __version__, tracer_provider)

@@ -43,8 +43,7 @@ class Counts:
     def counting(self) -> Iterator[None]:
         """Count from now on, until the end of the context."""
         with self._lock:
-            for connection in hooks.all_connections():
-                self._seen[connection] = connection.events_received, connection.events_dropped
+            self._seen |= {each: (each.events_received, each.events_dropped) for each in hooks.all_connections()}
         self._is_active = True
         try:
             yield

@@ -14,6 +14,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from realtime_fsm.auditlog.schema import KINDS
+
 SCOPE: Final = "realtime_fsm"
 """The name of the instrumentation scope."""
 
@@ -31,92 +33,39 @@ COMMON: dict[str, str] = {
 }
 """The attributes of the fields that all records have."""
 
+_OTHER_NAMES: dict[str, str] = {
+    "open.versions": "realtime_fsm.package.versions",
+    "transition.row": "realtime_fsm.table.row",
+    "transition.dest": "realtime_fsm.transition.destination",
+    "transition.attempt": "realtime_fsm.dial.attempt",
+    "transition.sends": "realtime_fsm.link.sends",
+    "transition.cause": "error.type",
+    "transition.close_code": "realtime_fsm.websocket.close_code",
+    "transition.status": "http.response.status_code",
+    "transition.retry_after": "realtime_fsm.dial.retry_after",
+    "transition.era": "realtime_fsm.server.era",
+    "transition.enabled": "realtime_fsm.ping.enabled",
+    "transition.heard": "realtime_fsm.link.heard",
+    "transition.dial_slot": "realtime_fsm.dial.slot",
+    "transition.delay": "realtime_fsm.dial.delay",
+    "ping.round_trip": "realtime_fsm.ping.duration",
+    "dropped.count": "realtime_fsm.dropped.events",
+    "pause.paused": "realtime_fsm.pause.link",
+    "retired.retired": "realtime_fsm.retired.link",
+}
+_SHARED_NAMES = {"error_code": "realtime_fsm.error_frame.code", "subscription": "realtime_fsm.subscription.id"}
+
+
+def _attribute(event: str, field: str) -> str:
+    """Name a field: ``realtime_fsm.KIND.FIELD``, unless it is in a table above."""
+    kind = event.removeprefix("realtime.")
+    space = "policy" if kind == "open" else kind
+    word = "duration" if field == "seconds" else field
+    return _SHARED_NAMES.get(field) or _OTHER_NAMES.get(f"{kind}.{field}") or f"realtime_fsm.{space}.{word}"
+
+
 ATTRIBUTES: dict[str, dict[str, str]] = {
-    "realtime.open": {
-        "retry": "realtime_fsm.policy.retry",
-        "ping": "realtime_fsm.policy.ping",
-        "timeouts": "realtime_fsm.policy.timeouts",
-        "auto_reconnect": "realtime_fsm.policy.auto_reconnect",
-        "max_link_age": "realtime_fsm.policy.max_link_age",
-        "versions": "realtime_fsm.package.versions",
-        "protocol": "realtime_fsm.policy.protocol",
-        "canary": "realtime_fsm.policy.canary",
-    },
-    "realtime.transition": {
-        "row": "realtime_fsm.table.row",
-        "trigger": "realtime_fsm.transition.trigger",
-        "source": "realtime_fsm.transition.source",
-        "dest": "realtime_fsm.transition.destination",
-        "dwell": "realtime_fsm.transition.dwell",
-        "attempt": "realtime_fsm.dial.attempt",
-        "sends": "realtime_fsm.link.sends",
-        "cause": "error.type",
-        "error_code": "realtime_fsm.error_frame.code",
-        "close_code": "realtime_fsm.websocket.close_code",
-        "status": "http.response.status_code",
-        "retry_after": "realtime_fsm.dial.retry_after",
-        "era": "realtime_fsm.server.era",
-        "lag": "realtime_fsm.transition.lag",
-        "at": "realtime_fsm.transition.at",
-        "draw": "realtime_fsm.transition.draw",
-        "enabled": "realtime_fsm.ping.enabled",
-        "heard": "realtime_fsm.link.heard",
-        "dial_slot": "realtime_fsm.dial.slot",
-        "delay": "realtime_fsm.dial.delay",
-    },
-    "realtime.subscription": {
-        "subscription": "realtime_fsm.subscription.id",
-        "change": "realtime_fsm.subscription.change",
-        "error_code": "realtime_fsm.error_frame.code",
-        "dwell": "realtime_fsm.subscription.dwell",
-        "size": "realtime_fsm.subscription.size",
-    },
-    "realtime.presence": {
-        "change": "realtime_fsm.presence.change",
-        "error_code": "realtime_fsm.error_frame.code",
-        "dwell": "realtime_fsm.presence.dwell",
-    },
-    "realtime.ping": {"round_trip": "realtime_fsm.ping.duration"},
-    "realtime.outage": {
-        "change": "realtime_fsm.outage.change",
-        "planned": "realtime_fsm.outage.planned",
-        "seconds": "realtime_fsm.outage.duration",
-        "dials": "realtime_fsm.outage.dials",
-        "cause": "realtime_fsm.outage.cause",
-    },
-    "realtime.fault": {
-        "change": "realtime_fsm.fault.change",
-        "since": "realtime_fsm.fault.since",
-        "until": "realtime_fsm.fault.until",
-        "seconds": "realtime_fsm.fault.duration",
-    },
-    "realtime.dropped": {"subscription": "realtime_fsm.subscription.id", "count": "realtime_fsm.dropped.events"},
-    "realtime.pause": {
-        "change": "realtime_fsm.pause.change",
-        "paused": "realtime_fsm.pause.link",
-        "seconds": "realtime_fsm.pause.duration",
-        "dwell": "realtime_fsm.pause.dwell",
-    },
-    "realtime.canary": {
-        "change": "realtime_fsm.canary.change",
-        "error_code": "realtime_fsm.error_frame.code",
-        "seconds": "realtime_fsm.canary.duration",
-    },
-    "realtime.retired": {"retired": "realtime_fsm.retired.link", "dwell": "realtime_fsm.retired.dwell"},
-    "realtime.gap": {
-        "subscription": "realtime_fsm.subscription.id",
-        "since": "realtime_fsm.gap.since",
-        "until": "realtime_fsm.gap.until",
-        "seconds": "realtime_fsm.gap.duration",
-        "dials": "realtime_fsm.gap.dials",
-    },
-    "realtime.malformed": {"kind": "realtime_fsm.malformed.kind"},
-    "realtime.relayed": {
-        "stored": "realtime_fsm.relayed.stored",
-        "duplicates": "realtime_fsm.relayed.duplicates",
-        "lag": "realtime_fsm.relayed.lag",
-    },
-    "realtime.close": {},
+    kind.event: {field.name: _attribute(kind.event, field.name) for field in kind.fields if not field.common} for kind in KINDS
 }
 """The attributes of the other fields, by kind of record."""
 

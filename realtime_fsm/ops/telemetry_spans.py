@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span, Tracer
 
     from realtime_fsm.auditlog.records import Record
-    from realtime_fsm.hooks import Connection
     from realtime_fsm.ops.telemetry_names import Metric
 
 T = TypeVar("T")
@@ -59,9 +58,7 @@ class DialSpans:
     def __init__(self, tracer: Tracer, meter: Meter) -> None:
         self._tracer = tracer
         self._durations = histogram(meter, DIAL)
-        self._dials: WeakKeyDictionary[Connection, _Dial] = WeakKeyDictionary()
-        for connection in hooks.all_connections():
-            self._dials[connection] = _Dial(connection.link_number)
+        self._dials = WeakKeyDictionary({connection: _Dial(connection.link_number) for connection in hooks.all_connections()})
 
     def on_record(self, _: str, record: Record) -> None:
         """Begin a span where the number of the link grows, and end it with the rule that ends the dial."""

@@ -1,13 +1,12 @@
 """Serve small pages over HTTP: the only module of this room that imports aiohttp.
 
-Design: a page is a function from a `Request` to a `Response`, so health and inspector know no web framework.
+Design: a page is a coroutine function from a `Request` to a `Response`, or to a `stream`.
 """
 
 from __future__ import annotations
 
 from contextlib import ExitStack, aclosing, nullcontext, suppress
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeAlias
 
 from aiohttp import web
 
@@ -17,68 +16,29 @@ from realtime_fsm.protocol.options import host_in_url
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
     from contextlib import AbstractContextManager
-    from types import TracebackType
 
+Request: TypeAlias = web.Request
+Response: TypeAlias = web.Response
+StreamResponse: TypeAlias = web.StreamResponse
+Page: TypeAlias = "Callable[[Request], Awaitable[StreamResponse]]"
+ContextFactory: TypeAlias = "Callable[[], AbstractContextManager[object]]"
+NO_STORE = {"Cache-Control": "no-store"}
+"""A header that keeps an answer out of caches."""
 _CLOSE = 1.0  # seconds for readers to leave, before their streams are cut
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A GET request.
-
-    Attributes:
-        path: the path of the URL.
-        query: the first value of each name in the query. The repr leaves it out: a token may be in it.
-        headers: the headers; the case of names does not matter. The repr leaves them out too.
-    """
-
-    path: str
-    query: Mapping[str, str] = field(default_factory=dict, repr=False)
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """The answer to a request.
-
-    Attributes:
-        body: the content; or a generator, each item of which is sent at once. It is closed when the reader has gone.
-        status: the HTTP status.
-        content_type: the content's type, with its character set.
-        headers: further headers.
-    """
-
-    body: bytes | AsyncGenerator[bytes, None] = b""
-    status: int = 200
-    content_type: str = "text/plain; charset=utf-8"
-    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class WebServer:
     """A server of pages, as an async context manager; in a plain ``with`` it runs in its own thread.
 
-    Entering it raises ``OSError`` when host and port cannot be taken.
-
-    Args:
-        pages: each path, with its page.
-        host: the host to listen on.
-        port: the port; with 0 the system chooses one.
-        beside: makes a context that lasts as long as the server listens.
+    Entering it raises ``OSError`` when host and port cannot be taken; with port 0 the system chooses one. ``pages`` holds the
+    page of each path, and ``beside`` makes a context that lasts as long as the server listens.
     """
 
-    def __init__(
-        self,
-        pages: Mapping[str, Callable[[Request], Awaitable[Response]]],
-        *,
-        host: str,
-        port: int,
-        beside: Callable[[], AbstractContextManager[object]] = nullcontext,
-    ) -> None:
+    def __init__(self, pages: Mapping[str, Page], *, host: str, port: int, beside: ContextFactory = nullcontext) -> None:
         self._host, self._port = host, port
         self._beside, self._entered = beside, ExitStack()
         app = web.Application()
-        for path, page in pages.items():
-            app.router.add_get(path, _adapted(page))
+        app.add_routes(web.get(path, page) for path, page in pages.items())
         self._runner = web.AppRunner(
             app, access_log=None, handle_signals=False, shutdown_timeout=_CLOSE,
             handler_cancellation=True,  # a stream ends as soon as its reader has gone
@@ -89,7 +49,7 @@ class WebServer:
         """The URL of the server, without a path."""
         return f"http://{host_in_url(self._host)}:{self._port}"
 
-    async def _start(self) -> None:
+    async def __aenter__(self) -> Self:
         await self._runner.setup()
         try:
             await web.TCPSite(self._runner, self._host, self._port).start()
@@ -98,47 +58,37 @@ class WebServer:
         except BaseException:
             await self.aclose()
             raise
+        return self
 
     async def aclose(self) -> None:
         """Listen no more, and end all streams within a second."""
         self._entered.close()
         await self._runner.cleanup()
 
-    async def __aenter__(self) -> Self:
-        await self._start()
-        return self
-
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     def __enter__(self) -> Self:
         self._portal = Portal(f"this {type(self).__name__}")
         self._portal.last = self.aclose
         try:
-            self._portal.call(self._start)
+            self._portal.call(self.__aenter__)
         except BaseException:
             self._portal.close()
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self._portal.close()
 
 
-def _adapted(page: Callable[[Request], Awaitable[Response]]) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    async def answer(request: web.Request) -> web.StreamResponse:
-        response = await page(Request(request.path, request.query, request.headers))
-        headers = {"Cache-Control": "no-store", **response.headers, "Content-Type": response.content_type}
-        if isinstance(response.body, bytes):
-            return web.Response(body=response.body, status=response.status, headers=headers)
-        stream = web.StreamResponse(status=response.status, headers=headers)
-        async with aclosing(response.body) as items:
-            await stream.prepare(request)
-            if request.method == "HEAD":
-                return stream
+async def stream(request: Request, items: AsyncGenerator[bytes, None], headers: Mapping[str, str]) -> StreamResponse:
+    """Answer with a stream that sends each item at once, and close the generator when the reader has gone."""
+    response = StreamResponse(headers=headers)
+    async with aclosing(items):
+        await response.prepare(request)
+        if request.method != "HEAD":
             with suppress(ConnectionError):  # the reader has gone
                 async for item in items:
-                    await stream.write(item)
-        return stream
-
-    return answer
+                    await response.write(item)
+    return response

@@ -45,13 +45,9 @@ _DIALS = 128  # a minute for a path and IP (PROTOCOL: "Connecting")
 
 
 class LinkExaminer:
-    """Examines a connection.
+    """Examines a connection without a link, whose pings are a second apart; a patient one waits longer for an answer.
 
-    Args:
-        realtime: the connection, without a link; its pings are a second apart.
-        patient: another connection, which waits longer for an answer.
-        checks: collects the findings.
-        has_headers: whether the connection has headers or cookies, which may hold an identity.
+    With ``has_headers``, the connection has headers or cookies, which may hold an identity.
     """
 
     def __init__(self, realtime: ObservedRealtime, patient: ObservedRealtime, checks: Checks, *, has_headers: bool) -> None:
@@ -65,11 +61,7 @@ class LinkExaminer:
     # --- the beginning of a link --------------------------------------------------------------------------------------
 
     async def check_connect(self) -> None:
-        """Check upgrade, greeting and identity.
-
-        Raises:
-            ExaminationEnded: when the client gets no link, or a link as a guest instead of a user.
-        """
+        """Check upgrade, greeting and identity; end without a link, and with the link of a guest instead of a user."""
         failure: RealtimeError | None = None
         try:
             await self._realtime.connect()
@@ -115,11 +107,7 @@ class LinkExaminer:
     # --- pings --------------------------------------------------------------------------------------------------------
 
     async def check_pings(self, count: int) -> None:
-        """Check the round trips of some pings.
-
-        Raises:
-            ExaminationEnded: when the link does not survive the pings, or the server does not work.
-        """
+        """Check the round trips of some pings; end where the link does not survive them, or the server does not work."""
         if not await self._await_pings(count):
             self._end_if_throttled()
             missed, lost = len(self._observed.pings) + 1, self._realtime.last_failure

@@ -80,13 +80,7 @@ class Observation:
 
 
 class ObservedRealtime(Realtime):
-    """A connection for an examination: one dial, and no reconnection.
-
-    Args:
-        endpoint: as for `Realtime`.
-        project: as for `Realtime`.
-        ping: seconds between its pings, and for the answer to each.
-        options: further arguments of `Realtime`.
+    """A connection for an examination: one dial, no reconnection, and ``ping`` seconds between its pings and for each answer.
 
     Attributes:
         observation: its frames.

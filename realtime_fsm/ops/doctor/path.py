@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from realtime_fsm.audit.formats.text_utils import format_duration
@@ -45,13 +45,7 @@ class _Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """The way from this machine to the server of a URL.
-
-    Attributes:
-        url: the ``ws://`` or ``wss://`` URL.
-        proxy: the URL of the HTTP proxy; None for a direct way.
-        context: the trusted certificates.
-    """
+    """The way from this machine to the server of a ``ws://`` or ``wss://`` URL: directly, or through an HTTP proxy."""
 
     url: str
     proxy: str | None = field(repr=False)  # it may hold a password
@@ -111,11 +105,7 @@ async def _head(reader: asyncio.StreamReader) -> bytes:
 
 
 async def examine_path(checks: Checks, path: Path) -> None:
-    """Check name, TCP, proxy, TLS and clock.
-
-    Raises:
-        ExaminationEnded: when a check fails.
-    """
+    """Check name, TCP, proxy, TLS and clock; end with a check that fails."""
     address = await _check_tcp(checks, path, await _check_name(checks, path))
     try:
         async with path.open(address) as (reader, writer):
@@ -135,23 +125,16 @@ async def examine_path(checks: Checks, path: Path) -> None:
 async def _check_name(checks: Checks, path: Path) -> list[str]:
     host, port = path.first
     of = "" if path.proxy is None else "the proxy "
+    resolve = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
     try:
-        async with asyncio.timeout(PATIENCE):
-            found = await _resolve(host, port)
+        with DaemonThreads("realtime_fsm doctor") as threads:  # the end of the loop would wait for a thread of asyncio's pool
+            async with asyncio.timeout(PATIENCE):
+                found = await asyncio.get_running_loop().run_in_executor(threads, resolve)
     except (OSError, UnicodeError) as failure:  # a name with a label of 64 characters has no encoding
         checks.end("name", f"{of}{host} does not resolve: {_text(failure)}", "proxy_away" if path.proxy else "NameNotResolved")
     addresses = list(dict.fromkeys(str(info[4][0]) for info in found))[:_MOST_ADDRESSES]
     checks.ok("name", f"{of}{host} is {', '.join(addresses)}" if addresses != [host] else f"{of}{host} needs no resolver")
     return addresses
-
-
-async def _resolve(host: str, port: int) -> list[Any]:
-    threads = DaemonThreads("realtime_fsm doctor")  # the end of the event loop would wait for a thread of asyncio's pool
-    try:
-        work = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
-        return await asyncio.get_running_loop().run_in_executor(threads, work)
-    finally:
-        threads.shutdown()
 
 
 async def _check_tcp(checks: Checks, path: Path, addresses: list[str]) -> str:
@@ -231,11 +214,7 @@ async def _end_untrusted(checks: Checks, path: Path, address: str, problem: tls.
 
 
 async def _clock_offset(path: Path, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> float | None:
-    """Compare the clocks by the date of an HTTP answer.
-
-    Returns:
-        The seconds by which this machine is ahead; None where no answer names a date.
-    """
+    """Return the seconds by which this machine is ahead of the date of an HTTP answer; None where no answer names a date."""
     parts = urlsplit(path.url)
     target = parts.path if path.proxy is None or path.is_secure else f"http://{parts.netloc}{parts.path}"
     began = time.time()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from itertools import chain
 from typing import TYPE_CHECKING, NoReturn
 
 import msgspec
@@ -69,11 +70,7 @@ class ExaminationEnded(Exception):
 
 
 class Checks:
-    """Collects checks, and tells each at once.
-
-    Args:
-        on_check: called with each check.
-    """
+    """Collects checks, and calls ``on_check`` with each at once."""
 
     def __init__(self, on_check: Callable[[Check], object] | None) -> None:
         self._on_check = on_check
@@ -102,13 +99,7 @@ class Checks:
             self._on_check(check)
 
     def report(self, endpoint: str, project: str, planned: tuple[str, ...]) -> Report:
-        """Make the report.
-
-        Args:
-            endpoint: the endpoint.
-            project: the project's id.
-            planned: the names of all checks that were to be done.
-        """
+        """Make the report; ``planned`` names all checks that were to be done."""
         done = {check.name for check in self._done}
         left = tuple(name for name in planned if name not in done)
         status = max((check.status for check in self._done), key=list(Status).index, default=Status.OK)
@@ -121,13 +112,10 @@ def _remedy(key: str | Exception) -> str:
 
 def _cause(checks: list[Check], planned: tuple[str, ...]) -> str:
     """Choose the check that explains missing events best: the first failure, else the most certain warning."""
-    for check in checks:
-        if check.status is Status.FAILED:
-            return f"Most probable cause of missing events: {check.name}: {check.text}"
-    warnings = {check.name: check for check in reversed(checks) if check.status is Status.WARNING}
-    for name in _SPECIFIC:
-        if name in warnings:
-            return f"Most probable cause of missing events: {name}: {warnings[name].text}"
+    failures = (check for check in checks if check.status is Status.FAILED)
+    warnings = (check for name in _SPECIFIC for check in checks if (check.name, check.status) == (name, Status.WARNING))
+    if check := next(chain(failures, warnings), None):
+        return f"Most probable cause of missing events: {check.name}: {check.text}"
     further = " and ".join(f"--{name}" for name in ("echo", "idle") if name not in planned)
     more = f"{further} look further; then check" if further else "Check"
     return f"No check explains missing events. {more} read permissions, ids and queries: see 'Solve \"I get no events\"'."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -24,23 +24,16 @@ _LINES = 200  # at once, between other work of the loop
 
 
 class LogReader:
-    """Reads logs into a board.
-
-    Args:
-        board: the board.
-        names: the keys of fields that the logs rename, by the field.
-    """
+    """Reads logs into a board; ``names`` are the keys of fields that the logs rename, by the field."""
 
     def __init__(self, board: Board, names: Mapping[str, str] | None = None) -> None:
-        self._board = board
-        self._names = dict(names or {})
+        self._board, self._names = board, names
         self._reader = LineReader(names)
 
     async def read(self, files: Iterable[str]) -> None:
         """Read files to their ends, in the order of their content; ``-`` stands for standard input."""
-        threads = DaemonThreads("realtime_fsm inspector")  # standard input may block, and must not hold up the end of the process
         loop = asyncio.get_running_loop()
-        try:
+        with DaemonThreads("realtime_fsm inspector") as threads:  # standard input may block, and must not hold up the exit
             for name in sort_by_content(files, self._names):
                 try:
                     with open_log(name) as file:
@@ -49,8 +42,6 @@ class LogReader:
                             self._take(split_lines(block))
                 except Unreadable as unreadable:
                     self._board.problem = "; ".join(filter(None, (self._board.problem, f"{name}: {unreadable}")))
-        finally:
-            threads.shutdown()
         self._board.live = False
         if not self._board.views:
             self._board.problem = self._board.problem or "no record of the connections that are asked for is in the log"
@@ -58,8 +49,8 @@ class LogReader:
 
     async def follow(self, files: Iterable[str]) -> None:
         """Read files from their beginnings, and go on as they grow, until cancelled."""
-        tails = [Tail(name) for name in dict.fromkeys(files)]
-        try:
+        with ExitStack() as stack:
+            tails = [stack.enter_context(closing(Tail(name))) for name in dict.fromkeys(files)]
             while True:
                 for tail in tails:
                     lines = tail.poll()
@@ -67,9 +58,6 @@ class LogReader:
                         self._take(some)
                         await asyncio.sleep(0)
                 await asyncio.sleep(PAUSE)
-        finally:
-            for tail in tails:
-                tail.close()
 
     def _take(self, lines: list[bytes]) -> None:
         for line in lines:

@@ -10,24 +10,21 @@ import hmac
 import secrets
 import threading
 import webbrowser
-from contextlib import contextmanager, nullcontext
-from functools import partial
+from contextlib import nullcontext
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from realtime_fsm.errors import BadOption
-from realtime_fsm.ops.web import Request, Response, WebServer
+from realtime_fsm.ops.web import NO_STORE, Response, WebServer, stream
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
-    from contextlib import AbstractContextManager
-
     from realtime_fsm.ops.inspector.board import Board
+    from realtime_fsm.ops.web import ContextFactory, Page, Request, StreamResponse
 
 BROWSERS = 8
 """The most browsers at once."""
-_HEADERS = {
+_HEADERS = NO_STORE | {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -48,25 +45,14 @@ class InspectorServer(WebServer):
         BadOption: for another host than a loopback address.
     """
 
-    def __init__(
-        self,
-        board: Board,
-        *,
-        host: str = "127.0.0.1",
-        port: int = 0,
-        source: Callable[[], AbstractContextManager[object]] = nullcontext,
-    ) -> None:
-        host = "127.0.0.1" if host == "localhost" else host
+    def __init__(self, board: Board, *, host: str = "127.0.0.1", port: int = 0, source: ContextFactory = nullcontext) -> None:
         if not _is_loopback(host):
-            raise BadOption(
-                "host",
-                f"{host!r:.60} is no loopback address, and the inspector is for this machine alone; use 127.0.0.1, and"
-                " `ssh -L` from another machine",
-            )
+            remedy = "the inspector is for this machine alone; use 127.0.0.1, and `ssh -L` from another machine"
+            raise BadOption("host", f"{host!r:.60} is no loopback address, and {remedy}")
         self._board = board
         self._token = secrets.token_urlsafe(24)
         pages = {"/": self._guarded(self._page), "/events": self._guarded(self._events)}
-        super().__init__(pages, host=host, port=port, beside=partial(_filled, board, source))
+        super().__init__(pages, host="127.0.0.1" if host == "localhost" else host, port=port, beside=source)
 
     @property
     def url(self) -> str:
@@ -76,36 +62,32 @@ class InspectorServer(WebServer):
     def __repr__(self) -> str:
         return f"<{type(self).__name__} at {super().url}>"
 
-    def _guarded(self, answer: Callable[[], Response]) -> Callable[[Request], Awaitable[Response]]:
-        async def guard(request: Request) -> Response:
+    async def aclose(self) -> None:
+        """End the streams of all browsers, and listen no more."""
+        self._board.close()
+        await super().aclose()
+
+    def _guarded(self, page: Page) -> Page:
+        async def guard(request: Request) -> StreamResponse:
             if not _is_loopback(_host_of(request)):
                 return _refusal(403, "the Host header names another machine; open the URL that the inspector printed\n")
             if not hmac.compare_digest(request.query.get("token", "").encode(), self._token.encode()):
                 return _refusal(403, "the token is missing or wrong; open the whole URL that the inspector printed\n")
-            return answer()
+            return await page(request)
 
         return guard
 
-    def _page(self) -> Response:
+    async def _page(self, _: Request) -> Response:
         from realtime_fsm.ops.inspector.page import page  # a command line that shows no page loads no diagram
 
         content, policy = page()
         headers = _HEADERS | {"Content-Security-Policy": policy}
-        return Response(content, content_type="text/html; charset=utf-8", headers=headers)
+        return Response(body=content, content_type="text/html", charset="utf-8", headers=headers)
 
-    def _events(self) -> Response:
+    async def _events(self, request: Request) -> StreamResponse:
         if self._board.browsers >= BROWSERS:
             return _refusal(503, f"{BROWSERS} pages of this inspector are open; close one\n")
-        return Response(self._board.messages(), content_type="text/event-stream", headers=_HEADERS)
-
-
-@contextmanager
-def _filled(board: Board, source: Callable[[], AbstractContextManager[object]]) -> Iterator[None]:
-    try:
-        with source():
-            yield
-    finally:
-        board.close()
+        return await stream(request, self._board.messages(), _HEADERS | {"Content-Type": "text/event-stream"})
 
 
 def open_browser(url: str) -> None:
@@ -115,18 +97,17 @@ def open_browser(url: str) -> None:
 
 def _host_of(request: Request) -> str:
     try:
-        host = urlsplit(f"//{request.headers.get('Host', '')}").hostname or ""
+        return urlsplit(f"//{request.headers.get('Host', '')}").hostname or ""
     except ValueError:
         return ""
-    return "127.0.0.1" if host == "localhost" else host
 
 
 def _is_loopback(host: str) -> bool:
     try:
-        return ip_address(host).is_loopback
+        return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
         return False
 
 
 def _refusal(status: int, sentence: str) -> Response:
-    return Response(sentence.encode(), status, headers=_HEADERS)
+    return Response(text=sentence, status=status, headers=_HEADERS)

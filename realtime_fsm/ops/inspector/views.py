@@ -114,11 +114,7 @@ class View(msgspec.Struct):
     others: dict[str, int] = {}
 
     def take(self, record: FlatRecord) -> bool:
-        """Take the next record; one that came before changes nothing.
-
-        Returns:
-            Whether the record is news.
-        """
+        """Take the next record; return whether it is news. One that came before changes nothing."""
         if record.seq <= self.seq:
             return False
         if self.seq:
@@ -146,8 +142,7 @@ class View(msgspec.Struct):
                 if one is not None and one.waiting is None:  # a live connection tells the number itself
                     one.dropped += record.count
             case "realtime.gap":
-                one = self.subscription(record.subscription)
-                if one is not None:
+                if (one := self.subscription(record.subscription)) is not None:
                     one.gaps += 1
                     one.missed += max(0.0, record.seconds)
             case "realtime.pause":
@@ -183,8 +178,7 @@ class View(msgspec.Struct):
             if self.subscriptions.pop(masked(record.subscription), None) is None:
                 self.left_out = max(0, self.left_out - 1)
             return
-        one = self.subscription(record.subscription)
-        if one is not None:
+        if (one := self.subscription(record.subscription)) is not None:
             one.phase = record.change
         elif record.change == "desired":
             self.left_out += 1

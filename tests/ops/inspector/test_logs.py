@@ -118,7 +118,7 @@ async def test_threads_and_files_are_given_back(tmp_path: Path, monkeypatch: pyt
     await asyncio.sleep(0)
     following.cancel()
     await asyncio.wait([following])
-    assert given_back == ["threads", "a", "b"]
+    assert given_back == ["threads", "b", "a"]
 
 
 async def test_a_growing_log_is_followed_through_a_rotation(tmp_path: Path) -> None:
