@@ -23,10 +23,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from realtime_fsm.testing.assertions import AuditRecords, assert_conformant, assert_rows
-    from realtime_fsm.testing.blocking import BlockingServer
     from realtime_fsm.testing.memory import InMemoryServer, in_memory
     from realtime_fsm.testing.quick import QUICK_RETRY
-    from realtime_fsm.testing.server import RealtimeServer
+    from realtime_fsm.testing.server import BlockingServer, RealtimeServer
     from realtime_fsm.testing.virtual import VirtualClock
 
 __all__ = [
@@ -44,7 +43,7 @@ __all__ = [
 _MODULES = {
     "QUICK_RETRY": "quick",
     "AuditRecords": "assertions",
-    "BlockingServer": "blocking",
+    "BlockingServer": "server",
     "InMemoryServer": "memory",
     "RealtimeServer": "server",
     "VirtualClock": "virtual",

@@ -34,8 +34,7 @@ if TYPE_CHECKING:
     from realtime_fsm import sync
     from realtime_fsm.client.realtime import Realtime
     from realtime_fsm.testing.assertions import AuditRecords
-    from realtime_fsm.testing.blocking import BlockingServer
-    from realtime_fsm.testing.server import RealtimeServer
+    from realtime_fsm.testing.server import BlockingServer, RealtimeServer
     from realtime_fsm.testing.virtual import VirtualClock
 
 __all__ = ["realtime", "realtime_audit", "realtime_clock", "realtime_server"]
