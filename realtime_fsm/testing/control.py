@@ -32,9 +32,10 @@ class ServerControl:
         Raises:
             RuntimeError: when the port is not known yet: the server has never been started.
         """
-        if not self._core.listener.port:
+        listener = self._core.listener
+        if not listener.port:
             raise RuntimeError("the server has no port before it is started")
-        return f"http://{self._core.listener.authority}/v1"
+        return f"http://{listener.host}:{listener.port}/v1"
 
     @property
     def greet(self) -> Greeting:

@@ -10,7 +10,7 @@ import asyncio
 import functools
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -34,7 +34,7 @@ class ServerCore:
 
     backend: Backend
     dispatcher: ConnectionDispatcher
-    listener: Listener
+    listener: Listener[Any]
     clock: Callable[[], float]
     scripts: set[asyncio.Task[None]] = field(default_factory=set)
     _recovery: asyncio.TimerHandle | None = None

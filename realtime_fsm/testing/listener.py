@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from typing import TYPE_CHECKING, Protocol
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from aiohttp import WSMessage, WSMsgType, web
 
@@ -28,7 +29,7 @@ _STOP_GRACE = 1.0  # seconds for a client to read all frames, before its stream 
 
 
 class ServerLink(Protocol):
-    """The server's side of one link, as the dispatcher uses it."""
+    """The server's side of one link."""
 
     def send(self, text: bytes) -> None:
         """Send a text frame, in UTF-8; nothing happens when the stream has ended."""
@@ -39,9 +40,15 @@ class ServerLink(Protocol):
     def reset(self) -> None:
         """Reset the stream; frames that the client has not read are lost."""
 
+    def freeze(self) -> None:
+        """Keep all later frames until `thaw`."""
 
-class ServerTransport:
-    """The server's side of one link over a socket, a `ServerLink`."""
+    def thaw(self) -> None:
+        """Send the frames that were kept, and keep no more."""
+
+
+class ServerTransport(ServerLink):
+    """The server's side of one link over a socket."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
@@ -52,7 +59,7 @@ class ServerTransport:
         self.write(WSMsgType.TEXT, text)
 
     def write(self, opcode: WSMsgType, payload: bytes) -> None:
-        """Send a frame, or buffer it after `buffer_writes`."""
+        """Send a frame, or buffer it after `freeze`."""
         size = len(payload)
         if size < _SHORT:
             head = struct.pack("!BB", _FIN | opcode, size)
@@ -76,11 +83,12 @@ class ServerTransport:
             self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, no_linger)
         self._transport.abort()
 
-    def buffer_writes(self) -> None:
-        """Buffer all later frames."""
-        self._buffered = []
+    def freeze(self) -> None:
+        """Buffer all later frames; the listener reads no messages meanwhile."""
+        if self._buffered is None:
+            self._buffered = []
 
-    def flush_writes(self) -> None:
+    def thaw(self) -> None:
         """Send the buffered frames, and buffer no more."""
         buffered, self._buffered = self._buffered or [], None
         if buffered and not self._transport.is_closing():
@@ -103,35 +111,55 @@ class Handler(Protocol):
         """Answer a POST request below ``/v1/`` with a status and a JSON document."""
 
 
-class Listener(Protocol):
+L = TypeVar("L", bound=ServerLink)
+
+
+class Listener(ABC, Generic[L]):
     """The source of the server's links: a port of the loopback host, or the memory of this process.
 
     Attributes:
+        host: the host, as in a URL.
         port: the port; 0 as long as it is not known.
         refusing: whether a dial gets HTTP 503; `stop` ends it.
     """
 
-    port: int
-    refusing: bool
+    def __init__(self, handler: Handler, host: str, port: int) -> None:
+        self.host = host
+        self.port = port
+        self.refusing = False
+        self._handler = handler
+        self._links: dict[L, asyncio.Task[object] | None] = {}  # each with the task that reads it, if there is one
+        self._thawed = asyncio.Event()
 
-    @property
-    def authority(self) -> str:
-        """The host and the port, as in a URL."""
-
+    @abstractmethod
     async def start(self) -> None:
-        """Listen."""
+        """Listen.
 
+        Raises:
+            RuntimeError: when the server listens already.
+            OSError: when the port is in use.
+        """
+
+    @abstractmethod
     async def stop(self) -> None:
         """End every stream without a close frame, and listen no more; a second call does nothing."""
 
     def close_all(self) -> None:
-        """End every stream without a close frame."""
+        """End every stream without a close frame; new connections are still accepted."""
+        for link in list(self._links):
+            link.close()
 
     def freeze(self) -> None:
         """Upgrade no new link, and neither read nor send on a link that is up, until `thaw`."""
+        self._thawed.clear()
+        for link in self._links:
+            link.freeze()
 
     def thaw(self) -> None:
-        """Go on, with the messages that came and the frames that were buffered meanwhile."""
+        """Go on, with the messages that came and the frames that were kept meanwhile."""
+        self._thawed.set()
+        for link in list(self._links):
+            link.thaw()
 
 
 class _BareSocket(web.WebSocketResponse):
@@ -146,39 +174,20 @@ class _BareSocket(web.WebSocketResponse):
         return True
 
 
-class LoopbackServer:
-    """A WebSocket server on one host and port.
-
-    Attributes:
-        port: the port; with 0, the system chooses at the first start, and later starts take the same port again.
-        refusing: whether a dial gets HTTP 503; `stop` ends it.
-    """
+class LoopbackServer(Listener[ServerTransport]):
+    """A WebSocket server on one host and port; with port 0 the system chooses at the first start, and later starts keep it."""
 
     def __init__(
         self, handler: Handler, *, host: str = "127.0.0.1", port: int = 0, routed: Callable[[str], bool] = lambda _: True
     ) -> None:
         """Prepare to listen. A dial with a path that is not `routed` gets HTTP 404."""
-        self.port: int = port
-        self.refusing: bool = False
+        super().__init__(handler, host_in_url(host), port)
         self._routed = routed
-        self._handler = handler
-        self._host = host
+        self._bound_to = host
         self._runner: web.ServerRunner | None = None
-        self._links: dict[ServerTransport, asyncio.Task[object] | None] = {}
-        self._thawed = asyncio.Event()
-
-    @property
-    def authority(self) -> str:
-        """The host and the port, as in a URL."""
-        return f"{host_in_url(self._host)}:{self.port}"
 
     async def start(self) -> None:
-        """Listen.
-
-        Raises:
-            RuntimeError: when the server listens already.
-            OSError: when the port is in use.
-        """
+        """Listen; at a second start, on the same port."""
         if self._runner is not None:
             raise RuntimeError("already started")
         self._thawed = asyncio.Event()  # bound to the event loop that is running now
@@ -186,14 +195,14 @@ class LoopbackServer:
         self._runner = runner = web.ServerRunner(web.Server(self._serve, access_log=None), shutdown_timeout=_STOP_GRACE)
         try:
             await runner.setup()
-            await web.TCPSite(runner, self._host, self.port).start()
+            await web.TCPSite(runner, self._bound_to, self.port).start()
         except OSError:
             self._runner = None
             raise
         self.port = runner.addresses[0][1]
 
     async def stop(self) -> None:
-        """End every stream without a close frame, and listen no more; a client that reads nothing is reset after 1 s."""
+        """Stop; a client that reads nothing is reset after 1 s."""
         if self._runner is None:
             return
         runner, self._runner = self._runner, None
@@ -207,23 +216,6 @@ class LoopbackServer:
         for link in list(self._links):
             link.reset()
         await runner.cleanup()
-
-    def close_all(self) -> None:
-        """End every stream without a close frame; new connections are still accepted."""
-        for link in self._links:
-            link.close()
-
-    def freeze(self) -> None:
-        """Accept connections but upgrade none, and neither answer nor send on a link that is up, until `thaw`."""
-        self._thawed.clear()
-        for link in self._links:
-            link.buffer_writes()
-
-    def thaw(self) -> None:
-        """Go on, with the messages that came and the frames that were buffered meanwhile."""
-        self._thawed.set()
-        for link in self._links:
-            link.flush_writes()
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         if self.refusing and request.method == "GET":

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from realtime_fsm.client.realtime import Realtime
 from realtime_fsm.errors import DialFailed, StreamEnded, UpgradeRefused, WrongLoop
+from realtime_fsm.testing.listener import Listener
 from realtime_fsm.testing.request import HttpRequest
 from realtime_fsm.testing.server import RealtimeServer
 from realtime_fsm.testing.url import is_routed
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from realtime_fsm.runtime.sockets import MessageHandler
-    from realtime_fsm.testing.listener import Handler, Listener
+    from realtime_fsm.testing.listener import Handler
 
 __all__ = ["LATENCY", "InMemoryServer", "MemorySocket", "in_memory"]
 
@@ -133,7 +134,7 @@ class _MemoryLink:
         links: the links that are up; the link leaves them at its end.
     """
 
-    def __init__(self, handler: Handler, links: dict[_MemoryLink, None]) -> None:
+    def __init__(self, handler: Handler, links: dict[_MemoryLink, asyncio.Task[object] | None]) -> None:
         self.socket = _ClientSocket(self)
         self._handler = handler
         self._links = links
@@ -184,18 +185,12 @@ class _MemoryLink:
             asyncio.get_running_loop().call_soon(self._handler.closed, self)
 
 
-class _MemoryListener:
-    """A `Listener` without a port of the system."""
-
-    port = 80
+class _MemoryListener(Listener[_MemoryLink]):
+    """A listener without a port of the system."""
 
     def __init__(self, handler: Handler) -> None:
-        self.authority = f"{next(_hosts)}:{self.port}"
-        self.refusing = False
-        self._handler = handler
-        self._links: dict[_MemoryLink, None] = {}
+        super().__init__(handler, next(_hosts), 80)
         self._up = False
-        self._thawed = asyncio.Event()
 
     async def start(self) -> None:
         if self._up:
@@ -208,20 +203,6 @@ class _MemoryListener:
         self.close_all()
         self._thawed.set()
         await asyncio.sleep(0)  # the handler hears of every end
-
-    def close_all(self) -> None:
-        for link in list(self._links):
-            link.close()
-
-    def freeze(self) -> None:
-        self._thawed.clear()
-        for link in self._links:
-            link.freeze()
-
-    def thaw(self) -> None:
-        self._thawed.set()
-        for link in list(self._links):
-            link.thaw()
 
     async def dial(self, url: str, headers: Mapping[str, str]) -> MemorySocket:
         await asyncio.sleep(LATENCY)
@@ -247,7 +228,7 @@ class InMemoryServer(RealtimeServer):
     effect. The waits take 600 virtual seconds at most, unless ``timeout`` says otherwise.
     """
 
-    def _make_listener(self, handler: Handler, host: str, port: int) -> Listener:
+    def _make_listener(self, handler: Handler, host: str, port: int) -> _MemoryListener:
         self._memory = _MemoryListener(handler)
         return self._memory
 

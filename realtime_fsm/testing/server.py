@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence  # noqa: TC003  (for tools that read annotations)
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from realtime_fsm.client.portal import Portal
 from realtime_fsm.errors import BadOption
@@ -161,9 +161,10 @@ class RealtimeServer(ServerControl):
         self._blocking: BlockingServer | None = None
 
     def __repr__(self) -> str:
-        return f"<RealtimeServer {self._core.listener.authority} connections={self.connections}>"
+        listener = self._core.listener
+        return f"<RealtimeServer {listener.host}:{listener.port} connections={self.connections}>"
 
-    def _make_listener(self, handler: Handler, host: str, port: int) -> Listener:
+    def _make_listener(self, handler: Handler, host: str, port: int) -> Listener[Any]:
         return LoopbackServer(handler, host=host, port=port, routed=is_routed)
 
     @loopsafe

@@ -154,11 +154,12 @@ def test_a_frame_tells_its_size_in_the_shortest_form(size: int, head: str) -> No
 def test_frames_that_wait_are_sent_together_and_later_ones_at_once() -> None:
     stream = Stream()
     link = ServerTransport(stream)
-    link.buffer_writes()
+    link.freeze()
     link.send(b"a")
+    link.freeze()
     link.send(b"b")
     assert stream.written == b""
-    link.flush_writes()
+    link.thaw()
     assert stream.written == b"\x81\x01a\x81\x01b"
     link.send(b"c")
     assert stream.written == b"\x81\x01a\x81\x01b\x81\x01c"
