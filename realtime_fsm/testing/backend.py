@@ -50,22 +50,7 @@ def counted_ids() -> Iterator[str]:
 
 
 class Backend:
-    """The state that all connections share.
-
-    Attributes:
-        era: the rules of the server's era.
-        masked: whether the server masks texts of errors as in production.
-        platforms: host names that an ``Origin`` header may name.
-        rate_limit: messages a minute of one connection; None for no limit.
-        dial_quota: the dials of this minute.
-        guest_code: the code that refuses a guest's subscription; None to accept it.
-        ids: the source of the ids, and of the secrets, that the server chooses.
-        on_channel: called with each channel that a client subscribes to.
-        connections: the connections that are greeted and up, in the order of their greetings.
-        stale_login: whether a connection has made a stale login (`EraRules.goes_deaf`).
-        fault_delay: seconds until a faulty server answers a ping, or greets a dial.
-        faulty: whether a server fault lasts: the server answers, and cannot work (PROTOCOL: "Messages", rule 10).
-    """
+    """The state that all connections share."""
 
     def __init__(
         self,
@@ -90,19 +75,22 @@ class Backend:
             raise TypeError(f"projects: {projects!r} is a single string; give a list, such as [{projects!r}]")
         if not projects:
             raise ValueError("a server needs a project")
-        self.era: EraRules = era_named(era)
+        self.era: EraRules = era_named(era)  # the rules of the server's era
         if guest_code is not None and not self.era.by_message:
             raise ValueError(f"deny_guests: no server of era {era} can deny guests; give era='E4'")
-        self.masked = masked
-        self.platforms: frozenset[str] = frozenset(platforms)
+        self.masked = masked  # whether the server masks texts of errors as in production
+        self.platforms: frozenset[str] = frozenset(platforms)  # host names that an ``Origin`` header may name
+        # messages a minute of one connection; None for no limit
         self.rate_limit: int | None = self.era.rate_limit if rate_limit == "era" else rate_limit
-        self.dial_quota: MinuteQuota = MinuteQuota(connection_limit)
-        self.guest_code = guest_code
+        self.dial_quota: MinuteQuota = MinuteQuota(connection_limit)  # the dials of this minute
+        self.guest_code = guest_code  # the code that refuses a guest's subscription; None to accept it
+        # the source of the ids, and of the secrets, that the server chooses
         self.ids: Iterator[str] = counted_ids() if ids is None else ids
-        self.on_channel = on_channel
+        self.on_channel = on_channel  # called with each channel that a client subscribes to
+        # the connections that are greeted and up, in the order of their greetings
         self.connections: dict[EventReceiver, None] = {}
-        self.fault_delay = FAULT_DELAY
-        self.faulty = False
+        self.fault_delay = FAULT_DELAY  # seconds until a faulty server answers a ping, or greets a dial
+        self.faulty = False  # whether a server fault lasts: the server answers, and cannot work (PROTOCOL: "Messages", rule 10)
         self._default = projects[0]
         self._directories = {project: UserDirectory(project, self.era.absent_fields) for project in (*projects, CONSOLE)}
         self._caused: Deliveries = []
@@ -111,7 +99,7 @@ class Backend:
 
     def restart(self) -> None:
         """Forget the stale login, and with it the loss of the event bus, as a new process does."""
-        self.stale_login = self._bus_lost = False
+        self.stale_login = self._bus_lost = False  # whether a connection has made a stale login (`EraRules.goes_deaf`)
 
     def deafen(self, until: float) -> None:
         """Lose all events until a moment, in seconds since the epoch; messages are answered as before."""

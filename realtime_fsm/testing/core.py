@@ -22,21 +22,13 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, eq=False)
 class ServerCore:
-    """The parts of a server.
+    """The parts of a server."""
 
-    Attributes:
-        backend: the state that the connections share.
-        dispatcher: the connections.
-        listener: the place where links begin.
-        clock: tells the time, in seconds since the epoch.
-        scripts: the scripts that run.
-    """
-
-    backend: Backend
+    backend: Backend  # the state that the connections share
     dispatcher: ConnectionDispatcher
-    listener: Listener[Any]
-    clock: Callable[[], float]
-    scripts: set[asyncio.Task[None]] = field(default_factory=set)
+    listener: Listener[Any]  # the place where links begin
+    clock: Callable[[], float]  # tells the time, in seconds since the epoch
+    scripts: set[asyncio.Task[None]] = field(default_factory=set)  # the scripts that run
     _recovery: asyncio.TimerHandle | None = None
     _home: tuple[asyncio.AbstractEventLoop, int] | None = None  # the loop of the server, and its thread
 

@@ -27,16 +27,13 @@ Shuffle: TypeAlias = Callable[[list[str | bytes]], object]
 
 
 class ConnectionDispatcher:
-    """The connections of the server, each with its link.
-
-    Attributes:
-        greeting: whether new connections are greeted; "late" greets them when their first message has come.
-        received: the latest messages of each connection, in the order of the dials, ended connections included.
-    """
+    """The connections of the server, each with its link."""
 
     def __init__(self, backend: Backend, clock: Callable[[], float], shuffle: Shuffle | None = None) -> None:
         """Start without connections. `shuffle` changes the order of messages that came at once; None keeps their order."""
+        # whether new connections are greeted; "late" greets them when their first message has come
         self.greeting: Greeting = True
+        # the latest messages of each connection, in the order of the dials, ended connections included
         self.received: deque[deque[object]] = deque(maxlen=HISTORY)
         self._backend = backend
         self._clock = clock

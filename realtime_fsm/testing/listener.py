@@ -115,18 +115,12 @@ L = TypeVar("L", bound=ServerLink)
 
 
 class Listener(ABC, Generic[L]):
-    """The source of the server's links: a port of the loopback host, or the memory of this process.
-
-    Attributes:
-        host: the host, as in a URL.
-        port: the port; 0 as long as it is not known.
-        refusing: whether a dial gets HTTP 503; `stop` ends it.
-    """
+    """The source of the server's links: a port of the loopback host, or the memory of this process."""
 
     def __init__(self, handler: Handler, host: str, port: int) -> None:
-        self.host = host
-        self.port = port
-        self.refusing = False
+        self.host = host  # the host, as in a URL
+        self.port = port  # the port; 0 as long as it is not known
+        self.refusing = False  # whether a dial gets HTTP 503; `stop` ends it
         self._handler = handler
         self._links: dict[L, asyncio.Task[object] | None] = {}  # each with the task that reads it, if there is one
         self._thawed = asyncio.Event()

@@ -40,16 +40,11 @@ _hosts = map("in-memory-{}".format, itertools.count())  # by the name, the rate 
 
 
 class MemorySocket(ABC):
-    """The client's side of a link in memory; the client's runtime sees a socket.
-
-    Attributes:
-        latency: seconds that a message or a frame takes.
-        closed: the timeout with which the client closed the socket, in seconds; None before that.
-    """
+    """The client's side of a link in memory; the client's runtime sees a socket."""
 
     def __init__(self, latency: float = LATENCY) -> None:
-        self.latency = latency
-        self.closed: float | None = None
+        self.latency = latency  # seconds that a message or a frame takes
+        self.closed: float | None = None  # the timeout with which the client closed the socket, in seconds; None before that
         self._inbound: asyncio.Queue[bytes | int] = asyncio.Queue()
         self._latest = -math.inf
         self._was_reset = False

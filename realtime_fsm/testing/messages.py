@@ -23,17 +23,11 @@ _INVALID = "Payload is not valid."
 
 @dataclass(frozen=True, slots=True)
 class SubscribeItem:
-    """One item of a ``subscribe`` message.
+    """One item of a ``subscribe`` message."""
 
-    Attributes:
-        identifier: the id that the client chose, if it chose one.
-        channels: the channels.
-        queries: the queries on them, all of which must match.
-    """
-
-    identifier: str | None
+    identifier: str | None  # the id that the client chose, if it chose one
     channels: list[str]
-    queries: tuple[Query, ...]
+    queries: tuple[Query, ...]  # the queries on them, all of which must match
 
 
 def read(message: object, era: EraRules) -> tuple[str, object]:

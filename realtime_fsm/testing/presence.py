@@ -26,19 +26,12 @@ _PERMISSION = re.compile(r'(?P<action>read|update|delete|write)\("(?P<role>[^"]+
 
 @dataclass(frozen=True, slots=True)
 class PresenceRequest:
-    """A ``presence`` message.
-
-    Attributes:
-        status: the status of the user.
-        identifier: the id for a new presence; None if the server chooses.
-        metadata: the metadata; None to keep the stored ones.
-        permissions: the allowed actions, by role; None allows the user alone every action.
-    """
+    """A ``presence`` message."""
 
     status: str
-    identifier: str | None
-    metadata: object
-    permissions: list[str] | None
+    identifier: str | None  # the id for a new presence; None if the server chooses
+    metadata: object  # the metadata; None to keep the stored ones
+    permissions: list[str] | None  # the allowed actions, by role; None allows the user alone every action
 
 
 def read(data: object) -> PresenceRequest:

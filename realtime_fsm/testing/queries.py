@@ -36,19 +36,12 @@ class BadQuery(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One condition on a payload.
+    """One condition on a payload."""
 
-    Attributes:
-        method: such as ``equal``.
-        attribute: the key of the payload; empty for ``and``, ``or`` and ``select``.
-        values: the values that the attribute is compared with.
-        queries: the conditions that ``and`` and ``or`` join.
-    """
-
-    method: str
-    attribute: str = ""
-    values: tuple[object, ...] = ()
-    queries: tuple[Query, ...] = ()
+    method: str  # such as ``equal``
+    attribute: str = ""  # the key of the payload; empty for ``and``, ``or`` and ``select``
+    values: tuple[object, ...] = ()  # the values that the attribute is compared with
+    queries: tuple[Query, ...] = ()  # the conditions that ``and`` and ``or`` join
 
     def matches(self, payload: object) -> bool:
         """Evaluate the condition on the payload of an event, as `realtime_fsm.testing.wire.as_php` gives it."""

@@ -35,31 +35,19 @@ _LENGTHS = {"drop": (False,), "refuse": (False, True), "freeze": (False, True), 
 
 @dataclass(frozen=True, slots=True)
 class ScriptStep:
-    """One step of a script.
+    """One step of a script."""
 
-    Attributes:
-        at: the moment at which the fault begins, in seconds from the start of the script.
-        fault: the name of the fault.
-        length: the length of the fault, in seconds; None for no length.
-        name: the name of the step in errors: its number and its text.
-    """
-
-    at: float
+    at: float  # the moment at which the fault begins, in seconds from the start of the script
     fault: str
-    length: float | None
-    name: str
+    length: float | None  # the length of the fault, in seconds; None for no length
+    name: str  # the name of the step in errors: its number and its text
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """The two calls that begin and end a fault.
+    """The two calls that begin and end a fault."""
 
-    Attributes:
-        begin: begins the fault; takes its length in seconds, or 0 for a fault without one.
-        end: ends the fault.
-    """
-
-    begin: Callable[[float], object]
+    begin: Callable[[float], object]  # begins the fault; takes its length in seconds, or 0 for a fault without one
     end: Callable[[], object]
 
 

@@ -20,26 +20,17 @@ _ACTIONS = frozenset({"create", "update", "upsert", "delete"})
 
 @dataclass(frozen=True, slots=True)
 class ChannelSubscription:
-    """One subscription on one channel.
+    """One subscription on one channel."""
 
-    Attributes:
-        queries: the queries, all of which must match.
-        roles: the roles of the subscription on this channel.
-    """
-
-    queries: Sequence[Query]
-    roles: frozenset[str]
+    queries: Sequence[Query]  # the queries, all of which must match
+    roles: frozenset[str]  # the roles of the subscription on this channel
 
 
 class Subscriptions:
-    """The subscriptions of one connection.
-
-    Attributes:
-        ids: the ids, oldest first.
-    """
+    """The subscriptions of one connection."""
 
     def __init__(self) -> None:
-        self.ids: dict[str, None] = {}
+        self.ids: dict[str, None] = {}  # the ids, oldest first
         # An event frame lists ids by the event's channels, then by entry into the channel; hence the order of these keys.
         self._channels: dict[str, dict[str, ChannelSubscription]] = {}
         self._latest: list[str] = []  # the channels that were added last: all that E1 to E3 remember of a connection

@@ -24,12 +24,7 @@ _NO_LIST = (
 
 
 class UpgradeParams:
-    """The parameters of an upgrade request, from its URL and its headers.
-
-    Attributes:
-        path: the path of the URL.
-        parameters: the parameters of the URL.
-    """
+    """The parameters of an upgrade request, from its URL and its headers."""
 
     def __init__(self, request: HttpRequest) -> None:
         self._request = request

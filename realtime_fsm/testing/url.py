@@ -25,15 +25,10 @@ _KEY = re.compile(r"(?P<name>[^\[]*)(?P<path>(?:\[[^\]]*\])*)")
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """One subscription in the URL.
-
-    Attributes:
-        channels: the channels.
-        queries: the queries on them, all of which must match.
-    """
+    """One subscription in the URL."""
 
     channels: list[str] = field(default_factory=list)
-    queries: list[Query] = field(default_factory=list)
+    queries: list[Query] = field(default_factory=list)  # the queries on them, all of which must match
 
 
 def is_routed(path: str) -> bool:

@@ -28,23 +28,17 @@ _BOTH = (
 
 
 class UserDirectory:
-    """The users of one project.
-
-    Attributes:
-        project: the id of the project.
-        presences: the presences of the users.
-        keys: the scopes of each API key.
-    """
+    """The users of one project."""
 
     def __init__(self, project: str, absent_fields: frozenset[str]) -> None:
         """Start without users. `absent_fields` are missing in the user documents of the era."""
         self.project: str = project
-        self.presences: Presences = Presences()
+        self.presences: Presences = Presences()  # the presences of the users
         self._absent_fields = absent_fields
         self._accounts: dict[str, Account] = {}
         self._logged_out: set[str] = set()  # the ids of users whose session has ended
         self._jwts: dict[str, tuple[Account, float, bool]] = {}  # the account, the end, and whether it is of the session
-        self.keys: dict[str, frozenset[str]] = {}
+        self.keys: dict[str, frozenset[str]] = {}  # the scopes of each API key
 
     def add(self, user_id: str, secret: str, attributes: Mapping[str, object], roles: Iterable[str]) -> str:
         """Add a user with one session, and return the session string; `RealtimeServer.add_user` explains the arguments.

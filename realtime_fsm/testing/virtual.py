@@ -39,17 +39,12 @@ _WITH_A_CLOCK = (
 
 
 class _JumpingSelector(selectors.SelectSelector):
-    """A selector that does not wait: its clock jumps by the timeout.
-
-    Attributes:
-        now: the time of the loop, in seconds.
-        threads: how many threads work for the loop; the selector waits for them in real time.
-    """
+    """A selector that does not wait: its clock jumps by the timeout."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.now = _BEGIN
-        self.threads = 0
+        self.now = _BEGIN  # the time of the loop, in seconds
+        self.threads = 0  # how many threads work for the loop; the selector waits for them in real time
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         ready = super().select(0)

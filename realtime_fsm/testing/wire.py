@@ -48,19 +48,12 @@ def bad_message(text: str, *, end: bool = False) -> Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The server's answer to a dial or a message.
+    """The server's answer to a dial or a message."""
 
-    Attributes:
-        frames: text messages to send, in order.
-        end: whether the stream ends behind them, with a bare FIN and no close frame.
-        reset: whether the stream is reset at once, with nothing sent.
-        after: seconds until the server sends the frames.
-    """
-
-    frames: tuple[bytes, ...] = ()
-    end: bool = False
-    reset: bool = False
-    after: float = 0.0
+    frames: tuple[bytes, ...] = ()  # text messages to send, in order
+    end: bool = False  # whether the stream ends behind them, with a bare FIN and no close frame
+    reset: bool = False  # whether the stream is reset at once, with nothing sent
+    after: float = 0.0  # seconds until the server sends the frames
 
 
 def error(code: int | str, message: str = MASKED) -> bytes:
