@@ -29,28 +29,14 @@ if TYPE_CHECKING:
     from realtime_fsm.testing.virtual import VirtualClock
 
 __all__ = [
-    "QUICK_RETRY",
-    "AuditRecords",
-    "BlockingServer",
-    "InMemoryServer",
-    "RealtimeServer",
-    "VirtualClock",
-    "assert_conformant",
-    "assert_rows",
-    "in_memory",
-]
-
+    "QUICK_RETRY", "AuditRecords", "BlockingServer", "InMemoryServer", "RealtimeServer", "VirtualClock", "assert_conformant",
+    "assert_rows", "in_memory",
+]  # fmt: skip
 _MODULES = {
-    "QUICK_RETRY": "quick",
-    "AuditRecords": "assertions",
-    "BlockingServer": "server",
-    "InMemoryServer": "memory",
-    "RealtimeServer": "server",
-    "VirtualClock": "virtual",
-    "assert_conformant": "assertions",
-    "assert_rows": "assertions",
+    "QUICK_RETRY": "quick", "AuditRecords": "assertions", "BlockingServer": "server", "InMemoryServer": "memory",
+    "RealtimeServer": "server", "VirtualClock": "virtual", "assert_conformant": "assertions", "assert_rows": "assertions",
     "in_memory": "memory",
-}
+}  # fmt: skip
 
 if not TYPE_CHECKING:  # for a type checker, each other name is an error
 

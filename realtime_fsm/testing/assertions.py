@@ -79,7 +79,10 @@ def assert_conformant(log: Log) -> None:
         BadOption: for a file that cannot be read.
     """
     __tracebackhide__ = True
-    report = _audit(log)
+    auditor = Auditor()
+    auditor.begin(os.fspath(log) if isinstance(log, str | os.PathLike) else "record")
+    auditor.feed(_lines(log))
+    report = auditor.finish()
     if report.verdict != "conformant":
         raise AssertionError("\n".join(_explain(report)))
 
@@ -113,13 +116,6 @@ def assert_rows(log: Log, *rows: str) -> None:
 def _contains(path: list[str], rows: Iterable[str]) -> bool:
     left = iter(path)
     return all(row in left for row in rows)
-
-
-def _audit(log: Log) -> Report:
-    auditor = Auditor()
-    auditor.begin(os.fspath(log) if isinstance(log, str | os.PathLike) else "record")
-    auditor.feed(_lines(log))
-    return auditor.finish()
 
 
 def _explain(report: Report) -> Iterator[str]:

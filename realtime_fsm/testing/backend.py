@@ -13,12 +13,11 @@ import math
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from realtime_fsm.testing.eras import EraName, era_named
-from realtime_fsm.testing.eventframes import frame_for_ids
 from realtime_fsm.testing.messages import TAIL
 from realtime_fsm.testing.quota import MinuteQuota
 from realtime_fsm.testing.upgrade import CONSOLE
 from realtime_fsm.testing.users import EXPIRES, UserDirectory
-from realtime_fsm.testing.wire import POLICY, Refusal, as_php, format_timestamp
+from realtime_fsm.testing.wire import POLICY, Refusal, as_php, encode, format_timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -93,7 +92,7 @@ class Backend:
         self.faulty = False  # whether a server fault lasts: the server answers, and cannot work (PROTOCOL: "Messages", rule 10)
         self._default = projects[0]
         self._directories = {project: UserDirectory(project, self.era.absent_fields) for project in (*projects, CONSOLE)}
-        self._caused: Deliveries = []
+        self.caused: Deliveries = []  # of events that connections cause, such as those of a presence
         self._deaf_until = -math.inf
         self.restart()
 
@@ -181,9 +180,8 @@ class Backend:
 
         The order of the channels decides the order of the subscriptions in the frame.
         """
-        directory, payload, moment = self.directory(project), as_php(payload), timestamp or format_timestamp(now)
-        is_console = directory.project == CONSOLE
-        frame = frame_for_ids(events, channels, moment, payload, console=is_console, ids=self.era.ids)
+        directory, moment, payload = self.directory(project), timestamp or format_timestamp(now), as_php(payload)
+        frame = _frame_for_ids(events, channels, moment, payload, console=directory.project == CONSOLE, ids=self.era.ids)
         if self.faulty:
             return []
         if memberships_of is not None and self.stale_login:
@@ -198,19 +196,25 @@ class Backend:
             and (matching := connection.matching_subscriptions(channels, visible_to, payload))
         ]
 
-    def cause(
-        self,
-        directory: UserDirectory,
-        events: Sequence[str],
-        channels: Sequence[str],
-        roles: frozenset[str],
-        payload: object,
-        now: float,
-    ) -> None:
-        """Keep the deliveries of an event that a connection of a project causes, for `take_caused`."""
-        self._caused += self.publish(events, channels, payload, now=now, roles=roles, project=directory.project)
-
     def take_caused(self) -> Deliveries:
         """Take the deliveries that connections have caused. Call this after every message and every end of a link."""
-        caused, self._caused = self._caused, []
+        caused, self.caused = self.caused, []
         return [(connection, frame) for connection, frame in caused if connection in self.connections]
+
+
+def _frame_for_ids(
+    events: Sequence[str], channels: Sequence[str], moment: str, payload: object, *, console: bool, ids: bool
+) -> Callable[[Sequence[str]], bytes]:
+    """Encode an event once; the returned function adds the ids of the subscriptions that get the event.
+
+    The form depends on the channels, on the console's own project and on the era's `ids` (PROTOCOL: "Messages", rule 12).
+    """
+    is_tail = console and any(channel.startswith(TAIL) for channel in channels)
+    fields: dict[str, object] = {"events": events, "channels": channels, "timestamp": moment, "payload": payload}
+    last = b""
+    if is_tail:  # the live tail names no time, and its payload comes last
+        fields, last = {"channels": channels, "events": events}, b',"payload":' + encode(payload)
+    start = b'{"type":"event","data":' + encode(fields)[:-1]
+    if not is_tail and (not ids or (console and "project" in channels)):  # E1, E2 and the statistics name no subscriptions
+        return lambda _: start + b"}}"
+    return lambda subscriptions: start + b',"subscriptions":' + encode(subscriptions) + last + b"}}"

@@ -200,7 +200,9 @@ class ServerConnection:
 
     def _announce(self, document: presence.Document, action: str, now: float) -> None:
         assert self.directory is not None  # a presence belongs to a project
-        self._backend.cause(self.directory, *presence.event_of(document, action), document, now)
+        names, channels, roles = presence.event_of(document, action)
+        project = self.directory.project
+        self._backend.caused += self._backend.publish(names, channels, document, now=now, roles=roles, project=project)
 
     def _project(self) -> UserDirectory:
         if self.directory is None:

@@ -21,7 +21,6 @@ from realtime_fsm.testing.url import is_routed
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
-    from types import TracebackType
 
     from realtime_fsm.testing.listener import Handler, Listener
 
@@ -240,7 +239,7 @@ class RealtimeServer(ServerControl):
         await self.start()
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.stop()
 
     def __enter__(self) -> BlockingServer:
@@ -252,6 +251,6 @@ class RealtimeServer(ServerControl):
             raise
         return self._blocking
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         assert self._blocking is not None
         self._blocking.close()

@@ -58,12 +58,8 @@ class UpgradeParams:
     def session(self) -> str:
         """The session string from the header, the cookie or the fallback cookies, or an empty string."""
         names = (f"a_session_{self.project}", f"a_session_{self.project}_legacy")
-        cookies = self._cookies()
-        fallback = self._fallback_cookies()
-        offered = [self._request.header("X-Appwrite-Session")]
-        offered += [cookies.get(name, "") for name in names]
-        offered += [fallback.get(name, "") for name in names]
-        return next(filter(None, offered), "")
+        offered = [jar.get(name, "") for jar in (self._cookies(), self._fallback_cookies()) for name in names]
+        return next(filter(None, [self._request.header("X-Appwrite-Session"), *offered]), "")
 
     @property
     def jwt(self) -> str:
@@ -97,9 +93,8 @@ class UpgradeParams:
             cookies = decode(self._request.header("X-Fallback-Cookies").encode())
         except ValueError:
             return {}
-        if not isinstance(cookies, dict):
-            return {}
-        return {name: value for name, value in cookies.items() if isinstance(value, str)}
+        found = cookies.items() if isinstance(cookies, dict) else ()
+        return {name: value for name, value in found if isinstance(value, str)}
 
 
 def _host(origin: str) -> str | None:

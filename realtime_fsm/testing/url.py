@@ -75,17 +75,11 @@ def slots(found: Parameters, channels: Iterable[str]) -> Mapping[str, Slot]:
     by_name: dict[str, Slot] = {}
     for channel in channels:
         parameter = found.get(re.sub(r"[. ]", "_", channel))
-        if parameter is None:
-            slot = by_name.setdefault("0", Slot())
-            slot.channels.append(channel)
-            if not slot.queries:
-                slot.queries.append(EVERYTHING)
-            continue
-        for name, queries in ({"0": parameter} if isinstance(parameter, str) else parameter).items():
+        for name, queries in (parameter if isinstance(parameter, dict) else {"0": parameter}).items():
             slot = by_name.setdefault(name, Slot())
             slot.channels.append(channel)
             if not slot.queries:
-                slot.queries.extend(_parsed(texts(queries)))
+                slot.queries.extend([EVERYTHING] if queries is None else _parsed(texts(queries)))
     return by_name
 
 

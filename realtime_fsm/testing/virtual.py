@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta, tzinfo
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 from unittest.mock import patch
 
@@ -27,14 +26,9 @@ LIMIT = 86_400.0
 
 _BEGIN = 1_000.0
 _WITH_A_CLOCK = (
-    "auditlog.writer",
-    "client.explanation",
-    "runtime.canary",
-    "runtime.driver",
-    "runtime.gaps",
-    "runtime.handover",
+    "auditlog.writer", "client.explanation", "runtime.canary", "runtime.driver", "runtime.gaps", "runtime.handover",
     "runtime.upgrade_refusals",
-)
+)  # fmt: skip
 """The modules of the client that read the wall clock, by ``datetime.now``."""
 
 
@@ -98,15 +92,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 async def eventually(condition: Callable[[], object], *, within: float = 600.0) -> None:
-    """Let time pass until a condition is true; it is checked every 10 ms of the loop's time.
-
-    Args:
-        condition: the condition.
-        within: the longest wait, in seconds of the loop.
-
-    Raises:
-        AssertionError: when the condition is not true by then.
-    """
+    """Let the time of the loop pass until a condition is true, as `VirtualClock.wait_until`."""
     loop = asyncio.get_running_loop()
     end = loop.time() + within
     while not condition():
@@ -202,14 +188,10 @@ class VirtualClock:
             def now(cls, tz: tzinfo | None = None) -> Any:
                 return clock.now().astimezone(tz)
 
-        patches = [patch.object(import_module(f"realtime_fsm.{name}"), "datetime", VirtualDatetime) for name in _WITH_A_CLOCK]
-        for each in patches:
-            each.start()
-        try:
+        with ExitStack() as patches:
+            for name in _WITH_A_CLOCK:
+                patches.enter_context(patch(f"realtime_fsm.{name}.datetime", VirtualDatetime))
             yield
-        finally:
-            for each in patches:
-                each.stop()
 
 
 def run(test: Callable[[], Coroutine[Any, Any, T]]) -> T:

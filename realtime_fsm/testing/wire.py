@@ -95,7 +95,10 @@ def as_php(value: object, depth: int = 0) -> object:
     if isinstance(value, list | tuple):
         return [as_php(item, depth + 1) for item in value]
     if isinstance(value, int) and not -_INT64 <= value < _INT64:
-        return _as_float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            raise ValueError("a number beyond every float") from None
     return value
 
 
@@ -135,13 +138,6 @@ def _key(key: object) -> str:
     if not isinstance(key, str):
         raise TypeError(f"JSON has no form for a key of type {type(key).__name__}")
     return _text(key)
-
-
-def _as_float(value: int) -> float:
-    try:
-        return float(value)
-    except OverflowError:
-        raise ValueError("a number beyond every float") from None
 
 
 def _float(value: float) -> str:
