@@ -67,10 +67,6 @@ class ExportedTable(msgspec.Struct, frozen=True):
 def decode_table(text: bytes | str, option: str) -> ExportedTable:
     """Decode an exported table.
 
-    Args:
-        text: the JSON.
-        option: the option to name in an error.
-
     Raises:
         BadOption: when the text is no exported table, only a part of one, or has another format.
     """
@@ -110,13 +106,13 @@ def read_table(path: str | PathLike[str], option: str) -> Table[State, Trigger]:
             not know.
     """
     exported = read_exported(path, option)
-    known: tuple[tuple[str, set[str], set[str]], ...] = (
-        ("states", {each.name for each in exported.states}, set(State)),
-        ("triggers", {each.name for each in exported.triggers}, set(Trigger)),
-        ("effects", {effect for row in exported.rows for effect in row.effects}, set(EFFECTS)),
-    )
-    for kind, named, ours in known:
-        if strange := sorted(named - ours):
+    unknown = {
+        "states": {each.name for each in exported.states} - set(State),
+        "triggers": {each.name for each in exported.triggers} - set(Trigger),
+        "effects": {effect for row in exported.rows for effect in row.effects} - set(EFFECTS),
+    }
+    for kind, names in unknown.items():
+        if strange := sorted(names):
             remedy = "audit with the version of realtime-fsm that wrote the table"
             raise BadOption(option, f"this version does not know the {kind} {', '.join(strange)}; {remedy}")
     try:
