@@ -107,9 +107,7 @@ class Backend:
     def admit(self, params: UpgradeParams, now: float) -> UserDirectory:
         """Count a dial, and return the users of its project.
 
-        Raises:
-            Refusal: with 1008 for an unknown project or a foreign origin, with 1013 when the quota of the path and the client
-                is used up.
+        Refuse with 1008 an unknown project or a foreign origin, and with 1013 a dial beyond the quota of the path and the client.
         """
         directory = self._directories.get(params.project)
         if directory is None:
@@ -126,11 +124,7 @@ class Backend:
         return frozenset(TAIL + project for project in self._directories if project != CONSOLE)
 
     def directory(self, project: str | None = None) -> UserDirectory:
-        """Return the users of a project; None for the first project.
-
-        Raises:
-            LookupError: when there is no such project.
-        """
+        """Return the users of a project; None for the first project. Without such a project, raise `LookupError`."""
         name = self._default if project is None else project
         if name not in self._directories:
             raise LookupError(f"there is no project {name!r}")

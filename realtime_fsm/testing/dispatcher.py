@@ -98,11 +98,7 @@ class ConnectionDispatcher:
             self._links[connection].send(frame)
 
     async def wait(self, condition: Callable[[], bool], timeout: float) -> None:  # noqa: ASYNC109
-        """Wait until a condition on the connections is true.
-
-        Raises:
-            TimeoutError: when the wait takes longer than `timeout`, in seconds.
-        """
+        """Wait until a condition on the connections is true; after `timeout` seconds, raise `TimeoutError`."""
         if condition():
             return
         waiter = condition, asyncio.get_running_loop().create_future()

@@ -94,11 +94,7 @@ ERAS: Mapping[str, EraRules] = MappingProxyType({rules.name: rules for rules in 
 
 
 def era_named(name: str) -> EraRules:
-    """Return the era of a name.
-
-    Raises:
-        ValueError: when there is no such era.
-    """
+    """Return the era of a name; raise `ValueError` when there is no such era."""
     if name not in ERAS:
         raise ValueError(f"there is no era {name!r}: give one of {', '.join(ERAS)}")
     return ERAS[name]

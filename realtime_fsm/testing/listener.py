@@ -127,12 +127,7 @@ class Listener(ABC, Generic[L]):
 
     @abstractmethod
     async def start(self) -> None:
-        """Listen.
-
-        Raises:
-            RuntimeError: when the server listens already.
-            OSError: when the port is in use.
-        """
+        """Listen; raise `RuntimeError` when the server listens already."""
 
     @abstractmethod
     async def stop(self) -> None:

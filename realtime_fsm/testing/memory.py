@@ -58,11 +58,7 @@ class MemorySocket(ABC):
         """Notice on the side of the server that the link has ended."""
 
     async def send(self, data: bytes) -> None:
-        """Send one text frame.
-
-        Raises:
-            StreamEnded: when the client has closed the socket.
-        """
+        """Send one text frame; raise `StreamEnded` when the client has closed the socket."""
         if self.closed is not None:
             raise StreamEnded
         self._later(lambda: self._arrive(data))
@@ -122,12 +118,7 @@ class _ClientSocket(MemorySocket):
 
 
 class _MemoryLink:
-    """The server's side of a link, a `ServerLink`.
-
-    Args:
-        handler: takes the messages.
-        links: the links that are up; the link leaves them at its end.
-    """
+    """The server's side of a link, a `ServerLink`. At its end it leaves `links`, the links that are up."""
 
     def __init__(self, handler: Handler, links: dict[_MemoryLink, asyncio.Task[object] | None]) -> None:
         self.socket = _ClientSocket(self)

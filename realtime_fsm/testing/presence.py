@@ -35,11 +35,7 @@ class PresenceRequest:
 
 
 def read(data: object) -> PresenceRequest:
-    """Read the data of a ``presence`` message.
-
-    Raises:
-        Refusal: with 1003 when the message is malformed.
-    """
+    """Read the data of a ``presence`` message; refuse malformed data with 1003."""
     fields = data if isinstance(data, dict) else {}
     status, identifier, permissions = fields.get("status"), fields.get("presenceId", "unique()"), fields.get("permissions")
     if "status" not in fields:
@@ -64,14 +60,10 @@ class Presences:
         self._count = 0
 
     def store(self, account: Account | None, request: PresenceRequest, now: float, ids: Iterator[str]) -> Document:
-        """Store a user's presence, or change the stored one, at `now`, in seconds since the epoch.
+        """Store a user's presence, or change the stored one, at `now`, in seconds since the epoch, and return its document.
 
-        Returns:
-            The stored document. A changed presence keeps its id, and its metadata if the request has none.
-
-        Raises:
-            Refusal: with 401 for a guest, for a permission that the user cannot give, and when the stored presence does not
-                let its user change it.
+        A changed presence keeps its id, and its metadata if the request has none. The server refuses with 401 a guest, a
+        permission that the user cannot give, and a change that the stored presence does not let its user make.
         """
         if account is None:
             raise Refusal(_UNAUTHORIZED, "User must be authorized")

@@ -62,7 +62,7 @@ class Query:
         return any(_comparable(found, value) and compare(found, value) for value in self.values)
 
     def as_dict(self) -> dict[str, object]:
-        """Return the query as the server writes it into an acknowledgement."""
+        """Return the query as the value that `text` encodes."""
         written: dict[str, object] = {"method": self.method}
         if self.attribute:
             written["attribute"] = self.attribute
@@ -70,7 +70,7 @@ class Query:
         return written
 
     def text(self) -> str:
-        """Return the query as compact JSON."""
+        """Return the query as the compact JSON of an acknowledgement."""
         return encode(self.as_dict()).decode()
 
 
@@ -81,9 +81,8 @@ EVERYTHING = Query("select", values=("*",))
 def parse(text: object) -> Query:
     """Parse one item of ``queries``, as a client sent it.
 
-    Raises:
-        BadQuery: for a text that is not a query, or one that realtime does not support.
-        Refusal: with code 0 for an item that is not a string, and for a ``select`` of anything but ``["*"]``.
+    Refuse with code 0 an item that is not a string, and a ``select`` of anything but ``["*"]``. Raise `BadQuery` for another
+    text that realtime does not support.
     """
     if not isinstance(text, str):
         raise Refusal(UNCAUGHT, _NOT_A_STRING)

@@ -52,11 +52,7 @@ class Fault:
 
 
 def parse(script: str) -> list[ScriptStep]:
-    """Parse a script into steps, in the order in which they begin.
-
-    Raises:
-        BadOption: for a step that is not valid, or that overlaps one of the same fault; it names the step and the remedy.
-    """
+    """Parse a script into steps, in the order in which they begin, as `RealtimeServer.script` explains."""
     if not isinstance(script, str):
         raise BadOption("script", f"{type(script).__name__} is not a text; give one such as '2s drop; 5s freeze 3s'")
     texts = [text.strip() for text in script.split(";")]

@@ -44,11 +44,7 @@ class UpgradeParams:
 
     @property
     def channels(self) -> list[str]:
-        """The channels in the URL.
-
-        Raises:
-            Refusal: with 0 when the parameter is not a list.
-        """
+        """The channels in the URL; the server refuses with 0 a parameter that is not a list."""
         channels = self.parameters.get("channels", {})
         if isinstance(channels, str):
             raise Refusal(UNCAUGHT, _NO_LIST)
@@ -67,11 +63,7 @@ class UpgradeParams:
         return self._request.header("X-Appwrite-JWT") or self._parameter("jwt")
 
     def check_origin(self, platforms: Iterable[str]) -> None:
-        """Refuse an ``Origin`` header that names none of the allowed hosts.
-
-        Raises:
-            Refusal: with 1008.
-        """
+        """Refuse with 1008 an ``Origin`` header that names none of the allowed hosts."""
         origin = self._request.header("Origin")
         host = _host(origin) or origin
         if origin and host not in set(platforms):

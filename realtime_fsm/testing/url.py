@@ -64,13 +64,9 @@ def texts(value: str | Parameters) -> list[str]:
 
 
 def slots(found: Parameters, channels: Iterable[str]) -> Mapping[str, Slot]:
-    """Sort the channels of a dial into slots, by the parameters of the dial.
+    """Sort the channels of a dial into slots by the parameters of the dial, and return each slot by its name.
 
-    Returns:
-        Each slot by its name, in the order of the channels.
-
-    Raises:
-        Refusal: with 1008 for a query that is not valid or that realtime does not support; with 0 as `parse` does.
+    Refuse with 1008 a query that is not valid or that realtime does not support, and with 0 as `parse` does.
     """
     by_name: dict[str, Slot] = {}
     for channel in channels:

@@ -67,11 +67,7 @@ def format_timestamp(now: float) -> str:
 
 
 def decode(data: bytes) -> object:
-    """Decode JSON into the value that PHP holds: an object that looks like a list is a list.
-
-    Raises:
-        ValueError: when the data is not JSON, or is nested too deeply.
-    """
+    """Decode JSON as `as_php`; raise `ValueError` for data that is not JSON."""
     try:
         return as_php(msgspec.json.decode(data))
     except RecursionError:
