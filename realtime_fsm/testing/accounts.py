@@ -27,27 +27,9 @@ class Account:
 def usual_document(user_id: str) -> dict[str, object]:
     """Build the user document of the newest era."""
     return {
-        "$id": user_id,
-        "$createdAt": _CREATED,
-        "$updatedAt": _CREATED,
-        "name": user_id,
-        "registration": _CREATED,
-        "status": True,
-        "labels": [],
-        "passwordUpdate": "",
-        "email": f"{user_id}@example.com",
-        "phone": "",
-        "emailVerification": True,
-        "emailCanonical": None,
-        "emailIsFree": None,
-        "emailIsDisposable": None,
-        "emailIsCorporate": None,
-        "emailIsCanonical": None,
-        "phoneVerification": False,
-        "mfa": False,
-        "prefs": {},
-        "targets": [],
-        "accessedAt": _CREATED,
-        "impersonator": False,
-        "impersonatorUserId": None,
-    }
+        "$id": user_id, "$createdAt": _CREATED, "$updatedAt": _CREATED, "name": user_id, "registration": _CREATED,
+        "status": True, "labels": [], "passwordUpdate": "", "email": f"{user_id}@example.com", "phone": "",
+        "emailVerification": True, "emailCanonical": None, "emailIsFree": None, "emailIsDisposable": None,
+        "emailIsCorporate": None, "emailIsCanonical": None, "phoneVerification": False, "mfa": False, "prefs": {},
+        "targets": [], "accessedAt": _CREATED, "impersonator": False, "impersonatorUserId": None,
+    }  # fmt: skip

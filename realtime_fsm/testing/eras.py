@@ -59,37 +59,19 @@ class EraRules:
 
 
 _E1 = EraRules(
-    name="E1",
-    releases="1.0 to 1.6.0",
-    messages=frozenset({"authentication"}),
-    ids=False,
-    masked=False,
-    login=Subscriptions.login_adding_roles,
-    goes_deaf=True,
-    absent_fields=_DERIVED | _IMPERSONATION,
-)
+    "E1", "1.0 to 1.6.0", messages=frozenset({"authentication"}), ids=False, masked=False,
+    login=Subscriptions.login_adding_roles, goes_deaf=True, absent_fields=_DERIVED | _IMPERSONATION,
+)  # fmt: skip
 _E2 = EraRules(
-    name="E2",
-    releases="1.6.1 to 1.8.x",
-    rate_limit=None,
-    messages=frozenset({"authentication", "ping"}),
-    ids=False,
-    reveals_dial_errors=False,
-    login=Subscriptions.login_adding_roles,
-    goes_deaf=True,
-    null_session=UNCAUGHT,
+    "E2", "1.6.1 to 1.8.x", rate_limit=None, messages=frozenset({"authentication", "ping"}), ids=False,
+    reveals_dial_errors=False, login=Subscriptions.login_adding_roles, goes_deaf=True, null_session=UNCAUGHT,
     absent_fields=_DERIVED | _IMPERSONATION,
-)
+)  # fmt: skip
 _E3 = EraRules(
-    name="E3",
-    releases="1.9.0",
-    messages=frozenset({"authentication", "ping"}),
-    login=Subscriptions.login_replacing_latest,
-    null_session=UNCAUGHT,
-    absent_fields=_DERIVED,
-)
-_E4 = EraRules(name="E4", releases="1.9.5 and later")
-
+    "E3", "1.9.0", messages=frozenset({"authentication", "ping"}), login=Subscriptions.login_replacing_latest,
+    null_session=UNCAUGHT, absent_fields=_DERIVED,
+)  # fmt: skip
+_E4 = EraRules("E4", "1.9.5 and later")
 ERAS: Mapping[str, EraRules] = MappingProxyType({rules.name: rules for rules in (_E1, _E2, _E3, _E4)})
 
 

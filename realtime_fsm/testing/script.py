@@ -72,22 +72,17 @@ def parse(script: str) -> list[ScriptStep]:
 
 async def run(steps: Iterable[ScriptStep], faults: Mapping[str, Fault]) -> None:
     """Run a script from now on; return when the last fault has begun, and every fault with a length has ended."""
-    loop = asyncio.get_running_loop()
-    start = loop.time()
-    for at, call in _schedule(steps, faults):
-        await asyncio.sleep(start + at - loop.time())
-        call()
-
-
-def _schedule(steps: Iterable[ScriptStep], faults: Mapping[str, Fault]) -> list[tuple[float, Callable[[], object]]]:
     calls: list[tuple[float, bool, Callable[[], object]]] = []
     for step in steps:
         fault = faults[step.fault]
         calls.append((step.at, True, partial(fault.begin, step.length or 0.0)))
         if step.length is not None:
             calls.append((step.at + step.length, False, fault.end))
-    # At one moment a fault ends before the next one begins.
-    return [(at, call) for at, _, call in sorted(calls, key=lambda entry: entry[:2])]
+    loop = asyncio.get_running_loop()
+    start = loop.time()
+    for at, _, call in sorted(calls, key=lambda entry: entry[:2]):  # at one moment a fault ends before the next one begins
+        await asyncio.sleep(start + at - loop.time())
+        call()
 
 
 def _step(name: str, text: str) -> ScriptStep:
