@@ -5,6 +5,7 @@ Invariant: two tables without a change have the same behaviour and the same text
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -61,7 +62,7 @@ def _rules(table: ExportedTable) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     before: dict[tuple[str, str], str] = {}
     for row in table.rows:
-        facts, cell = msgspec.structs.asdict(row), (row.source, row.trigger)
+        facts, cell = asdict(row), (row.source, row.trigger)
         found[facts.pop("id")] = facts | {"asked_after": before.get(cell)}
         before[cell] = row.id
     return found

@@ -28,18 +28,6 @@ class Named(msgspec.Struct, frozen=True):
     notes: tuple[str, ...] = ()
 
 
-class ExportedRow(msgspec.Struct, frozen=True):
-    """A transition rule; a rule without a `dest` keeps the state."""
-
-    id: str
-    source: str
-    trigger: str
-    dest: str | None
-    guards: tuple[str, ...]
-    effects: tuple[str, ...]
-    why: str
-
-
 class IgnoredCell(msgspec.Struct, frozen=True):
     """A cell of state and trigger that is ignored on purpose."""
 
@@ -58,7 +46,7 @@ class ExportedTable(msgspec.Struct, frozen=True):
     triggers: tuple[Named, ...]
     guards: tuple[Named, ...]
     effects: tuple[Named, ...]
-    rows: tuple[ExportedRow, ...]
+    rows: tuple[Row[str, str], ...]
     ignored: tuple[IgnoredCell, ...]
     notes: tuple[Named, ...] = ()
     format: int = FORMAT
@@ -121,7 +109,7 @@ def read_table(path: str | PathLike[str], option: str) -> Table[State, Trigger]:
         raise BadOption(option, f"the table is damaged: {problem}; export it anew") from None
 
 
-def _row_of(row: ExportedRow) -> Row[State, Trigger]:
+def _row_of(row: Row[str, str]) -> Row[State, Trigger]:
     dest = None if row.dest is None else State(row.dest)
     return Row(row.id, State(row.source), Trigger(row.trigger), dest, row.guards, row.effects, row.why)
 

@@ -23,7 +23,7 @@ from __future__ import annotations
 import functools
 import inspect
 from contextlib import AsyncExitStack, ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
 
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from realtime_fsm.testing.assertions import AuditRecords
     from realtime_fsm.testing.server import BlockingServer, RealtimeServer
     from realtime_fsm.testing.virtual import VirtualClock
+
+    CoroutineTest: TypeAlias = Callable[..., Coroutine[Any, Any, Any]]
 
 __all__ = ["realtime", "realtime_audit", "realtime_clock", "realtime_server"]
 
@@ -189,7 +191,7 @@ def _has_a_runner(item: pytest.Function) -> bool:
     return type(item).runtest is not pytest.Function.runtest or "anyio_backend" in item.fixturenames
 
 
-def _surrounded(test: Callable[..., Coroutine[Any, Any, Any]], item: pytest.Item) -> Callable[..., Coroutine[Any, Any, Any]]:
+def _surrounded(test: CoroutineTest, item: pytest.Item) -> CoroutineTest:
     @functools.wraps(test)
     async def surrounded(**arguments: Any) -> Any:
         __tracebackhide__ = True
@@ -201,9 +203,7 @@ def _surrounded(test: Callable[..., Coroutine[Any, Any, Any]], item: pytest.Item
     return surrounded
 
 
-def _blocking(
-    test: Callable[..., Coroutine[Any, Any, Any]], run: Callable[[Callable[[], Coroutine[Any, Any, Any]]], Any]
-) -> Callable[..., Any]:
+def _blocking(test: CoroutineTest, run: Callable[[CoroutineTest], Any]) -> Callable[..., Any]:
     @functools.wraps(test)
     def blocking(**arguments: Any) -> Any:
         __tracebackhide__ = True
@@ -212,7 +212,7 @@ def _blocking(
     return blocking
 
 
-def _run(test: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+def _run(test: CoroutineTest) -> Any:
     import asyncio
 
     return asyncio.run(test())

@@ -17,7 +17,7 @@ from unittest.mock import patch
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
 
-__all__ = ["LIMIT", "VirtualClock", "VirtualLoop", "eventually", "run"]
+__all__ = ["LIMIT", "VirtualClock", "VirtualLoop", "eventually"]
 
 T = TypeVar("T")
 
@@ -192,12 +192,3 @@ class VirtualClock:
             for name in _WITH_A_CLOCK:
                 patches.enter_context(patch(f"realtime_fsm.{name}.datetime", VirtualDatetime))
             yield
-
-
-def run(test: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Run a coroutine function in virtual time.
-
-    Raises:
-        AssertionError: when it hangs.
-    """
-    return VirtualClock().run(test)
