@@ -138,7 +138,6 @@ def _lines(log: Log) -> Iterator[bytes]:
 
 def _decoded(line: bytes) -> dict[str, Any]:
     try:
-        record = msgspec.json.decode(line)
+        return msgspec.json.decode(line, type=dict[str, Any])
     except ValueError:
         return {}
-    return record if isinstance(record, dict) else {}

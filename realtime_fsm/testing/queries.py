@@ -56,10 +56,10 @@ class Query:
         found = payload[self.attribute]
         if self.method in ("isNull", "isNotNull"):
             return (found is None) == (self.method == "isNull")
+        comparable = [value for value in self.values if _kind(value) is _kind(found)]
         if self.method in ("equal", "notEqual"):
-            return any(_same(found, value) for value in self.values) == (self.method == "equal")
-        compare = _ORDERED[self.method]
-        return any(_comparable(found, value) and compare(found, value) for value in self.values)
+            return (found in comparable) == (self.method == "equal")
+        return _kind(found) in (float, str) and any(_ORDERED[self.method](found, value) for value in comparable)
 
     def as_dict(self) -> dict[str, object]:
         """Return the query as the value that `text` encodes."""
@@ -116,11 +116,3 @@ def _parse_item(item: dict[str, object]) -> Query:
 def _kind(value: object) -> type:
     # True is an int in Python, and a type of its own in a query.
     return float if isinstance(value, int | float) and not isinstance(value, bool) else type(value)
-
-
-def _same(found: object, value: object) -> bool:
-    return _kind(found) is _kind(value) and found == value
-
-
-def _comparable(found: object, value: object) -> bool:
-    return _kind(found) is _kind(value) and _kind(found) in (float, str)

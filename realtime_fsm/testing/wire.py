@@ -26,19 +26,13 @@ _INT64 = 1 << 63
 
 
 class Refusal(Exception):
-    """The server refuses a dial or a message, and answers with an ``error`` frame.
-
-    Attributes:
-        code: the code of the frame; a text for an exception of the database (PROTOCOL: "Four server eras").
-        message: the text of the frame, before it is masked.
-        end: whether the stream ends behind the frame.
-    """
+    """The server refuses a dial or a message, and answers with an ``error`` frame."""
 
     def __init__(self, code: int | str, message: str, *, end: bool = False) -> None:
         super().__init__(code, message)
-        self.code = code
-        self.message = message
-        self.end = end
+        self.code = code  # of the frame; a text for an exception of the database (PROTOCOL: "Four server eras")
+        self.message = message  # of the frame, before it is masked
+        self.end = end  # whether the stream ends behind the frame
 
 
 def bad_message(text: str, *, end: bool = False) -> Refusal:
