@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from realtime_fsm.testing.connection import HISTORY, ServerConnection
 from realtime_fsm.testing.rest import answer
@@ -19,11 +19,29 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from realtime_fsm.testing.backend import Backend, Deliveries, EventReceiver
-    from realtime_fsm.testing.listener import ServerLink
     from realtime_fsm.testing.request import HttpRequest
 
 Greeting: TypeAlias = Literal["late"] | bool
 Shuffle: TypeAlias = Callable[[list[str | bytes]], object]
+
+
+class ServerLink(Protocol):
+    """The server's side of one link."""
+
+    def send(self, text: bytes) -> None:
+        """Send a text frame, in UTF-8; nothing happens when the stream has ended."""
+
+    def close(self) -> None:
+        """End the stream without a close frame, behind all frames."""
+
+    def reset(self) -> None:
+        """Reset the stream; frames that the client has not read are lost."""
+
+    def freeze(self) -> None:
+        """Keep all later frames until `thaw`."""
+
+    def thaw(self) -> None:
+        """Send the frames that were kept, and keep no more."""
 
 
 class ConnectionDispatcher:

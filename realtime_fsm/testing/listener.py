@@ -10,15 +10,17 @@ import asyncio
 import socket
 import struct
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from aiohttp import WSMessage, WSMsgType, web
 
 from realtime_fsm.protocol.options import host_in_url
+from realtime_fsm.testing.dispatcher import ServerLink
 from realtime_fsm.testing.request import HttpRequest
+from realtime_fsm.testing.url import is_routed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from realtime_fsm.testing.dispatcher import ConnectionDispatcher
 
 PING_LIMIT = 120
 """The longest payload of a WebSocket ping, in bytes, that the server answers; a longer one ends the stream."""
@@ -26,25 +28,6 @@ PING_LIMIT = 120
 _FIN = 0x80
 _SHORT, _MEDIUM = 126, 65_536  # sizes from which the length of a frame takes 2 and 8 bytes more
 _STOP_GRACE = 1.0  # seconds for a client to read all frames, before its stream is reset
-
-
-class ServerLink(Protocol):
-    """The server's side of one link."""
-
-    def send(self, text: bytes) -> None:
-        """Send a text frame, in UTF-8; nothing happens when the stream has ended."""
-
-    def close(self) -> None:
-        """End the stream without a close frame, behind all frames."""
-
-    def reset(self) -> None:
-        """Reset the stream; frames that the client has not read are lost."""
-
-    def freeze(self) -> None:
-        """Keep all later frames until `thaw`."""
-
-    def thaw(self) -> None:
-        """Send the frames that were kept, and keep no more."""
 
 
 class ServerTransport(ServerLink):
@@ -95,29 +78,13 @@ class ServerTransport(ServerLink):
             self._transport.write(b"".join(buffered))
 
 
-class Handler(Protocol):
-    """The receiver of a server's links and messages."""
-
-    def opened(self, link: ServerLink, request: HttpRequest) -> None:
-        """Take a new link, with its upgrade request."""
-
-    def message(self, link: ServerLink, data: str | bytes) -> None:
-        """Take a text or binary message."""
-
-    def closed(self, link: ServerLink) -> None:
-        """Take the end of a link, whichever side ended it."""
-
-    def answer(self, request: HttpRequest) -> tuple[int, bytes]:
-        """Answer a POST request below ``/v1/`` with a status and a JSON document."""
-
-
 L = TypeVar("L", bound=ServerLink)
 
 
 class Listener(ABC, Generic[L]):
     """The source of the server's links: a port of the loopback host, or the memory of this process."""
 
-    def __init__(self, handler: Handler, host: str, port: int) -> None:
+    def __init__(self, handler: ConnectionDispatcher, host: str, port: int) -> None:
         self.host = host  # the host, as in a URL
         self.port = port  # the port; 0 as long as it is not known
         self.refusing = False  # whether a dial gets HTTP 503; `stop` ends it
@@ -166,12 +133,9 @@ class _BareSocket(web.WebSocketResponse):
 class LoopbackServer(Listener[ServerTransport]):
     """A WebSocket server on one host and port; with port 0 the system chooses at the first start, and later starts keep it."""
 
-    def __init__(
-        self, handler: Handler, *, host: str = "127.0.0.1", port: int = 0, routed: Callable[[str], bool] = lambda _: True
-    ) -> None:
-        """Prepare to listen. A dial with a path that is not `routed` gets HTTP 404."""
+    def __init__(self, handler: ConnectionDispatcher, *, host: str = "127.0.0.1", port: int = 0) -> None:
+        """Prepare to listen."""
         super().__init__(handler, host_in_url(host), port)
-        self._routed = routed
         self._bound_to = host
         self._runner: web.ServerRunner | None = None
 
@@ -223,7 +187,7 @@ class LoopbackServer(Listener[ServerTransport]):
             return web.Response(status=status, body=body, content_type="application/json")
         if not response.can_prepare(request):
             return web.Response(status=400, headers={"Connection": "close"})
-        if not self._routed(request.path):
+        if not is_routed(request.path):
             return web.Response(status=404, headers={"Connection": "close"})
         await response.prepare(request)
         self._links[link] = asyncio.current_task()

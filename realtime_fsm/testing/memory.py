@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from realtime_fsm.runtime.sockets import MessageHandler
-    from realtime_fsm.testing.listener import Handler
+    from realtime_fsm.testing.dispatcher import ConnectionDispatcher
 
 __all__ = ["LATENCY", "InMemoryServer", "MemorySocket", "in_memory"]
 
@@ -120,7 +120,7 @@ class _ClientSocket(MemorySocket):
 class _MemoryLink:
     """The server's side of a link, a `ServerLink`. At its end it leaves `links`, the links that are up."""
 
-    def __init__(self, handler: Handler, links: dict[_MemoryLink, asyncio.Task[object] | None]) -> None:
+    def __init__(self, handler: ConnectionDispatcher, links: dict[_MemoryLink, asyncio.Task[object] | None]) -> None:
         self.socket = _ClientSocket(self)
         self._handler = handler
         self._links = links
@@ -174,7 +174,7 @@ class _MemoryLink:
 class _MemoryListener(Listener[_MemoryLink]):
     """A listener without a port of the system."""
 
-    def __init__(self, handler: Handler) -> None:
+    def __init__(self, handler: ConnectionDispatcher) -> None:
         super().__init__(handler, next(_hosts), 80)
         self._up = False
 
@@ -214,7 +214,7 @@ class InMemoryServer(RealtimeServer):
     effect. The waits take 600 virtual seconds at most, unless ``timeout`` says otherwise.
     """
 
-    def _make_listener(self, handler: Handler, host: str, port: int) -> _MemoryListener:
+    def _make_listener(self, handler: ConnectionDispatcher, host: str, port: int) -> _MemoryListener:
         self._memory = _MemoryListener(handler)
         return self._memory
 

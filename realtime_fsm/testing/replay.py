@@ -118,14 +118,9 @@ def check_path(
         AssertionError: when the machine takes another path. The text names the step, what came and what was expected.
     """
     settings = {
-        "retry": retry,
-        "ping": ping,
-        "timeouts": timeouts,
-        "auto_reconnect": auto_reconnect,
-        "max_link_age": max_link_age,
-        "era": era,
-        "canary": canary,
-    }
+        "retry": retry, "ping": ping, "timeouts": timeouts, "auto_reconnect": auto_reconnect, "max_link_age": max_link_age,
+        "era": era, "canary": canary,
+    }  # fmt: skip
     harness = MachineHarness(settings)
     for number, step in enumerate(steps, 1):
         result = harness.feed(ReplayInput(step.at, step.input, step.draw, step.dial_slot, step.heard, step.pauses))

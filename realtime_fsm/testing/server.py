@@ -17,12 +17,11 @@ from realtime_fsm.testing.dispatcher import ConnectionDispatcher, Shuffle
 from realtime_fsm.testing.eras import EraName  # noqa: TC001
 from realtime_fsm.testing.listener import LoopbackServer
 from realtime_fsm.testing.script import parse
-from realtime_fsm.testing.url import is_routed
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-    from realtime_fsm.testing.listener import Handler, Listener
+    from realtime_fsm.testing.listener import Listener
 
 
 class BlockingServer(ServerControl):
@@ -45,12 +44,7 @@ class BlockingServer(ServerControl):
         return f"{self.server!r} in a thread"
 
     def start(self) -> None:
-        """Listen; after a `stop`, on the same port, with the same users and without connections.
-
-        Raises:
-            RuntimeError: when the server listens already.
-            OSError: when the port is in use.
-        """
+        """Listen, as `RealtimeServer.start`."""
         self._portal.call(self.server.start)
 
     def stop(self) -> None:
@@ -70,16 +64,10 @@ class BlockingServer(ServerControl):
         self._portal.call(lambda: self.server.wait_for_subscriptions(count, timeout=timeout))
 
     def script(self, script: str) -> Future[None]:
-        """Fail by a script from now on, as `RealtimeServer.script`.
-
-        Args:
-            script: the steps, such as ``"2s drop; 5s freeze 3s"``.
+        """Fail by a script from now on, such as ``"2s drop; 5s freeze 3s"``, as `RealtimeServer.script`.
 
         Returns:
             A future: ``result()`` waits for the end of the last step, and ``cancel()`` starts no further step.
-
-        Raises:
-            BadOption: for a step that is not valid, or that overlaps one of the same fault.
         """
         steps = parse(script)
         return self._portal.call_soon(lambda: self._run_script(steps))
@@ -163,8 +151,8 @@ class RealtimeServer(ServerControl):
         listener = self._core.listener
         return f"<RealtimeServer {listener.host}:{listener.port} connections={self.connections}>"
 
-    def _make_listener(self, handler: Handler, host: str, port: int) -> Listener[Any]:
-        return LoopbackServer(handler, host=host, port=port, routed=is_routed)
+    def _make_listener(self, handler: ConnectionDispatcher, host: str, port: int) -> Listener[Any]:
+        return LoopbackServer(handler, host=host, port=port)
 
     @loopsafe
     async def start(self) -> None:
