@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     Log: TypeAlias = "str | os.PathLike[str] | Iterable[Mapping[str, Any]]"
 
-__all__ = ["AuditRecords", "assert_conformant", "assert_rows", "begun_here", "recorded"]
-
 _RULES = frozenset(row.id for row in TABLE.rows)
 
 

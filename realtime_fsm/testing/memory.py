@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from realtime_fsm.runtime.sockets import MessageHandler
     from realtime_fsm.testing.dispatcher import ConnectionDispatcher
 
-__all__ = ["LATENCY", "InMemoryServer", "MemorySocket", "in_memory"]
-
 LATENCY = 0.01
 """Seconds that a dial, a message and a frame take."""
 

@@ -17,8 +17,6 @@ from unittest.mock import patch
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
 
-__all__ = ["LIMIT", "VirtualClock", "VirtualLoop", "eventually"]
-
 T = TypeVar("T")
 
 LIMIT = 86_400.0
