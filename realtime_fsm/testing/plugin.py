@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
@@ -114,20 +114,19 @@ def realtime_server(request: pytest.FixtureRequest, realtime_audit: AuditRecords
 
     options = _options(request.node)
     arguments = {"era": options["era"], **options["server"]}
-    with ExitStack() as stack:
-        stack.enter_context(predictable())
+    with predictable():
         if options["virtual"]:
             from realtime_fsm.testing.memory import InMemoryServer, in_memory
 
             clock = _clock_of(request.node)
             memory = InMemoryServer(**{"clock": lambda: clock.now().timestamp(), **arguments})
-            stack.enter_context(in_memory(memory))
             _before(request.node, memory)
-            yield memory
+            with in_memory(memory):
+                yield memory
         else:
             server = RealtimeServer(**arguments)
-            blocking = stack.enter_context(server)
-            yield server if _is_coroutine(request.node) else blocking
+            with server as blocking:
+                yield server if _is_coroutine(request.node) else blocking
 
 
 @pytest.fixture
