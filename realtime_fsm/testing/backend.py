@@ -16,7 +16,7 @@ from realtime_fsm.testing.eras import EraName, era_named
 from realtime_fsm.testing.messages import TAIL
 from realtime_fsm.testing.quota import MinuteQuota
 from realtime_fsm.testing.upgrade import CONSOLE
-from realtime_fsm.testing.users import EXPIRES, UserDirectory
+from realtime_fsm.testing.users import UserDirectory
 from realtime_fsm.testing.wire import POLICY, Refusal, as_php, encode, format_timestamp
 
 if TYPE_CHECKING:
@@ -144,19 +144,11 @@ class Backend:
             session_secret = hashlib.sha256(next(self.ids).encode()).hexdigest()
         return self.directory(project).add(user_id, session_secret, attributes or {}, roles)
 
-    def issue_jwt(self, user_id: str, *, expired: bool = False, project: str | None = None) -> str:
-        """Issue a JWT for a user; `RealtimeServer.issue_jwt` explains the arguments."""
-        return self.directory(project).issue_jwt(user_id, expires=0 if expired else EXPIRES)
-
     def add_key(self, scopes: Iterable[str], project: str | None = None) -> str:
         """Add an API key; `RealtimeServer.add_key` explains the arguments."""
         secret = f"standard_{hashlib.sha256(next(self.ids).encode()).hexdigest()}"
         self.directory(project).keys[secret] = frozenset(scopes)
         return secret
-
-    def end_session(self, user_id: str, *, project: str | None = None) -> None:
-        """End the session of a user; `RealtimeServer.end_session` explains the arguments."""
-        self.directory(project).end_session(user_id)
 
     def publish(
         self,
