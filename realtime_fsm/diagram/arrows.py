@@ -80,8 +80,7 @@ def pairs(table: StateTable) -> dict[_Pair, tuple[StateRow, ...]]:
     found: dict[_Pair, tuple[StateRow, ...]] = {}
     for row in table.rows:
         if row.dest is not None:
-            key = (row.source, row.dest)
-            found[key] = (*found.get(key, ()), row)
+            found[row.source, row.dest] = (*found.get((row.source, row.dest), ()), row)
     return found
 
 

@@ -5,7 +5,7 @@ Invariant: two tables without a change have the same behaviour and the same text
 
 from __future__ import annotations
 
-from itertools import groupby
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -13,7 +13,7 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from realtime_fsm.diagram.exported import ExportedRow, ExportedTable
+    from realtime_fsm.diagram.exported import ExportedTable
 
 
 class FieldChange(msgspec.Struct, frozen=True):
@@ -59,18 +59,13 @@ def compare(old: ExportedTable, new: ExportedTable) -> Difference:
 
 def _rules(table: ExportedTable) -> dict[str, dict[str, Any]]:
     """Describe each rule, with the rule before it in its cell."""
-
-    def cell(row: ExportedRow) -> tuple[str, str]:
-        return row.source, row.trigger
-
     found: dict[str, dict[str, Any]] = {}
-    for _, rows in groupby(sorted(table.rows, key=cell), cell):
-        before = None
-        for row in rows:
-            facts = msgspec.structs.asdict(row)
-            found[facts.pop("id")] = facts | {"asked_after": before}
-            before = row.id
-    return {row.id: found[row.id] for row in table.rows}
+    before: dict[tuple[str, str], str] = {}
+    for row in table.rows:
+        facts, cell = asdict(row), (row.source, row.trigger)
+        found[facts.pop("id")] = facts | {"asked_after": before.get(cell)}
+        before[cell] = row.id
+    return found
 
 
 def _cells(table: ExportedTable) -> dict[str, dict[str, Any]]:

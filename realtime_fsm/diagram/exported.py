@@ -28,18 +28,6 @@ class Named(msgspec.Struct, frozen=True):
     notes: tuple[str, ...] = ()
 
 
-class ExportedRow(msgspec.Struct, frozen=True):
-    """A transition rule; a rule without a `dest` keeps the state."""
-
-    id: str
-    source: str
-    trigger: str
-    dest: str | None
-    guards: tuple[str, ...]
-    effects: tuple[str, ...]
-    why: str
-
-
 class IgnoredCell(msgspec.Struct, frozen=True):
     """A cell of state and trigger that is ignored on purpose."""
 
@@ -58,7 +46,7 @@ class ExportedTable(msgspec.Struct, frozen=True):
     triggers: tuple[Named, ...]
     guards: tuple[Named, ...]
     effects: tuple[Named, ...]
-    rows: tuple[ExportedRow, ...]
+    rows: tuple[Row[str, str], ...]
     ignored: tuple[IgnoredCell, ...]
     notes: tuple[Named, ...] = ()
     format: int = FORMAT
@@ -66,10 +54,6 @@ class ExportedTable(msgspec.Struct, frozen=True):
 
 def decode_table(text: bytes | str, option: str) -> ExportedTable:
     """Decode an exported table.
-
-    Args:
-        text: the JSON.
-        option: the option to name in an error.
 
     Raises:
         BadOption: when the text is no exported table, only a part of one, or has another format.
@@ -110,13 +94,13 @@ def read_table(path: str | PathLike[str], option: str) -> Table[State, Trigger]:
             not know.
     """
     exported = read_exported(path, option)
-    known: tuple[tuple[str, set[str], set[str]], ...] = (
-        ("states", {each.name for each in exported.states}, set(State)),
-        ("triggers", {each.name for each in exported.triggers}, set(Trigger)),
-        ("effects", {effect for row in exported.rows for effect in row.effects}, set(EFFECTS)),
-    )
-    for kind, named, ours in known:
-        if strange := sorted(named - ours):
+    unknown = {
+        "states": {each.name for each in exported.states} - set(State),
+        "triggers": {each.name for each in exported.triggers} - set(Trigger),
+        "effects": {effect for row in exported.rows for effect in row.effects} - set(EFFECTS),
+    }
+    for kind, names in unknown.items():
+        if strange := sorted(names):
             remedy = "audit with the version of realtime-fsm that wrote the table"
             raise BadOption(option, f"this version does not know the {kind} {', '.join(strange)}; {remedy}")
     try:
@@ -125,7 +109,7 @@ def read_table(path: str | PathLike[str], option: str) -> Table[State, Trigger]:
         raise BadOption(option, f"the table is damaged: {problem}; export it anew") from None
 
 
-def _row_of(row: ExportedRow) -> Row[State, Trigger]:
+def _row_of(row: Row[str, str]) -> Row[State, Trigger]:
     dest = None if row.dest is None else State(row.dest)
     return Row(row.id, State(row.source), Trigger(row.trigger), dest, row.guards, row.effects, row.why)
 

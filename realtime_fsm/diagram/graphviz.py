@@ -71,9 +71,8 @@ def _nodes(graph: Graph, names: Iterable[str]) -> Iterator[str]:
         paint, here = LIGHT.kinds[STATES[state].kind], state == graph.current
         label = f"<B>{state}{' (now)' if here else ''}</B>"
         if name == state and state in graph.lines:
-            label = (
-                f'<TABLE BORDER="0" CELLSPACING="0"><TR><TD>{label}</TD></TR>{"".join(map(_line, graph.lines[state]))}</TABLE>'
-            )
+            rules = "".join(map(_line, graph.lines[state]))
+            label = f'<TABLE BORDER="0" CELLSPACING="0"><TR><TD>{label}</TD></TR>{rules}</TABLE>'
         line, width = (LIGHT.current, 4) if here else (paint.line, paint.line_width)
         yield (
             f'    {name} [label=<{label}>, fillcolor="{paint.fill}", color="{line}", fontcolor="{paint.text_color}",'
@@ -90,21 +89,15 @@ def _arrow(graph: Graph, arrow: Arrow) -> str:
     """Draw an arrow. One of a group begins or ends at a member, and Graphviz cuts it at the border of the group."""
     clusters = {name: group.members[-1] for name, group in graph.groups.items() if name != "any"}
     tail, head = (clusters.get(name, name) for name in (arrow.tail, arrow.head))
-    more = "".join(
-        f', {end}="cluster_{name}"' for end, name in (("ltail", arrow.tail), ("lhead", arrow.head)) if name in clusters
-    )
+    ends = ("ltail", arrow.tail), ("lhead", arrow.head)
+    more = "".join(f', {end}="cluster_{name}"' for end, name in ends if name in clusters)
     color = LIGHT.kinds[kind_of(graph.nodes.get(arrow.head, arrow.head))].line
     label = r"\n".join(wrapped(arrow.labels, " · ", _ROOM, 10))
     return f'{tail} -> {head} [label="{label}", color="{color}", fontcolor="{color}"{more}];'
 
 
 def draw(text: str, stamp: str, timeout: float) -> bytes:
-    """Draw a PNG.
-
-    Args:
-        text: the drawing in DOT.
-        stamp: the comment in the picture.
-        timeout: the longest time in seconds.
+    """Draw a PNG from DOT within `timeout` seconds, with `stamp` as the comment in the picture.
 
     Raises:
         DrawingFailed: when `dot` is missing, fails, or takes too long.

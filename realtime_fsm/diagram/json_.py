@@ -33,13 +33,7 @@ FORMAT = 1
 
 
 def as_json(table: StateTable, state: State | None, current: State | None) -> str:
-    """Return the table as one JSON object, indented.
-
-    Args:
-        table: the table.
-        state: a state to which the result is limited: the rules that leave or enter it, and its ignored cells; None for all.
-        current: the state where a connection is, or None.
-    """
+    """Return the table as indented JSON; a `state` limits it to the rules that leave or enter it, and to its ignored cells."""
     record: dict[str, Any] = {
         "format": FORMAT,
         "fingerprint": table.fingerprint,

@@ -5,15 +5,7 @@ Design: the import of the drawing waits until a notebook needs it, because few p
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
-
-if TYPE_CHECKING:
-    from realtime_fsm.fsm.table import State
-
-
-class _HasState(Protocol):
-    @property
-    def state(self) -> State: ...
+from typing import Any
 
 
 class NotebookDisplay:
@@ -21,7 +13,7 @@ class NotebookDisplay:
 
     __slots__ = ()
 
-    def _repr_svg_(self: _HasState) -> str:
+    def _repr_svg_(self: Any) -> str:
         from realtime_fsm.diagram.drawing import Diagram
 
         return Diagram(current=self.state)._repr_svg_()

@@ -63,13 +63,10 @@ def overview(
     caption: Callable[[Arrow], Caption] = plain_caption,
     notes: Mapping[State, Caption] | None = None,
 ) -> Canvas:
-    """Draw the overview.
+    """Draw the overview, with the state `current` marked.
 
-    Args:
-        table: the table.
-        current: the state to mark, where a connection is.
-        caption: gives the text of each arrow; an arrow with an empty text is faint.
-        notes: the texts below the names of the states; by default the meaning of each.
+    `caption` gives the text of each arrow; an arrow with an empty text is faint. `notes` has the texts below the names of the
+    states; by default the meaning of each.
     """
     canvas = Canvas("The states of a connection", (WIDTH, HEIGHT), table.fingerprint)
     labels = {group.name: group.label for group in state_groups(table)}

@@ -23,35 +23,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from realtime_fsm.testing.assertions import AuditRecords, assert_conformant, assert_rows
-    from realtime_fsm.testing.blocking import BlockingServer
     from realtime_fsm.testing.memory import InMemoryServer, in_memory
     from realtime_fsm.testing.quick import QUICK_RETRY
-    from realtime_fsm.testing.server import RealtimeServer
+    from realtime_fsm.testing.server import BlockingServer, RealtimeServer
     from realtime_fsm.testing.virtual import VirtualClock
 
 __all__ = [
-    "QUICK_RETRY",
-    "AuditRecords",
-    "BlockingServer",
-    "InMemoryServer",
-    "RealtimeServer",
-    "VirtualClock",
-    "assert_conformant",
-    "assert_rows",
-    "in_memory",
-]
-
+    "QUICK_RETRY", "AuditRecords", "BlockingServer", "InMemoryServer", "RealtimeServer", "VirtualClock", "assert_conformant",
+    "assert_rows", "in_memory",
+]  # fmt: skip
 _MODULES = {
-    "QUICK_RETRY": "quick",
-    "AuditRecords": "assertions",
-    "BlockingServer": "blocking",
-    "InMemoryServer": "memory",
-    "RealtimeServer": "server",
-    "VirtualClock": "virtual",
-    "assert_conformant": "assertions",
-    "assert_rows": "assertions",
+    "QUICK_RETRY": "quick", "AuditRecords": "assertions", "BlockingServer": "server", "InMemoryServer": "memory",
+    "RealtimeServer": "server", "VirtualClock": "virtual", "assert_conformant": "assertions", "assert_rows": "assertions",
     "in_memory": "memory",
-}
+}  # fmt: skip
 
 if not TYPE_CHECKING:  # for a type checker, each other name is an error
 

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     Log: TypeAlias = "str | os.PathLike[str] | Iterable[Mapping[str, Any]]"
 
-__all__ = ["AuditRecords", "assert_conformant", "assert_rows", "begun_here", "recorded"]
-
 _RULES = frozenset(row.id for row in TABLE.rows)
 
 
@@ -79,7 +77,10 @@ def assert_conformant(log: Log) -> None:
         BadOption: for a file that cannot be read.
     """
     __tracebackhide__ = True
-    report = _audit(log)
+    auditor = Auditor()
+    auditor.begin(os.fspath(log) if isinstance(log, str | os.PathLike) else "record")
+    auditor.feed(_lines(log))
+    report = auditor.finish()
     if report.verdict != "conformant":
         raise AssertionError("\n".join(_explain(report)))
 
@@ -115,13 +116,6 @@ def _contains(path: list[str], rows: Iterable[str]) -> bool:
     return all(row in left for row in rows)
 
 
-def _audit(log: Log) -> Report:
-    auditor = Auditor()
-    auditor.begin(os.fspath(log) if isinstance(log, str | os.PathLike) else "record")
-    auditor.feed(_lines(log))
-    return auditor.finish()
-
-
 def _explain(report: Report) -> Iterator[str]:
     bad = [connection.connection for connection in report.connections if connection.verdict != "conformant"]
     yield f"the audit log is {report.verdict}: {', '.join(bad) or 'it has no record of a connection'}"
@@ -142,7 +136,6 @@ def _lines(log: Log) -> Iterator[bytes]:
 
 def _decoded(line: bytes) -> dict[str, Any]:
     try:
-        record = msgspec.json.decode(line)
+        return msgspec.json.decode(line, type=dict[str, Any])
     except ValueError:
         return {}
-    return record if isinstance(record, dict) else {}

@@ -13,12 +13,11 @@ import math
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from realtime_fsm.testing.eras import EraName, era_named
-from realtime_fsm.testing.eventframes import frame_for_ids
 from realtime_fsm.testing.messages import TAIL
 from realtime_fsm.testing.quota import MinuteQuota
 from realtime_fsm.testing.upgrade import CONSOLE
-from realtime_fsm.testing.users import EXPIRES, UserDirectory
-from realtime_fsm.testing.wire import POLICY, Refusal, as_php, format_timestamp
+from realtime_fsm.testing.users import UserDirectory
+from realtime_fsm.testing.wire import POLICY, Refusal, as_php, encode, format_timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -50,22 +49,7 @@ def counted_ids() -> Iterator[str]:
 
 
 class Backend:
-    """The state that all connections share.
-
-    Attributes:
-        era: the rules of the server's era.
-        masked: whether the server masks texts of errors as in production.
-        platforms: host names that an ``Origin`` header may name.
-        rate_limit: messages a minute of one connection; None for no limit.
-        dial_quota: the dials of this minute.
-        guest_code: the code that refuses a guest's subscription; None to accept it.
-        ids: the source of the ids, and of the secrets, that the server chooses.
-        on_channel: called with each channel that a client subscribes to.
-        connections: the connections that are greeted and up, in the order of their greetings.
-        stale_login: whether a connection has made a stale login (`EraRules.goes_deaf`).
-        fault_delay: seconds until a faulty server answers a ping, or greets a dial.
-        faulty: whether a server fault lasts: the server answers, and cannot work (PROTOCOL: "Messages", rule 10).
-    """
+    """The state that all connections share."""
 
     def __init__(
         self,
@@ -90,28 +74,31 @@ class Backend:
             raise TypeError(f"projects: {projects!r} is a single string; give a list, such as [{projects!r}]")
         if not projects:
             raise ValueError("a server needs a project")
-        self.era: EraRules = era_named(era)
+        self.era: EraRules = era_named(era)  # the rules of the server's era
         if guest_code is not None and not self.era.by_message:
             raise ValueError(f"deny_guests: no server of era {era} can deny guests; give era='E4'")
-        self.masked = masked
-        self.platforms: frozenset[str] = frozenset(platforms)
+        self.masked = masked  # whether the server masks texts of errors as in production
+        self.platforms: frozenset[str] = frozenset(platforms)  # host names that an ``Origin`` header may name
+        # messages a minute of one connection; None for no limit
         self.rate_limit: int | None = self.era.rate_limit if rate_limit == "era" else rate_limit
-        self.dial_quota: MinuteQuota = MinuteQuota(connection_limit)
-        self.guest_code = guest_code
+        self.dial_quota: MinuteQuota = MinuteQuota(connection_limit)  # the dials of this minute
+        self.guest_code = guest_code  # the code that refuses a guest's subscription; None to accept it
+        # the source of the ids, and of the secrets, that the server chooses
         self.ids: Iterator[str] = counted_ids() if ids is None else ids
-        self.on_channel = on_channel
+        self.on_channel = on_channel  # called with each channel that a client subscribes to
+        # the connections that are greeted and up, in the order of their greetings
         self.connections: dict[EventReceiver, None] = {}
-        self.fault_delay = FAULT_DELAY
-        self.faulty = False
+        self.fault_delay = FAULT_DELAY  # seconds until a faulty server answers a ping, or greets a dial
+        self.faulty = False  # whether a server fault lasts: the server answers, and cannot work (PROTOCOL: "Messages", rule 10)
         self._default = projects[0]
         self._directories = {project: UserDirectory(project, self.era.absent_fields) for project in (*projects, CONSOLE)}
-        self._caused: Deliveries = []
+        self.caused: Deliveries = []  # of events that connections cause, such as those of a presence
         self._deaf_until = -math.inf
         self.restart()
 
     def restart(self) -> None:
         """Forget the stale login, and with it the loss of the event bus, as a new process does."""
-        self.stale_login = self._bus_lost = False
+        self.stale_login = self._bus_lost = False  # whether a connection has made a stale login (`EraRules.goes_deaf`)
 
     def deafen(self, until: float) -> None:
         """Lose all events until a moment, in seconds since the epoch; messages are answered as before."""
@@ -120,9 +107,7 @@ class Backend:
     def admit(self, params: UpgradeParams, now: float) -> UserDirectory:
         """Count a dial, and return the users of its project.
 
-        Raises:
-            Refusal: with 1008 for an unknown project or a foreign origin, with 1013 when the quota of the path and the client
-                is used up.
+        Refuse with 1008 an unknown project or a foreign origin, and with 1013 a dial beyond the quota of the path and the client.
         """
         directory = self._directories.get(params.project)
         if directory is None:
@@ -139,11 +124,7 @@ class Backend:
         return frozenset(TAIL + project for project in self._directories if project != CONSOLE)
 
     def directory(self, project: str | None = None) -> UserDirectory:
-        """Return the users of a project; None for the first project.
-
-        Raises:
-            LookupError: when there is no such project.
-        """
+        """Return the users of a project; None for the first project. Without such a project, raise `LookupError`."""
         name = self._default if project is None else project
         if name not in self._directories:
             raise LookupError(f"there is no project {name!r}")
@@ -163,19 +144,11 @@ class Backend:
             session_secret = hashlib.sha256(next(self.ids).encode()).hexdigest()
         return self.directory(project).add(user_id, session_secret, attributes or {}, roles)
 
-    def issue_jwt(self, user_id: str, *, expired: bool = False, project: str | None = None) -> str:
-        """Issue a JWT for a user; `RealtimeServer.issue_jwt` explains the arguments."""
-        return self.directory(project).issue_jwt(user_id, expires=0 if expired else EXPIRES)
-
     def add_key(self, scopes: Iterable[str], project: str | None = None) -> str:
         """Add an API key; `RealtimeServer.add_key` explains the arguments."""
         secret = f"standard_{hashlib.sha256(next(self.ids).encode()).hexdigest()}"
         self.directory(project).keys[secret] = frozenset(scopes)
         return secret
-
-    def end_session(self, user_id: str, *, project: str | None = None) -> None:
-        """End the session of a user; `RealtimeServer.end_session` explains the arguments."""
-        self.directory(project).end_session(user_id)
 
     def publish(
         self,
@@ -193,9 +166,8 @@ class Backend:
 
         The order of the channels decides the order of the subscriptions in the frame.
         """
-        directory, payload, moment = self.directory(project), as_php(payload), timestamp or format_timestamp(now)
-        is_console = directory.project == CONSOLE
-        frame = frame_for_ids(events, channels, moment, payload, console=is_console, ids=self.era.ids)
+        directory, moment, payload = self.directory(project), timestamp or format_timestamp(now), as_php(payload)
+        frame = _frame_for_ids(events, channels, moment, payload, console=directory.project == CONSOLE, ids=self.era.ids)
         if self.faulty:
             return []
         if memberships_of is not None and self.stale_login:
@@ -210,19 +182,25 @@ class Backend:
             and (matching := connection.matching_subscriptions(channels, visible_to, payload))
         ]
 
-    def cause(
-        self,
-        directory: UserDirectory,
-        events: Sequence[str],
-        channels: Sequence[str],
-        roles: frozenset[str],
-        payload: object,
-        now: float,
-    ) -> None:
-        """Keep the deliveries of an event that a connection of a project causes, for `take_caused`."""
-        self._caused += self.publish(events, channels, payload, now=now, roles=roles, project=directory.project)
-
     def take_caused(self) -> Deliveries:
         """Take the deliveries that connections have caused. Call this after every message and every end of a link."""
-        caused, self._caused = self._caused, []
+        caused, self.caused = self.caused, []
         return [(connection, frame) for connection, frame in caused if connection in self.connections]
+
+
+def _frame_for_ids(
+    events: Sequence[str], channels: Sequence[str], moment: str, payload: object, *, console: bool, ids: bool
+) -> Callable[[Sequence[str]], bytes]:
+    """Encode an event once; the returned function adds the ids of the subscriptions that get the event.
+
+    The form depends on the channels, on the console's own project and on the era's `ids` (PROTOCOL: "Messages", rule 12).
+    """
+    is_tail = console and any(channel.startswith(TAIL) for channel in channels)
+    fields: dict[str, object] = {"events": events, "channels": channels, "timestamp": moment, "payload": payload}
+    last = b""
+    if is_tail:  # the live tail names no time, and its payload comes last
+        fields, last = {"channels": channels, "events": events}, b',"payload":' + encode(payload)
+    start = b'{"type":"event","data":' + encode(fields)[:-1]
+    if not is_tail and (not ids or (console and "project" in channels)):  # E1, E2 and the statistics name no subscriptions
+        return lambda _: start + b"}}"
+    return lambda subscriptions: start + b',"subscriptions":' + encode(subscriptions) + last + b"}}"

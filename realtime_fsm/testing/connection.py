@@ -40,25 +40,17 @@ _NO_PROJECT = "Missing project context. Reconnect to the project first."
 
 
 class ServerConnection:
-    """One connection, on the side of the server.
-
-    Attributes:
-        era: the rules of the era that this connection speaks, whatever era the backend changes to.
-        directory: the users of the project; None before the greeting, and when the server has forgotten the project.
-        account: the user; None for a guest.
-        quota: the messages of this minute.
-        received: the latest messages of the client.
-        presences: the presences that the client has sent, by their ids.
-    """
+    """One connection, on the side of the server."""
 
     def __init__(self, backend: Backend) -> None:
         """Make a connection that has not been greeted yet."""
-        self.era: EraRules = backend.era
+        self.era: EraRules = backend.era  # the rules of the era that this connection speaks, whatever era the backend changes to
+        # the users of the project; None before the greeting, and when the server has forgotten the project
         self.directory: UserDirectory | None = None
-        self.account: Account | None = None
-        self.quota: MinuteQuota = MinuteQuota(backend.rate_limit)
-        self.received: deque[object] = deque(maxlen=HISTORY)
-        self.presences: dict[object, presence.Document] = {}
+        self.account: Account | None = None  # the user; None for a guest
+        self.quota: MinuteQuota = MinuteQuota(backend.rate_limit)  # the messages of this minute
+        self.received: deque[object] = deque(maxlen=HISTORY)  # the latest messages of the client
+        self.presences: dict[object, presence.Document] = {}  # the presences that the client has sent, by their ids
         self._backend = backend
         self._ended = False
         self._now: float  # of the latest message
@@ -208,7 +200,9 @@ class ServerConnection:
 
     def _announce(self, document: presence.Document, action: str, now: float) -> None:
         assert self.directory is not None  # a presence belongs to a project
-        self._backend.cause(self.directory, *presence.event_of(document, action), document, now)
+        names, channels, roles = presence.event_of(document, action)
+        project = self.directory.project
+        self._backend.caused += self._backend.publish(names, channels, document, now=now, roles=roles, project=project)
 
     def _project(self) -> UserDirectory:
         if self.directory is None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from realtime_fsm.testing.core import ServerCore, threadsafe
 from realtime_fsm.testing.script import Fault, run
+from realtime_fsm.testing.users import EXPIRES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -32,9 +33,10 @@ class ServerControl:
         Raises:
             RuntimeError: when the port is not known yet: the server has never been started.
         """
-        if not self._core.listener.port:
+        listener = self._core.listener
+        if not listener.port:
             raise RuntimeError("the server has no port before it is started")
-        return f"http://{self._core.listener.authority}/v1"
+        return f"http://{listener.host}:{listener.port}/v1"
 
     @property
     def greet(self) -> Greeting:
@@ -225,7 +227,7 @@ class ServerControl:
         Raises:
             LookupError: when there is no such user or project.
         """
-        return self._core.backend.issue_jwt(user_id, expired=expired, project=project)
+        return self._core.backend.directory(project).issue_jwt(user_id, expires=0 if expired else EXPIRES)
 
     @threadsafe
     def add_key(self, *, scopes: Iterable[str] = ("users.write",), project: str | None = None) -> str:
@@ -256,7 +258,7 @@ class ServerControl:
         Raises:
             LookupError: when there is no such user or project.
         """
-        self._core.backend.end_session(user_id, project=project)
+        self._core.backend.directory(project).end_session(user_id)
 
     async def _run_script(self, steps: Iterable[ScriptStep]) -> None:
         await self._begin_script(steps)

@@ -10,7 +10,7 @@ import asyncio
 import functools
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -22,21 +22,13 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, eq=False)
 class ServerCore:
-    """The parts of a server.
+    """The parts of a server."""
 
-    Attributes:
-        backend: the state that the connections share.
-        dispatcher: the connections.
-        listener: the place where links begin.
-        clock: tells the time, in seconds since the epoch.
-        scripts: the scripts that run.
-    """
-
-    backend: Backend
+    backend: Backend  # the state that the connections share
     dispatcher: ConnectionDispatcher
-    listener: Listener
-    clock: Callable[[], float]
-    scripts: set[asyncio.Task[None]] = field(default_factory=set)
+    listener: Listener[Any]  # the place where links begin
+    clock: Callable[[], float]  # tells the time, in seconds since the epoch
+    scripts: set[asyncio.Task[None]] = field(default_factory=set)  # the scripts that run
     _recovery: asyncio.TimerHandle | None = None
     _home: tuple[asyncio.AbstractEventLoop, int] | None = None  # the loop of the server, and its thread
 
@@ -72,23 +64,16 @@ class ServerCore:
         return self._home[0]
 
 
-class HasCore(Protocol):
-    """An object whose calls reach the core of a server."""
-
-    _core: ServerCore
-
-
 P = ParamSpec("P")
 R = TypeVar("R")
-S = TypeVar("S", bound=HasCore)
 
 
-def threadsafe(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
+def threadsafe(method: Callable[Concatenate[Any, P], R]) -> Callable[Concatenate[Any, P], R]:
     """Make a method safe to call from any thread."""
 
     @functools.wraps(method)
-    def call(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        loop = self._core.foreign_loop()
+    def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        loop: asyncio.AbstractEventLoop | None = self._core.foreign_loop()
         if loop is None:
             return method(self, *args, **kwargs)
 
@@ -101,13 +86,13 @@ def threadsafe(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S
 
 
 def loopsafe(
-    method: Callable[Concatenate[S, P], Coroutine[None, None, None]],
-) -> Callable[Concatenate[S, P], Coroutine[None, None, None]]:
+    method: Callable[Concatenate[Any, P], Coroutine[None, None, None]],
+) -> Callable[Concatenate[Any, P], Coroutine[None, None, None]]:
     """Make a coroutine method safe to await on any event loop."""
 
     @functools.wraps(method)
-    async def call(self: S, /, *args: P.args, **kwargs: P.kwargs) -> None:
-        loop = self._core.foreign_loop()
+    async def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> None:
+        loop: asyncio.AbstractEventLoop | None = self._core.foreign_loop()
         if loop is None:
             await method(self, *args, **kwargs)
         else:

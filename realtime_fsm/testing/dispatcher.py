@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from realtime_fsm.testing.connection import HISTORY, ServerConnection
 from realtime_fsm.testing.rest import answer
@@ -19,24 +19,39 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from realtime_fsm.testing.backend import Backend, Deliveries, EventReceiver
-    from realtime_fsm.testing.listener import ServerLink
     from realtime_fsm.testing.request import HttpRequest
 
 Greeting: TypeAlias = Literal["late"] | bool
 Shuffle: TypeAlias = Callable[[list[str | bytes]], object]
 
 
-class ConnectionDispatcher:
-    """The connections of the server, each with its link.
+class ServerLink(Protocol):
+    """The server's side of one link."""
 
-    Attributes:
-        greeting: whether new connections are greeted; "late" greets them when their first message has come.
-        received: the latest messages of each connection, in the order of the dials, ended connections included.
-    """
+    def send(self, text: bytes) -> None:
+        """Send a text frame, in UTF-8; nothing happens when the stream has ended."""
+
+    def close(self) -> None:
+        """End the stream without a close frame, behind all frames."""
+
+    def reset(self) -> None:
+        """Reset the stream; frames that the client has not read are lost."""
+
+    def freeze(self) -> None:
+        """Keep all later frames until `thaw`."""
+
+    def thaw(self) -> None:
+        """Send the frames that were kept, and keep no more."""
+
+
+class ConnectionDispatcher:
+    """The connections of the server, each with its link."""
 
     def __init__(self, backend: Backend, clock: Callable[[], float], shuffle: Shuffle | None = None) -> None:
         """Start without connections. `shuffle` changes the order of messages that came at once; None keeps their order."""
+        # whether new connections are greeted; "late" greets them when their first message has come
         self.greeting: Greeting = True
+        # the latest messages of each connection, in the order of the dials, ended connections included
         self.received: deque[deque[object]] = deque(maxlen=HISTORY)
         self._backend = backend
         self._clock = clock
@@ -101,11 +116,7 @@ class ConnectionDispatcher:
             self._links[connection].send(frame)
 
     async def wait(self, condition: Callable[[], bool], timeout: float) -> None:  # noqa: ASYNC109
-        """Wait until a condition on the connections is true.
-
-        Raises:
-            TimeoutError: when the wait takes longer than `timeout`, in seconds.
-        """
+        """Wait until a condition on the connections is true; after `timeout` seconds, raise `TimeoutError`."""
         if condition():
             return
         waiter = condition, asyncio.get_running_loop().create_future()

@@ -27,34 +27,24 @@ _IMPERSONATION = frozenset({"impersonator", "impersonatorUserId"})
 
 @dataclass(frozen=True, slots=True)
 class EraRules:
-    """The behaviour of the servers of one era. The defaults are those of the newest era.
-
-    Attributes:
-        name: the name of the era.
-        releases: the releases of Appwrite in the era.
-        rate_limit: messages a minute of one connection; None for no limit.
-        messages: the types of message that the server knows; any other type gets error 1003.
-        ids: whether subscriptions have ids, and queries in the URL count.
-        masked: whether a production server masks the texts of error 0 and of errors from 500 on, such as 1003, 1008 and 1013.
-        reveals_dial_errors: whether such a server keeps the text of a 1008 that refuses a dial.
-        login: the update of the subscriptions at a login by message; takes the id of the user before, and the new account.
-        goes_deaf: whether a change of memberships after a stale login ends all events, for every connection (PROTOCOL: "Four
-            server eras"). A login is stale if the connection has logged in by message as another user before.
-        null_session: the code of the error for a session that is not a text.
-        absent_fields: the fields that the era's user documents lack.
-    """
+    """The behaviour of the servers of one era. The defaults are those of the newest era."""
 
     name: EraName
-    releases: str
-    rate_limit: int | None = 32
+    releases: str  # the releases of Appwrite in the era
+    rate_limit: int | None = 32  # messages a minute of one connection; None for no limit
+    # the types of message that the server knows; any other type gets error 1003
     messages: frozenset[str] = frozenset({"authentication", "ping", "presence", "subscribe", "unsubscribe"})
-    ids: bool = True
+    ids: bool = True  # whether subscriptions have ids, and queries in the URL count
+    # whether a production server masks the texts of error 0 and of errors from 500 on, such as 1003, 1008 and 1013
     masked: bool = True
-    reveals_dial_errors: bool = True
+    reveals_dial_errors: bool = True  # whether such a server keeps the text of a 1008 that refuses a dial
+    # the update of the subscriptions at a login by message; takes the id of the user before, and the new account
     login: Callable[[Subscriptions, str | None, Account], None] = Subscriptions.login_rebinding
+    # whether a change of memberships after a stale login ends all events, for every connection (PROTOCOL: "Four server eras"). A
+    # login is stale if the connection has logged in by message as another user before.
     goes_deaf: bool = False
-    null_session: int = BAD_MESSAGE
-    absent_fields: frozenset[str] = frozenset()
+    null_session: int = BAD_MESSAGE  # the code of the error for a session that is not a text
+    absent_fields: frozenset[str] = frozenset()  # the fields that the era's user documents lack
 
     @property
     def by_message(self) -> bool:
@@ -69,46 +59,24 @@ class EraRules:
 
 
 _E1 = EraRules(
-    name="E1",
-    releases="1.0 to 1.6.0",
-    messages=frozenset({"authentication"}),
-    ids=False,
-    masked=False,
-    login=Subscriptions.login_adding_roles,
-    goes_deaf=True,
-    absent_fields=_DERIVED | _IMPERSONATION,
-)
+    "E1", "1.0 to 1.6.0", messages=frozenset({"authentication"}), ids=False, masked=False,
+    login=Subscriptions.login_adding_roles, goes_deaf=True, absent_fields=_DERIVED | _IMPERSONATION,
+)  # fmt: skip
 _E2 = EraRules(
-    name="E2",
-    releases="1.6.1 to 1.8.x",
-    rate_limit=None,
-    messages=frozenset({"authentication", "ping"}),
-    ids=False,
-    reveals_dial_errors=False,
-    login=Subscriptions.login_adding_roles,
-    goes_deaf=True,
-    null_session=UNCAUGHT,
+    "E2", "1.6.1 to 1.8.x", rate_limit=None, messages=frozenset({"authentication", "ping"}), ids=False,
+    reveals_dial_errors=False, login=Subscriptions.login_adding_roles, goes_deaf=True, null_session=UNCAUGHT,
     absent_fields=_DERIVED | _IMPERSONATION,
-)
+)  # fmt: skip
 _E3 = EraRules(
-    name="E3",
-    releases="1.9.0",
-    messages=frozenset({"authentication", "ping"}),
-    login=Subscriptions.login_replacing_latest,
-    null_session=UNCAUGHT,
-    absent_fields=_DERIVED,
-)
-_E4 = EraRules(name="E4", releases="1.9.5 and later")
-
+    "E3", "1.9.0", messages=frozenset({"authentication", "ping"}), login=Subscriptions.login_replacing_latest,
+    null_session=UNCAUGHT, absent_fields=_DERIVED,
+)  # fmt: skip
+_E4 = EraRules("E4", "1.9.5 and later")
 ERAS: Mapping[str, EraRules] = MappingProxyType({rules.name: rules for rules in (_E1, _E2, _E3, _E4)})
 
 
 def era_named(name: str) -> EraRules:
-    """Return the era of a name.
-
-    Raises:
-        ValueError: when there is no such era.
-    """
+    """Return the era of a name; raise `ValueError` when there is no such era."""
     if name not in ERAS:
         raise ValueError(f"there is no era {name!r}: give one of {', '.join(ERAS)}")
     return ERAS[name]

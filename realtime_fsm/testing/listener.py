@@ -9,15 +9,18 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from typing import TYPE_CHECKING, Protocol
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from aiohttp import WSMessage, WSMsgType, web
 
 from realtime_fsm.protocol.options import host_in_url
+from realtime_fsm.testing.dispatcher import ServerLink
 from realtime_fsm.testing.request import HttpRequest
+from realtime_fsm.testing.url import is_routed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from realtime_fsm.testing.dispatcher import ConnectionDispatcher
 
 PING_LIMIT = 120
 """The longest payload of a WebSocket ping, in bytes, that the server answers; a longer one ends the stream."""
@@ -27,21 +30,8 @@ _SHORT, _MEDIUM = 126, 65_536  # sizes from which the length of a frame takes 2 
 _STOP_GRACE = 1.0  # seconds for a client to read all frames, before its stream is reset
 
 
-class ServerLink(Protocol):
-    """The server's side of one link, as the dispatcher uses it."""
-
-    def send(self, text: bytes) -> None:
-        """Send a text frame, in UTF-8; nothing happens when the stream has ended."""
-
-    def close(self) -> None:
-        """End the stream without a close frame, behind all frames."""
-
-    def reset(self) -> None:
-        """Reset the stream; frames that the client has not read are lost."""
-
-
-class ServerTransport:
-    """The server's side of one link over a socket, a `ServerLink`."""
+class ServerTransport(ServerLink):
+    """The server's side of one link over a socket."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
@@ -52,7 +42,7 @@ class ServerTransport:
         self.write(WSMsgType.TEXT, text)
 
     def write(self, opcode: WSMsgType, payload: bytes) -> None:
-        """Send a frame, or buffer it after `buffer_writes`."""
+        """Send a frame, or buffer it after `freeze`."""
         size = len(payload)
         if size < _SHORT:
             head = struct.pack("!BB", _FIN | opcode, size)
@@ -76,62 +66,56 @@ class ServerTransport:
             self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, no_linger)
         self._transport.abort()
 
-    def buffer_writes(self) -> None:
-        """Buffer all later frames."""
-        self._buffered = []
+    def freeze(self) -> None:
+        """Buffer all later frames; the listener reads no messages meanwhile."""
+        if self._buffered is None:
+            self._buffered = []
 
-    def flush_writes(self) -> None:
+    def thaw(self) -> None:
         """Send the buffered frames, and buffer no more."""
         buffered, self._buffered = self._buffered or [], None
         if buffered and not self._transport.is_closing():
             self._transport.write(b"".join(buffered))
 
 
-class Handler(Protocol):
-    """The receiver of a server's links and messages."""
-
-    def opened(self, link: ServerLink, request: HttpRequest) -> None:
-        """Take a new link, with its upgrade request."""
-
-    def message(self, link: ServerLink, data: str | bytes) -> None:
-        """Take a text or binary message."""
-
-    def closed(self, link: ServerLink) -> None:
-        """Take the end of a link, whichever side ended it."""
-
-    def answer(self, request: HttpRequest) -> tuple[int, bytes]:
-        """Answer a POST request below ``/v1/`` with a status and a JSON document."""
+L = TypeVar("L", bound=ServerLink)
 
 
-class Listener(Protocol):
-    """The source of the server's links: a port of the loopback host, or the memory of this process.
+class Listener(ABC, Generic[L]):
+    """The source of the server's links: a port of the loopback host, or the memory of this process."""
 
-    Attributes:
-        port: the port; 0 as long as it is not known.
-        refusing: whether a dial gets HTTP 503; `stop` ends it.
-    """
+    def __init__(self, handler: ConnectionDispatcher, host: str, port: int) -> None:
+        self.host = host  # the host, as in a URL
+        self.port = port  # the port; 0 as long as it is not known
+        self.refusing = False  # whether a dial gets HTTP 503; `stop` ends it
+        self._handler = handler
+        self._links: dict[L, asyncio.Task[object] | None] = {}  # each with the task that reads it, if there is one
+        self._thawed = asyncio.Event()
 
-    port: int
-    refusing: bool
-
-    @property
-    def authority(self) -> str:
-        """The host and the port, as in a URL."""
-
+    @abstractmethod
     async def start(self) -> None:
-        """Listen."""
+        """Listen; raise `RuntimeError` when the server listens already."""
 
+    @abstractmethod
     async def stop(self) -> None:
         """End every stream without a close frame, and listen no more; a second call does nothing."""
 
     def close_all(self) -> None:
-        """End every stream without a close frame."""
+        """End every stream without a close frame; new connections are still accepted."""
+        for link in list(self._links):
+            link.close()
 
     def freeze(self) -> None:
         """Upgrade no new link, and neither read nor send on a link that is up, until `thaw`."""
+        self._thawed.clear()
+        for link in self._links:
+            link.freeze()
 
     def thaw(self) -> None:
-        """Go on, with the messages that came and the frames that were buffered meanwhile."""
+        """Go on, with the messages that came and the frames that were kept meanwhile."""
+        self._thawed.set()
+        for link in list(self._links):
+            link.thaw()
 
 
 class _BareSocket(web.WebSocketResponse):
@@ -146,39 +130,17 @@ class _BareSocket(web.WebSocketResponse):
         return True
 
 
-class LoopbackServer:
-    """A WebSocket server on one host and port.
+class LoopbackServer(Listener[ServerTransport]):
+    """A WebSocket server on one host and port; with port 0 the system chooses at the first start, and later starts keep it."""
 
-    Attributes:
-        port: the port; with 0, the system chooses at the first start, and later starts take the same port again.
-        refusing: whether a dial gets HTTP 503; `stop` ends it.
-    """
-
-    def __init__(
-        self, handler: Handler, *, host: str = "127.0.0.1", port: int = 0, routed: Callable[[str], bool] = lambda _: True
-    ) -> None:
-        """Prepare to listen. A dial with a path that is not `routed` gets HTTP 404."""
-        self.port: int = port
-        self.refusing: bool = False
-        self._routed = routed
-        self._handler = handler
-        self._host = host
+    def __init__(self, handler: ConnectionDispatcher, *, host: str = "127.0.0.1", port: int = 0) -> None:
+        """Prepare to listen."""
+        super().__init__(handler, host_in_url(host), port)
+        self._bound_to = host
         self._runner: web.ServerRunner | None = None
-        self._links: dict[ServerTransport, asyncio.Task[object] | None] = {}
-        self._thawed = asyncio.Event()
-
-    @property
-    def authority(self) -> str:
-        """The host and the port, as in a URL."""
-        return f"{host_in_url(self._host)}:{self.port}"
 
     async def start(self) -> None:
-        """Listen.
-
-        Raises:
-            RuntimeError: when the server listens already.
-            OSError: when the port is in use.
-        """
+        """Listen; at a second start, on the same port."""
         if self._runner is not None:
             raise RuntimeError("already started")
         self._thawed = asyncio.Event()  # bound to the event loop that is running now
@@ -186,14 +148,14 @@ class LoopbackServer:
         self._runner = runner = web.ServerRunner(web.Server(self._serve, access_log=None), shutdown_timeout=_STOP_GRACE)
         try:
             await runner.setup()
-            await web.TCPSite(runner, self._host, self.port).start()
+            await web.TCPSite(runner, self._bound_to, self.port).start()
         except OSError:
             self._runner = None
             raise
         self.port = runner.addresses[0][1]
 
     async def stop(self) -> None:
-        """End every stream without a close frame, and listen no more; a client that reads nothing is reset after 1 s."""
+        """Stop; a client that reads nothing is reset after 1 s."""
         if self._runner is None:
             return
         runner, self._runner = self._runner, None
@@ -207,23 +169,6 @@ class LoopbackServer:
         for link in list(self._links):
             link.reset()
         await runner.cleanup()
-
-    def close_all(self) -> None:
-        """End every stream without a close frame; new connections are still accepted."""
-        for link in self._links:
-            link.close()
-
-    def freeze(self) -> None:
-        """Accept connections but upgrade none, and neither answer nor send on a link that is up, until `thaw`."""
-        self._thawed.clear()
-        for link in self._links:
-            link.buffer_writes()
-
-    def thaw(self) -> None:
-        """Go on, with the messages that came and the frames that were buffered meanwhile."""
-        self._thawed.set()
-        for link in self._links:
-            link.flush_writes()
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         if self.refusing and request.method == "GET":
@@ -242,7 +187,7 @@ class LoopbackServer:
             return web.Response(status=status, body=body, content_type="application/json")
         if not response.can_prepare(request):
             return web.Response(status=400, headers={"Connection": "close"})
-        if not self._routed(request.path):
+        if not is_routed(request.path):
             return web.Response(status=404, headers={"Connection": "close"})
         await response.prepare(request)
         self._links[link] = asyncio.current_task()

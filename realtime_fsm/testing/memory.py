@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from realtime_fsm.client.realtime import Realtime
 from realtime_fsm.errors import DialFailed, StreamEnded, UpgradeRefused, WrongLoop
+from realtime_fsm.testing.listener import Listener
 from realtime_fsm.testing.request import HttpRequest
 from realtime_fsm.testing.server import RealtimeServer
 from realtime_fsm.testing.url import is_routed
@@ -26,9 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from realtime_fsm.runtime.sockets import MessageHandler
-    from realtime_fsm.testing.listener import Handler, Listener
-
-__all__ = ["LATENCY", "InMemoryServer", "MemorySocket", "in_memory"]
+    from realtime_fsm.testing.dispatcher import ConnectionDispatcher
 
 LATENCY = 0.01
 """Seconds that a dial, a message and a frame take."""
@@ -39,16 +38,11 @@ _hosts = map("in-memory-{}".format, itertools.count())  # by the name, the rate 
 
 
 class MemorySocket(ABC):
-    """The client's side of a link in memory; the client's runtime sees a socket.
-
-    Attributes:
-        latency: seconds that a message or a frame takes.
-        closed: the timeout with which the client closed the socket, in seconds; None before that.
-    """
+    """The client's side of a link in memory; the client's runtime sees a socket."""
 
     def __init__(self, latency: float = LATENCY) -> None:
-        self.latency = latency
-        self.closed: float | None = None
+        self.latency = latency  # seconds that a message or a frame takes
+        self.closed: float | None = None  # the timeout with which the client closed the socket, in seconds; None before that
         self._inbound: asyncio.Queue[bytes | int] = asyncio.Queue()
         self._latest = -math.inf
         self._was_reset = False
@@ -62,11 +56,7 @@ class MemorySocket(ABC):
         """Notice on the side of the server that the link has ended."""
 
     async def send(self, data: bytes) -> None:
-        """Send one text frame.
-
-        Raises:
-            StreamEnded: when the client has closed the socket.
-        """
+        """Send one text frame; raise `StreamEnded` when the client has closed the socket."""
         if self.closed is not None:
             raise StreamEnded
         self._later(lambda: self._arrive(data))
@@ -126,14 +116,9 @@ class _ClientSocket(MemorySocket):
 
 
 class _MemoryLink:
-    """The server's side of a link, a `ServerLink`.
+    """The server's side of a link, a `ServerLink`. At its end it leaves `links`, the links that are up."""
 
-    Args:
-        handler: takes the messages.
-        links: the links that are up; the link leaves them at its end.
-    """
-
-    def __init__(self, handler: Handler, links: dict[_MemoryLink, None]) -> None:
+    def __init__(self, handler: ConnectionDispatcher, links: dict[_MemoryLink, asyncio.Task[object] | None]) -> None:
         self.socket = _ClientSocket(self)
         self._handler = handler
         self._links = links
@@ -184,18 +169,12 @@ class _MemoryLink:
             asyncio.get_running_loop().call_soon(self._handler.closed, self)
 
 
-class _MemoryListener:
-    """A `Listener` without a port of the system."""
+class _MemoryListener(Listener[_MemoryLink]):
+    """A listener without a port of the system."""
 
-    port = 80
-
-    def __init__(self, handler: Handler) -> None:
-        self.authority = f"{next(_hosts)}:{self.port}"
-        self.refusing = False
-        self._handler = handler
-        self._links: dict[_MemoryLink, None] = {}
+    def __init__(self, handler: ConnectionDispatcher) -> None:
+        super().__init__(handler, next(_hosts), 80)
         self._up = False
-        self._thawed = asyncio.Event()
 
     async def start(self) -> None:
         if self._up:
@@ -208,20 +187,6 @@ class _MemoryListener:
         self.close_all()
         self._thawed.set()
         await asyncio.sleep(0)  # the handler hears of every end
-
-    def close_all(self) -> None:
-        for link in list(self._links):
-            link.close()
-
-    def freeze(self) -> None:
-        self._thawed.clear()
-        for link in self._links:
-            link.freeze()
-
-    def thaw(self) -> None:
-        self._thawed.set()
-        for link in list(self._links):
-            link.thaw()
 
     async def dial(self, url: str, headers: Mapping[str, str]) -> MemorySocket:
         await asyncio.sleep(LATENCY)
@@ -247,7 +212,7 @@ class InMemoryServer(RealtimeServer):
     effect. The waits take 600 virtual seconds at most, unless ``timeout`` says otherwise.
     """
 
-    def _make_listener(self, handler: Handler, host: str, port: int) -> Listener:
+    def _make_listener(self, handler: ConnectionDispatcher, host: str, port: int) -> _MemoryListener:
         self._memory = _MemoryListener(handler)
         return self._memory
 

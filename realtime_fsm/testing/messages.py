@@ -1,4 +1,4 @@
-"""A client's messages, checked in the order of the real server's checks and refused with its texts."""
+"""A client's messages, checked in the order of the real server's checks, and refused by a `Refusal` with its texts."""
 
 from __future__ import annotations
 
@@ -23,25 +23,15 @@ _INVALID = "Payload is not valid."
 
 @dataclass(frozen=True, slots=True)
 class SubscribeItem:
-    """One item of a ``subscribe`` message.
+    """One item of a ``subscribe`` message."""
 
-    Attributes:
-        identifier: the id that the client chose, if it chose one.
-        channels: the channels.
-        queries: the queries on them, all of which must match.
-    """
-
-    identifier: str | None
+    identifier: str | None  # the id that the client chose, if it chose one
     channels: list[str]
-    queries: tuple[Query, ...]
+    queries: tuple[Query, ...]  # the queries on them, all of which must match
 
 
 def read(message: object, era: EraRules) -> tuple[str, object]:
-    """Split a message, decoded JSON or None for another text, into its type and its data.
-
-    Raises:
-        Refusal: with 1003, or with 0 for a JSON scalar.
-    """
+    """Split a message, decoded JSON or None for another text, into its type and its data; refuse a JSON scalar with 0."""
     if isinstance(message, str | int | float):
         raise Refusal(UNCAUGHT, _not_an_array(message))
     if not isinstance(message, dict) or not {"type", "data"} & set(message):
@@ -54,11 +44,7 @@ def read(message: object, era: EraRules) -> tuple[str, object]:
 
 
 def read_authentication(data: object, era: EraRules) -> str:
-    """Return the session string of an ``authentication`` message.
-
-    Raises:
-        Refusal: when the message names no session.
-    """
+    """Return the session string of an ``authentication`` message; refuse one that names no session."""
     if not era.by_message and not isinstance(data, dict | list):
         raise Refusal(UNCAUGHT, _not_an_array(data))
     if not isinstance(data, dict) or "session" not in data:
@@ -69,20 +55,12 @@ def read_authentication(data: object, era: EraRules) -> str:
 
 
 def read_subscribe(data: object, tails: Container[str] = ()) -> list[SubscribeItem]:
-    """Return the items of a ``subscribe`` message, which may name only these channels of the console's live tail.
-
-    Raises:
-        Refusal: when one item is not valid; with 1008 and the end for another channel of the live tail.
-    """
+    """Return the items of a ``subscribe`` message, which may name only these channels of the console's live tail."""
     return [_subscribe_item(item, tails) for item in _items(data, "Each subscribe payload must be an object.")]
 
 
 def read_unsubscribe(data: object) -> list[str]:
-    """Return the subscription ids of an ``unsubscribe`` message.
-
-    Raises:
-        Refusal: when one item is not valid.
-    """
+    """Return the subscription ids of an ``unsubscribe`` message."""
     text = "Each unsubscribe payload must include a non-empty subscriptionId."
     values = [item.get("subscriptionId") for item in _items(data, text)]
     identifiers = [value for value in values if isinstance(value, str) and value]

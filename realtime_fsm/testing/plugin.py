@@ -22,8 +22,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from contextlib import AsyncExitStack, ExitStack
-from typing import TYPE_CHECKING, Any
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
 
@@ -34,9 +34,10 @@ if TYPE_CHECKING:
     from realtime_fsm import sync
     from realtime_fsm.client.realtime import Realtime
     from realtime_fsm.testing.assertions import AuditRecords
-    from realtime_fsm.testing.blocking import BlockingServer
-    from realtime_fsm.testing.server import RealtimeServer
+    from realtime_fsm.testing.server import BlockingServer, RealtimeServer
     from realtime_fsm.testing.virtual import VirtualClock
+
+    CoroutineTest: TypeAlias = Callable[..., Coroutine[Any, Any, Any]]
 
 __all__ = ["realtime", "realtime_audit", "realtime_clock", "realtime_server"]
 
@@ -113,20 +114,19 @@ def realtime_server(request: pytest.FixtureRequest, realtime_audit: AuditRecords
 
     options = _options(request.node)
     arguments = {"era": options["era"], **options["server"]}
-    with ExitStack() as stack:
-        stack.enter_context(predictable())
+    with predictable():
         if options["virtual"]:
             from realtime_fsm.testing.memory import InMemoryServer, in_memory
 
             clock = _clock_of(request.node)
             memory = InMemoryServer(**{"clock": lambda: clock.now().timestamp(), **arguments})
-            stack.enter_context(in_memory(memory))
             _before(request.node, memory)
-            yield memory
+            with in_memory(memory):
+                yield memory
         else:
             server = RealtimeServer(**arguments)
-            blocking = stack.enter_context(server)
-            yield server if _is_coroutine(request.node) else blocking
+            with server as blocking:
+                yield server if _is_coroutine(request.node) else blocking
 
 
 @pytest.fixture
@@ -190,7 +190,7 @@ def _has_a_runner(item: pytest.Function) -> bool:
     return type(item).runtest is not pytest.Function.runtest or "anyio_backend" in item.fixturenames
 
 
-def _surrounded(test: Callable[..., Coroutine[Any, Any, Any]], item: pytest.Item) -> Callable[..., Coroutine[Any, Any, Any]]:
+def _surrounded(test: CoroutineTest, item: pytest.Item) -> CoroutineTest:
     @functools.wraps(test)
     async def surrounded(**arguments: Any) -> Any:
         __tracebackhide__ = True
@@ -202,9 +202,7 @@ def _surrounded(test: Callable[..., Coroutine[Any, Any, Any]], item: pytest.Item
     return surrounded
 
 
-def _blocking(
-    test: Callable[..., Coroutine[Any, Any, Any]], run: Callable[[Callable[[], Coroutine[Any, Any, Any]]], Any]
-) -> Callable[..., Any]:
+def _blocking(test: CoroutineTest, run: Callable[[CoroutineTest], Any]) -> Callable[..., Any]:
     @functools.wraps(test)
     def blocking(**arguments: Any) -> Any:
         __tracebackhide__ = True
@@ -213,7 +211,7 @@ def _blocking(
     return blocking
 
 
-def _run(test: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+def _run(test: CoroutineTest) -> Any:
     import asyncio
 
     return asyncio.run(test())

@@ -26,27 +26,16 @@ _PERMISSION = re.compile(r'(?P<action>read|update|delete|write)\("(?P<role>[^"]+
 
 @dataclass(frozen=True, slots=True)
 class PresenceRequest:
-    """A ``presence`` message.
-
-    Attributes:
-        status: the status of the user.
-        identifier: the id for a new presence; None if the server chooses.
-        metadata: the metadata; None to keep the stored ones.
-        permissions: the allowed actions, by role; None allows the user alone every action.
-    """
+    """A ``presence`` message."""
 
     status: str
-    identifier: str | None
-    metadata: object
-    permissions: list[str] | None
+    identifier: str | None  # the id for a new presence; None if the server chooses
+    metadata: object  # the metadata; None to keep the stored ones
+    permissions: list[str] | None  # the allowed actions, by role; None allows the user alone every action
 
 
 def read(data: object) -> PresenceRequest:
-    """Read the data of a ``presence`` message.
-
-    Raises:
-        Refusal: with 1003 when the message is malformed.
-    """
+    """Read the data of a ``presence`` message; refuse malformed data with 1003."""
     fields = data if isinstance(data, dict) else {}
     status, identifier, permissions = fields.get("status"), fields.get("presenceId", "unique()"), fields.get("permissions")
     if "status" not in fields:
@@ -71,14 +60,10 @@ class Presences:
         self._count = 0
 
     def store(self, account: Account | None, request: PresenceRequest, now: float, ids: Iterator[str]) -> Document:
-        """Store a user's presence, or change the stored one, at `now`, in seconds since the epoch.
+        """Store a user's presence, or change the stored one, at `now`, in seconds since the epoch, and return its document.
 
-        Returns:
-            The stored document. A changed presence keeps its id, and its metadata if the request has none.
-
-        Raises:
-            Refusal: with 401 for a guest, for a permission that the user cannot give, and when the stored presence does not
-                let its user change it.
+        A changed presence keeps its id, and its metadata if the request has none. The server refuses with 401 a guest, a
+        permission that the user cannot give, and a change that the stored presence does not let its user make.
         """
         if account is None:
             raise Refusal(_UNAUTHORIZED, "User must be authorized")

@@ -36,19 +36,12 @@ class BadQuery(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One condition on a payload.
+    """One condition on a payload."""
 
-    Attributes:
-        method: such as ``equal``.
-        attribute: the key of the payload; empty for ``and``, ``or`` and ``select``.
-        values: the values that the attribute is compared with.
-        queries: the conditions that ``and`` and ``or`` join.
-    """
-
-    method: str
-    attribute: str = ""
-    values: tuple[object, ...] = ()
-    queries: tuple[Query, ...] = ()
+    method: str  # such as ``equal``
+    attribute: str = ""  # the key of the payload; empty for ``and``, ``or`` and ``select``
+    values: tuple[object, ...] = ()  # the values that the attribute is compared with
+    queries: tuple[Query, ...] = ()  # the conditions that ``and`` and ``or`` join
 
     def matches(self, payload: object) -> bool:
         """Evaluate the condition on the payload of an event, as `realtime_fsm.testing.wire.as_php` gives it."""
@@ -63,13 +56,13 @@ class Query:
         found = payload[self.attribute]
         if self.method in ("isNull", "isNotNull"):
             return (found is None) == (self.method == "isNull")
+        comparable = [value for value in self.values if _kind(value) is _kind(found)]
         if self.method in ("equal", "notEqual"):
-            return any(_same(found, value) for value in self.values) == (self.method == "equal")
-        compare = _ORDERED[self.method]
-        return any(_comparable(found, value) and compare(found, value) for value in self.values)
+            return (found in comparable) == (self.method == "equal")
+        return _kind(found) in (float, str) and any(_ORDERED[self.method](found, value) for value in comparable)
 
     def as_dict(self) -> dict[str, object]:
-        """Return the query as the server writes it into an acknowledgement."""
+        """Return the query as the value that `text` encodes."""
         written: dict[str, object] = {"method": self.method}
         if self.attribute:
             written["attribute"] = self.attribute
@@ -77,7 +70,7 @@ class Query:
         return written
 
     def text(self) -> str:
-        """Return the query as compact JSON."""
+        """Return the query as the compact JSON of an acknowledgement."""
         return encode(self.as_dict()).decode()
 
 
@@ -88,9 +81,8 @@ EVERYTHING = Query("select", values=("*",))
 def parse(text: object) -> Query:
     """Parse one item of ``queries``, as a client sent it.
 
-    Raises:
-        BadQuery: for a text that is not a query, or one that realtime does not support.
-        Refusal: with code 0 for an item that is not a string, and for a ``select`` of anything but ``["*"]``.
+    Refuse with code 0 an item that is not a string, and a ``select`` of anything but ``["*"]``. Raise `BadQuery` for another
+    text that realtime does not support.
     """
     if not isinstance(text, str):
         raise Refusal(UNCAUGHT, _NOT_A_STRING)
@@ -124,11 +116,3 @@ def _parse_item(item: dict[str, object]) -> Query:
 def _kind(value: object) -> type:
     # True is an int in Python, and a type of its own in a query.
     return float if isinstance(value, int | float) and not isinstance(value, bool) else type(value)
-
-
-def _same(found: object, value: object) -> bool:
-    return _kind(found) is _kind(value) and found == value
-
-
-def _comparable(found: object, value: object) -> bool:
-    return _kind(found) is _kind(value) and _kind(found) in (float, str)

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from realtime_fsm.client.realtime import Realtime
 
-__all__ = ["JITTER", "QUICK_RETRY", "connected", "predictable"]
-
 QUICK_RETRY = RetryPolicy(attempts=5, base=0.01, factor=1.5, cap=0.1, dials_per_minute=None)
 """Dials again after 5 ms at first and after 100 ms at most, without a limit of dials a minute."""
 

@@ -19,11 +19,7 @@ class MinuteQuota:
         self._used: Counter[object] = Counter()
 
     def spend(self, now: float, text: str = "Too many messages.", key: object = None) -> None:
-        """Count one use of a key's quota, at `now`, in seconds since the epoch.
-
-        Raises:
-            Refusal: with 1013 and `text` when the key's quota of this minute is used up.
-        """
+        """Count one use of a key's quota, at `now`, in seconds since the epoch; refuse with 1013 and `text` beyond the quota."""
         window = now // _MINUTE
         if window != self._window:
             self._window = window

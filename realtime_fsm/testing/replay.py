@@ -47,35 +47,10 @@ from realtime_fsm.replay.scenario import Outcome
 from realtime_fsm.testing.scenario import play
 
 __all__ = [
-    "Acknowledged",
-    "Authenticate",
-    "Closed",
-    "Connect",
-    "Deadline",
-    "Deaf",
-    "DialFailure",
-    "Disconnect",
-    "Dispose",
-    "ErrorReceived",
-    "GreetingReceived",
-    "LinkClosed",
-    "LogOut",
-    "Opened",
-    "Outcome",
-    "PingEnabledChanged",
-    "Pong",
-    "Probe",
-    "Reconnect",
-    "Recovered",
-    "ResumedFromSuspend",
-    "SetPresence",
-    "Step",
-    "Subscribe",
-    "SubscriptionSpec",
-    "Unsubscribe",
-    "check_path",
-    "granted",
-    "play",
+    "Acknowledged", "Authenticate", "Closed", "Connect", "Deadline", "Deaf", "DialFailure", "Disconnect", "Dispose",
+    "ErrorReceived", "GreetingReceived", "LinkClosed", "LogOut", "Opened", "Outcome", "PingEnabledChanged", "Pong", "Probe",
+    "Reconnect", "Recovered", "ResumedFromSuspend", "SetPresence", "Step", "Subscribe", "SubscriptionSpec", "Unsubscribe",
+    "check_path", "granted", "play",
 ]  # fmt: skip
 
 
@@ -143,14 +118,9 @@ def check_path(
         AssertionError: when the machine takes another path. The text names the step, what came and what was expected.
     """
     settings = {
-        "retry": retry,
-        "ping": ping,
-        "timeouts": timeouts,
-        "auto_reconnect": auto_reconnect,
-        "max_link_age": max_link_age,
-        "era": era,
-        "canary": canary,
-    }
+        "retry": retry, "ping": ping, "timeouts": timeouts, "auto_reconnect": auto_reconnect, "max_link_age": max_link_age,
+        "era": era, "canary": canary,
+    }  # fmt: skip
     harness = MachineHarness(settings)
     for number, step in enumerate(steps, 1):
         result = harness.feed(ReplayInput(step.at, step.input, step.draw, step.dial_slot, step.heard, step.pauses))

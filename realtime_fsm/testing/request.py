@@ -7,16 +7,10 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """A request. Its repr is empty, because target, headers and body may carry credentials.
+    """A request. Its repr is empty, because target, headers and body may carry credentials."""
 
-    Attributes:
-        target: the path and the query string, as in the request line.
-        headers: names and values, in order.
-        body: the content.
-    """
-
-    target: str = field(repr=False)
-    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    target: str = field(repr=False)  # the path and the query string, as in the request line
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # names and values, in order
     body: bytes = field(default=b"", repr=False)
 
     def header(self, name: str) -> str:

@@ -24,18 +24,15 @@ _DEFAULT, _MOST = 900, 3600  # seconds
 class _Refused(Exception):
     """The server refuses a call, with a status, its own type of error and a text."""
 
-    def __init__(self, status: HTTPStatus, kind: str, message: str) -> None:
-        super().__init__(message)
-        self.status, self.kind, self.message = status, kind, message
-
 
 def answer(backend: Backend, request: HttpRequest, now: float) -> tuple[int, bytes]:
     """Answer a POST request with a status and a JSON document; `now` is in seconds since the epoch."""
     try:
         token = _create_jwt(backend, request, now)
     except _Refused as refused:
-        document = {"message": refused.message, "code": refused.status, "type": refused.kind, "version": "embedded"}
-        return refused.status, json.dumps(document).encode()
+        status, kind, message = refused.args
+        document = {"message": message, "code": status, "type": kind, "version": "embedded"}
+        return status, json.dumps(document).encode()
     return HTTPStatus.CREATED, json.dumps({"jwt": token}).encode()
 
 

@@ -58,14 +58,13 @@ def play(
             with in_memory(server):
                 async with Realtime(server.endpoint, project="demo", **options) as realtime:
                     running = asyncio.ensure_future(code(realtime, server))
-                    end = asyncio.get_running_loop().time() + seconds
+                    end = clock.elapsed + seconds
                     if script:
                         await server.script(script)
-                    await clock.advance(max(0.0, end - asyncio.get_running_loop().time()))
+                    await clock.advance(max(0.0, end - clock.elapsed))
                     with suppress(AssertionError):
                         await clock.wait_until(lambda: realtime.state is not State.RECONNECTING, within=_SETTLING)
-                    is_live = realtime.state in LIVE
-                    return is_live, await _end(running)
+                    return realtime.state in LIVE, await _end(running)
 
     with predictable(), recorded() as records:
         is_live, error = clock.run(scenario)
@@ -93,10 +92,9 @@ def play_scenario(policies: Policies, scenario: Scenario) -> Outcome:
 async def _end(running: asyncio.Future[object]) -> str | None:
     """Cancel the code, and name the `RealtimeError` that it raised."""
     running.cancel()
-    try:
-        await running
-    except asyncio.CancelledError:
-        return None
-    except RealtimeError as error:
-        return type(error).__name__
+    with suppress(asyncio.CancelledError):
+        try:
+            await running
+        except RealtimeError as error:
+            return type(error).__name__
     return None

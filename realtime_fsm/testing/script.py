@@ -35,40 +35,24 @@ _LENGTHS = {"drop": (False,), "refuse": (False, True), "freeze": (False, True), 
 
 @dataclass(frozen=True, slots=True)
 class ScriptStep:
-    """One step of a script.
+    """One step of a script."""
 
-    Attributes:
-        at: the moment at which the fault begins, in seconds from the start of the script.
-        fault: the name of the fault.
-        length: the length of the fault, in seconds; None for no length.
-        name: the name of the step in errors: its number and its text.
-    """
-
-    at: float
+    at: float  # the moment at which the fault begins, in seconds from the start of the script
     fault: str
-    length: float | None
-    name: str
+    length: float | None  # the length of the fault, in seconds; None for no length
+    name: str  # the name of the step in errors: its number and its text
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """The two calls that begin and end a fault.
+    """The two calls that begin and end a fault."""
 
-    Attributes:
-        begin: begins the fault; takes its length in seconds, or 0 for a fault without one.
-        end: ends the fault.
-    """
-
-    begin: Callable[[float], object]
+    begin: Callable[[float], object]  # begins the fault; takes its length in seconds, or 0 for a fault without one
     end: Callable[[], object]
 
 
 def parse(script: str) -> list[ScriptStep]:
-    """Parse a script into steps, in the order in which they begin.
-
-    Raises:
-        BadOption: for a step that is not valid, or that overlaps one of the same fault; it names the step and the remedy.
-    """
+    """Parse a script into steps, in the order in which they begin, as `RealtimeServer.script` explains."""
     if not isinstance(script, str):
         raise BadOption("script", f"{type(script).__name__} is not a text; give one such as '2s drop; 5s freeze 3s'")
     texts = [text.strip() for text in script.split(";")]
@@ -88,22 +72,17 @@ def parse(script: str) -> list[ScriptStep]:
 
 async def run(steps: Iterable[ScriptStep], faults: Mapping[str, Fault]) -> None:
     """Run a script from now on; return when the last fault has begun, and every fault with a length has ended."""
-    loop = asyncio.get_running_loop()
-    start = loop.time()
-    for at, call in _schedule(steps, faults):
-        await asyncio.sleep(start + at - loop.time())
-        call()
-
-
-def _schedule(steps: Iterable[ScriptStep], faults: Mapping[str, Fault]) -> list[tuple[float, Callable[[], object]]]:
     calls: list[tuple[float, bool, Callable[[], object]]] = []
     for step in steps:
         fault = faults[step.fault]
         calls.append((step.at, True, partial(fault.begin, step.length or 0.0)))
         if step.length is not None:
             calls.append((step.at + step.length, False, fault.end))
-    # At one moment a fault ends before the next one begins.
-    return [(at, call) for at, _, call in sorted(calls, key=lambda entry: entry[:2])]
+    loop = asyncio.get_running_loop()
+    start = loop.time()
+    for at, _, call in sorted(calls, key=lambda entry: entry[:2]):  # at one moment a fault ends before the next one begins
+        await asyncio.sleep(start + at - loop.time())
+        call()
 
 
 def _step(name: str, text: str) -> ScriptStep:

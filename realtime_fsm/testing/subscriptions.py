@@ -20,26 +20,17 @@ _ACTIONS = frozenset({"create", "update", "upsert", "delete"})
 
 @dataclass(frozen=True, slots=True)
 class ChannelSubscription:
-    """One subscription on one channel.
+    """One subscription on one channel."""
 
-    Attributes:
-        queries: the queries, all of which must match.
-        roles: the roles of the subscription on this channel.
-    """
-
-    queries: Sequence[Query]
-    roles: frozenset[str]
+    queries: Sequence[Query]  # the queries, all of which must match
+    roles: frozenset[str]  # the roles of the subscription on this channel
 
 
 class Subscriptions:
-    """The subscriptions of one connection.
-
-    Attributes:
-        ids: the ids, oldest first.
-    """
+    """The subscriptions of one connection."""
 
     def __init__(self) -> None:
-        self.ids: dict[str, None] = {}
+        self.ids: dict[str, None] = {}  # the ids, oldest first
         # An event frame lists ids by the event's channels, then by entry into the channel; hence the order of these keys.
         self._channels: dict[str, dict[str, ChannelSubscription]] = {}
         self._latest: list[str] = []  # the channels that were added last: all that E1 to E3 remember of a connection
@@ -68,13 +59,7 @@ class Subscriptions:
         return removed
 
     def matching(self, channels: Iterable[str], roles: frozenset[str], payload: object) -> list[str]:
-        """Return the ids of the subscriptions that get an event, in the order in which the server lists them.
-
-        Args:
-            channels: the channels of the event.
-            roles: the roles that may see the event.
-            payload: the payload, as `as_php` gives it.
-        """
+        """Return the ids of the subscriptions that get an event for `roles`, in the order in which the server lists them."""
         found: dict[str, None] = {}
         for channel in channels:
             for identifier, entry in self._channels.get(channel, {}).items():
@@ -122,14 +107,8 @@ class Subscriptions:
 def rewrite_channels(channels: Iterable[str], user_id: str | None, *, actions: bool = True) -> list[str]:
     """Rewrite the channels of a subscription, as the server does before it acknowledges them.
 
-    Args:
-        channels: the channels that the client names.
-        user_id: the id of the user; None for a guest.
-        actions: whether the era knows ``account.update`` and its like (from E4 on).
-
-    Returns:
-        Each channel once. ``account.{user}`` joins ``account``, ``account.{user}.update`` replaces ``account.update``, and
-        any other ``account.{...}`` vanishes. A guest's ``account`` and ``account.update`` stay as they are.
+    ``account.{user}`` joins ``account``, ``account.{user}.update`` replaces ``account.update`` in an era that knows `actions`
+    (from E4 on), and any other ``account.{...}`` vanishes. A guest's ``account`` and ``account.update`` stay as they are.
     """
     kept: dict[str, None] = {}
     added: dict[str, None] = {}

@@ -24,12 +24,7 @@ _NO_LIST = (
 
 
 class UpgradeParams:
-    """The parameters of an upgrade request, from its URL and its headers.
-
-    Attributes:
-        path: the path of the URL.
-        parameters: the parameters of the URL.
-    """
+    """The parameters of an upgrade request, from its URL and its headers."""
 
     def __init__(self, request: HttpRequest) -> None:
         self._request = request
@@ -49,11 +44,7 @@ class UpgradeParams:
 
     @property
     def channels(self) -> list[str]:
-        """The channels in the URL.
-
-        Raises:
-            Refusal: with 0 when the parameter is not a list.
-        """
+        """The channels in the URL; the server refuses with 0 a parameter that is not a list."""
         channels = self.parameters.get("channels", {})
         if isinstance(channels, str):
             raise Refusal(UNCAUGHT, _NO_LIST)
@@ -63,12 +54,8 @@ class UpgradeParams:
     def session(self) -> str:
         """The session string from the header, the cookie or the fallback cookies, or an empty string."""
         names = (f"a_session_{self.project}", f"a_session_{self.project}_legacy")
-        cookies = self._cookies()
-        fallback = self._fallback_cookies()
-        offered = [self._request.header("X-Appwrite-Session")]
-        offered += [cookies.get(name, "") for name in names]
-        offered += [fallback.get(name, "") for name in names]
-        return next(filter(None, offered), "")
+        offered = [jar.get(name, "") for jar in (self._cookies(), self._fallback_cookies()) for name in names]
+        return next(filter(None, [self._request.header("X-Appwrite-Session"), *offered]), "")
 
     @property
     def jwt(self) -> str:
@@ -76,11 +63,7 @@ class UpgradeParams:
         return self._request.header("X-Appwrite-JWT") or self._parameter("jwt")
 
     def check_origin(self, platforms: Iterable[str]) -> None:
-        """Refuse an ``Origin`` header that names none of the allowed hosts.
-
-        Raises:
-            Refusal: with 1008.
-        """
+        """Refuse with 1008 an ``Origin`` header that names none of the allowed hosts."""
         origin = self._request.header("Origin")
         host = _host(origin) or origin
         if origin and host not in set(platforms):
@@ -102,9 +85,8 @@ class UpgradeParams:
             cookies = decode(self._request.header("X-Fallback-Cookies").encode())
         except ValueError:
             return {}
-        if not isinstance(cookies, dict):
-            return {}
-        return {name: value for name, value in cookies.items() if isinstance(value, str)}
+        found = cookies.items() if isinstance(cookies, dict) else ()
+        return {name: value for name, value in found if isinstance(value, str)}
 
 
 def _host(origin: str) -> str | None:

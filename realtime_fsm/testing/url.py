@@ -25,15 +25,10 @@ _KEY = re.compile(r"(?P<name>[^\[]*)(?P<path>(?:\[[^\]]*\])*)")
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """One subscription in the URL.
-
-    Attributes:
-        channels: the channels.
-        queries: the queries on them, all of which must match.
-    """
+    """One subscription in the URL."""
 
     channels: list[str] = field(default_factory=list)
-    queries: list[Query] = field(default_factory=list)
+    queries: list[Query] = field(default_factory=list)  # the queries on them, all of which must match
 
 
 def is_routed(path: str) -> bool:
@@ -69,28 +64,18 @@ def texts(value: str | Parameters) -> list[str]:
 
 
 def slots(found: Parameters, channels: Iterable[str]) -> Mapping[str, Slot]:
-    """Sort the channels of a dial into slots, by the parameters of the dial.
+    """Sort the channels of a dial into slots by the parameters of the dial, and return each slot by its name.
 
-    Returns:
-        Each slot by its name, in the order of the channels.
-
-    Raises:
-        Refusal: with 1008 for a query that is not valid or that realtime does not support; with 0 as `parse` does.
+    Refuse with 1008 a query that is not valid or that realtime does not support, and with 0 as `parse` does.
     """
     by_name: dict[str, Slot] = {}
     for channel in channels:
         parameter = found.get(re.sub(r"[. ]", "_", channel))
-        if parameter is None:
-            slot = by_name.setdefault("0", Slot())
-            slot.channels.append(channel)
-            if not slot.queries:
-                slot.queries.append(EVERYTHING)
-            continue
-        for name, queries in ({"0": parameter} if isinstance(parameter, str) else parameter).items():
+        for name, queries in (parameter if isinstance(parameter, dict) else {"0": parameter}).items():
             slot = by_name.setdefault(name, Slot())
             slot.channels.append(channel)
             if not slot.queries:
-                slot.queries.extend(_parsed(texts(queries)))
+                slot.queries.extend([EVERYTHING] if queries is None else _parsed(texts(queries)))
     return by_name
 
 

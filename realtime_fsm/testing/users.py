@@ -28,30 +28,20 @@ _BOTH = (
 
 
 class UserDirectory:
-    """The users of one project.
-
-    Attributes:
-        project: the id of the project.
-        presences: the presences of the users.
-        keys: the scopes of each API key.
-    """
+    """The users of one project."""
 
     def __init__(self, project: str, absent_fields: frozenset[str]) -> None:
         """Start without users. `absent_fields` are missing in the user documents of the era."""
         self.project: str = project
-        self.presences: Presences = Presences()
+        self.presences: Presences = Presences()  # the presences of the users
         self._absent_fields = absent_fields
         self._accounts: dict[str, Account] = {}
         self._logged_out: set[str] = set()  # the ids of users whose session has ended
         self._jwts: dict[str, tuple[Account, float, bool]] = {}  # the account, the end, and whether it is of the session
-        self.keys: dict[str, frozenset[str]] = {}
+        self.keys: dict[str, frozenset[str]] = {}  # the scopes of each API key
 
     def add(self, user_id: str, secret: str, attributes: Mapping[str, object], roles: Iterable[str]) -> str:
-        """Add a user with one session, and return the session string; `RealtimeServer.add_user` explains the arguments.
-
-        Raises:
-            ValueError: when the user exists.
-        """
+        """Add a user with one session, and return the session string, as `RealtimeServer.add_user`."""
         if user_id in self._accounts:
             raise ValueError(f"user {user_id!r} exists")
         all_roles = frozenset({"any", "users", f"user:{user_id}", *roles})
@@ -61,11 +51,7 @@ class UserDirectory:
         return base64.b64encode(session.encode()).decode()
 
     def issue_jwt(self, user_id: str, *, expires: float = EXPIRES, of_session: bool = True) -> str:
-        """Issue a JWT for a user, which ends at `expires`, in seconds since the epoch, or before with the session (`of_session`).
-
-        Raises:
-            LookupError: when there is no such user.
-        """
+        """Issue a JWT, which ends at `expires`, in seconds since the epoch, or with the session before, if it is `of_session`."""
         account = self._account(user_id)
         claims = {"userId": user_id, "sessionId": "current" if of_session else "", "exp": int(expires)}
         signed = f"{_segment({'typ': 'JWT', 'alg': 'HS256'})}.{_segment(claims)}"
@@ -75,21 +61,15 @@ class UserDirectory:
         return token
 
     def end_session(self, user_id: str) -> None:
-        """End a user's session: a later dial with the session, or with a JWT of it, is a guest's.
-
-        Raises:
-            LookupError: when there is no such user.
-        """
+        """End a user's session: a later dial with the session, or with a JWT of it, is a guest's."""
         self._account(user_id)
         self._logged_out.add(user_id)
 
     def identify(self, params: UpgradeParams, now: float) -> Account | None:
         """Find the user of an upgrade request; None for a guest.
 
-        A session that is not valid, and a JWT whose session has ended, make a guest.
-
-        Raises:
-            Refusal: with 401 for a JWT that is not valid or has expired, with 403 for a JWT beside a session.
+        A session that is not valid, and a JWT whose session has ended, make a guest. The server refuses with 401 a JWT that is
+        not valid or has expired, and with 403 a JWT beside a session.
         """
         if params.jwt and params.session:
             raise Refusal(_FORBIDDEN, _BOTH)

@@ -9,16 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta, tzinfo
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 from unittest.mock import patch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
-
-__all__ = ["LIMIT", "VirtualClock", "VirtualLoop", "eventually", "run"]
 
 T = TypeVar("T")
 
@@ -27,29 +24,19 @@ LIMIT = 86_400.0
 
 _BEGIN = 1_000.0
 _WITH_A_CLOCK = (
-    "auditlog.writer",
-    "client.explanation",
-    "runtime.canary",
-    "runtime.driver",
-    "runtime.gaps",
-    "runtime.handover",
+    "auditlog.writer", "client.explanation", "runtime.canary", "runtime.driver", "runtime.gaps", "runtime.handover",
     "runtime.upgrade_refusals",
-)
+)  # fmt: skip
 """The modules of the client that read the wall clock, by ``datetime.now``."""
 
 
 class _JumpingSelector(selectors.SelectSelector):
-    """A selector that does not wait: its clock jumps by the timeout.
-
-    Attributes:
-        now: the time of the loop, in seconds.
-        threads: how many threads work for the loop; the selector waits for them in real time.
-    """
+    """A selector that does not wait: its clock jumps by the timeout."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.now = _BEGIN
-        self.threads = 0
+        self.now = _BEGIN  # the time of the loop, in seconds
+        self.threads = 0  # how many threads work for the loop; the selector waits for them in real time
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         ready = super().select(0)
@@ -103,15 +90,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 async def eventually(condition: Callable[[], object], *, within: float = 600.0) -> None:
-    """Let time pass until a condition is true; it is checked every 10 ms of the loop's time.
-
-    Args:
-        condition: the condition.
-        within: the longest wait, in seconds of the loop.
-
-    Raises:
-        AssertionError: when the condition is not true by then.
-    """
+    """Let the time of the loop pass until a condition is true, as `VirtualClock.wait_until`."""
     loop = asyncio.get_running_loop()
     end = loop.time() + within
     while not condition():
@@ -207,20 +186,7 @@ class VirtualClock:
             def now(cls, tz: tzinfo | None = None) -> Any:
                 return clock.now().astimezone(tz)
 
-        patches = [patch.object(import_module(f"realtime_fsm.{name}"), "datetime", VirtualDatetime) for name in _WITH_A_CLOCK]
-        for each in patches:
-            each.start()
-        try:
+        with ExitStack() as patches:
+            for name in _WITH_A_CLOCK:
+                patches.enter_context(patch(f"realtime_fsm.{name}.datetime", VirtualDatetime))
             yield
-        finally:
-            for each in patches:
-                each.stop()
-
-
-def run(test: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Run a coroutine function in virtual time.
-
-    Raises:
-        AssertionError: when it hangs.
-    """
-    return VirtualClock().run(test)

@@ -26,19 +26,13 @@ _INT64 = 1 << 63
 
 
 class Refusal(Exception):
-    """The server refuses a dial or a message, and answers with an ``error`` frame.
-
-    Attributes:
-        code: the code of the frame; a text for an exception of the database (PROTOCOL: "Four server eras").
-        message: the text of the frame, before it is masked.
-        end: whether the stream ends behind the frame.
-    """
+    """The server refuses a dial or a message, and answers with an ``error`` frame."""
 
     def __init__(self, code: int | str, message: str, *, end: bool = False) -> None:
         super().__init__(code, message)
-        self.code = code
-        self.message = message
-        self.end = end
+        self.code = code  # of the frame; a text for an exception of the database (PROTOCOL: "Four server eras")
+        self.message = message  # of the frame, before it is masked
+        self.end = end  # whether the stream ends behind the frame
 
 
 def bad_message(text: str, *, end: bool = False) -> Refusal:
@@ -48,19 +42,12 @@ def bad_message(text: str, *, end: bool = False) -> Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The server's answer to a dial or a message.
+    """The server's answer to a dial or a message."""
 
-    Attributes:
-        frames: text messages to send, in order.
-        end: whether the stream ends behind them, with a bare FIN and no close frame.
-        reset: whether the stream is reset at once, with nothing sent.
-        after: seconds until the server sends the frames.
-    """
-
-    frames: tuple[bytes, ...] = ()
-    end: bool = False
-    reset: bool = False
-    after: float = 0.0
+    frames: tuple[bytes, ...] = ()  # text messages to send, in order
+    end: bool = False  # whether the stream ends behind them, with a bare FIN and no close frame
+    reset: bool = False  # whether the stream is reset at once, with nothing sent
+    after: float = 0.0  # seconds until the server sends the frames
 
 
 def error(code: int | str, message: str = MASKED) -> bytes:
@@ -74,11 +61,7 @@ def format_timestamp(now: float) -> str:
 
 
 def decode(data: bytes) -> object:
-    """Decode JSON into the value that PHP holds: an object that looks like a list is a list.
-
-    Raises:
-        ValueError: when the data is not JSON, or is nested too deeply.
-    """
+    """Decode JSON as `as_php`; raise `ValueError` for data that is not JSON."""
     try:
         return as_php(msgspec.json.decode(data))
     except RecursionError:
@@ -102,7 +85,10 @@ def as_php(value: object, depth: int = 0) -> object:
     if isinstance(value, list | tuple):
         return [as_php(item, depth + 1) for item in value]
     if isinstance(value, int) and not -_INT64 <= value < _INT64:
-        return _as_float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            raise ValueError("a number beyond every float") from None
     return value
 
 
@@ -142,13 +128,6 @@ def _key(key: object) -> str:
     if not isinstance(key, str):
         raise TypeError(f"JSON has no form for a key of type {type(key).__name__}")
     return _text(key)
-
-
-def _as_float(value: int) -> float:
-    try:
-        return float(value)
-    except OverflowError:
-        raise ValueError("a number beyond every float") from None
 
 
 def _float(value: float) -> str:

@@ -14,7 +14,7 @@ import pytest
 
 from realtime_fsm.cli.main import main
 from realtime_fsm.testing import RealtimeServer
-from realtime_fsm.testing.blocking import BlockingServer
+from realtime_fsm.testing.server import BlockingServer
 from support.commands import COMMAND, PATIENCE, result_of
 from support.some import some
 

@@ -56,7 +56,7 @@ async def test_a_callable_is_asked_before_every_dial() -> None:
 async def test_a_jwt_may_come_from_a_plain_callable() -> None:
     network = Network()
     network.backend.add_user("alice")
-    token = network.backend.issue_jwt("alice")
+    token = network.backend.directory().issue_jwt("alice")
     async with network.realtime(jwt=lambda: token) as realtime:
         await realtime.connect()
         assert network.headers == [{"X-Appwrite-JWT": token}]
@@ -289,7 +289,7 @@ async def test_the_user_logs_out() -> None:
 async def test_an_identity_in_a_header_ends_with_another(header: str, logs_out: bool) -> None:
     network = Network()
     alice, bob = network.backend.add_user("alice"), network.backend.add_user("bob")
-    secret = network.backend.issue_jwt("alice") if header.endswith("jwt") else alice
+    secret = network.backend.directory().issue_jwt("alice") if header.endswith("jwt") else alice
     async with network.realtime(headers={header: secret, "X-More": "kept"}) as realtime:
         await realtime.connect()
         assert network.headers[-1] == {header: secret, "X-More": "kept"}

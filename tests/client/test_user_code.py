@@ -248,7 +248,7 @@ def test_a_credential_callable_before_a_dial(kind: Kind, way: Raise, option: str
         network = Network()
         secret = network.backend.add_user("u1")
         if option == "jwt":
-            secret = network.backend.issue_jwt("u1")
+            secret = network.backend.directory().issue_jwt("u1")
         asked: list[float] = []
 
         def credential() -> Any:

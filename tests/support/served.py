@@ -12,7 +12,6 @@ import pytest
 from realtime_fsm import RetryPolicy
 from realtime_fsm.sync import Realtime
 from realtime_fsm.testing import BlockingServer, RealtimeServer
-from realtime_fsm.testing.async_control import AsyncServerControl
 
 LONG = 20.0
 QUICK = RetryPolicy(attempts=3, base=0.05, factor=1.5, cap=0.2)
@@ -26,7 +25,7 @@ class Served:
         self.endpoint = blocking.endpoint
         self._portal = blocking._portal
 
-    def do(self, call: Callable[[AsyncServerControl], Any]) -> Any:
+    def do(self, call: Callable[[RealtimeServer], Any]) -> Any:
         """Call a function with the server, in the thread of the server."""
 
         async def run() -> Any:

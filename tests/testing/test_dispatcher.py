@@ -34,6 +34,12 @@ class Link:
     def reset(self) -> None:
         self.seen.append("reset")
 
+    def freeze(self) -> None:
+        self.seen.append("freeze")
+
+    def thaw(self) -> None:
+        self.seen.append("thaw")
+
 
 @pytest.fixture
 def dispatcher() -> ConnectionDispatcher:

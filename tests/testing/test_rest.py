@@ -48,7 +48,7 @@ def test_it_serves_until_its_end(backend: Backend) -> None:
 def test_a_jwt_of_the_newest_session_ends_with_it_and_another_one_does_not(backend: Backend) -> None:
     bound = [created(backend, body)[1]["jwt"] for body in (None, {"sessionId": "recent"}, {"sessionId": "recent()"})]
     free = created(backend, {"sessionId": "none"})[1]["jwt"]
-    backend.end_session("alice")
+    backend.directory().end_session("alice")
     assert [dial(backend, X_Appwrite_JWT=jwt).account for jwt in bound] == [None] * 3
     account = dial(backend, X_Appwrite_JWT=free).account
     assert account is not None

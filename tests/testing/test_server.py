@@ -12,8 +12,9 @@ import pytest
 import realtime_fsm.testing
 from realtime_fsm import BadOption, Realtime, RetriesExhausted, RetryPolicy, SubscriptionRejected
 from realtime_fsm.testing import RealtimeServer
+from realtime_fsm.testing.dispatcher import ServerLink
 from realtime_fsm.testing.eras import EraName
-from realtime_fsm.testing.listener import LoopbackServer, ServerLink, ServerTransport, _BareSocket
+from realtime_fsm.testing.listener import LoopbackServer, ServerTransport, _BareSocket
 from realtime_fsm.testing.request import HttpRequest
 from support.loopback import DEMO, GREETING, PING, PONG, connected, port_of, subscribe
 from support.raw_client import OPCODES, RawClient, upgrade
@@ -154,11 +155,12 @@ def test_a_frame_tells_its_size_in_the_shortest_form(size: int, head: str) -> No
 def test_frames_that_wait_are_sent_together_and_later_ones_at_once() -> None:
     stream = Stream()
     link = ServerTransport(stream)
-    link.buffer_writes()
+    link.freeze()
     link.send(b"a")
+    link.freeze()
     link.send(b"b")
     assert stream.written == b""
-    link.flush_writes()
+    link.thaw()
     assert stream.written == b"\x81\x01a\x81\x01b"
     link.send(b"c")
     assert stream.written == b"\x81\x01a\x81\x01b\x81\x01c"
@@ -251,7 +253,7 @@ class _Echo:
 
 @pytest.mark.loopback
 async def test_the_websocket_server_works_with_another_handler() -> None:
-    echo = LoopbackServer(_Echo())
+    echo = LoopbackServer(_Echo())  # type: ignore[arg-type]  # it stands for the dispatcher
     await echo.start()
     client = await RawClient.dial(echo.port, upgrade("/any?thing"))
     assert await client.text() == "/any?thing localhost"

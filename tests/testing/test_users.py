@@ -8,6 +8,7 @@ import re
 
 import pytest
 
+from realtime_fsm.testing import RealtimeServer
 from realtime_fsm.testing.accounts import usual_document
 from realtime_fsm.testing.backend import Backend
 from realtime_fsm.testing.connection import ServerConnection
@@ -75,7 +76,7 @@ def test_a_session_that_is_not_valid_makes_a_guest(header: str, value: str) -> N
 def test_a_jwt_at_the_dial() -> None:
     backend = Backend()
     backend.add_user("alice")
-    token = backend.issue_jwt("alice")
+    token = backend.directory().issue_jwt("alice")
     assert token.count(".") == 2
     assert user_id(dial(backend, X_Appwrite_JWT=token)) == "alice"
     assert user_id(dial(backend, f"/?project=demo&jwt={token}")) == "alice"
@@ -83,9 +84,9 @@ def test_a_jwt_at_the_dial() -> None:
 
 @pytest.mark.parametrize(("expired", "end"), [(False, 4_102_444_800), (True, 0)])
 def test_a_jwt_names_its_user_and_its_end(expired: bool, end: int) -> None:
-    backend = Backend()
-    backend.add_user("alice")
-    head, claims, _ = backend.issue_jwt("alice", expired=expired).split(".")
+    server = RealtimeServer()
+    server.add_user("alice")
+    head, claims, _ = server.issue_jwt("alice", expired=expired).split(".")
     decoded = [json.loads(base64.urlsafe_b64decode(part + "==")) for part in (head, claims)]
     assert decoded == [{"typ": "JWT", "alg": "HS256"}, {"userId": "alice", "sessionId": "current", "exp": end}]
 
@@ -93,14 +94,14 @@ def test_a_jwt_names_its_user_and_its_end(expired: bool, end: int) -> None:
 def test_an_expired_jwt_is_refused() -> None:
     backend = Backend()
     backend.add_user("alice")
-    _, reply = try_dial(backend, X_Appwrite_JWT=backend.issue_jwt("alice", expired=True))
+    _, reply = try_dial(backend, X_Appwrite_JWT=backend.directory().issue_jwt("alice", expires=0))
     check_error(reply, 401, "Failed to verify JWT. Invalid token: Expired", end=True)
 
 
 def test_a_jwt_beside_a_session_is_refused() -> None:
     backend = Backend()
     session = backend.add_user("alice")
-    _, reply = try_dial(backend, X_Appwrite_JWT=backend.issue_jwt("alice"), Cookie=f"a_session_demo={session}")
+    _, reply = try_dial(backend, X_Appwrite_JWT=backend.directory().issue_jwt("alice"), Cookie=f"a_session_demo={session}")
     refusal = single_frame(reply)["data"]
     assert (refusal["code"], reply.end) == (403, True)
     assert refusal["message"].startswith("JWT and cookie used in the same request. Use either `setJWT` or `setCookie`.")
@@ -108,10 +109,10 @@ def test_a_jwt_beside_a_session_is_refused() -> None:
 
 def test_an_ended_session_and_its_jwts_make_a_guest() -> None:
     backend = Backend()
-    session, jwt = backend.add_user("alice"), backend.issue_jwt("alice")
-    expired = backend.issue_jwt("alice", expired=True)
+    session, jwt = backend.add_user("alice"), backend.directory().issue_jwt("alice")
+    expired = backend.directory().issue_jwt("alice", expires=0)
     earlier = dial(backend, X_Appwrite_Session=session)
-    backend.end_session("alice")
+    backend.directory().end_session("alice")
     assert user_id(dial(backend, X_Appwrite_Session=session)) is None
     assert user_id(dial(backend, X_Appwrite_JWT=jwt)) is None
     assert single_frame(try_dial(backend, X_Appwrite_JWT=expired)[1])["data"]["code"] == 401
@@ -121,7 +122,7 @@ def test_an_ended_session_and_its_jwts_make_a_guest() -> None:
 
 def test_only_the_session_of_a_user_can_end() -> None:
     with pytest.raises(LookupError, match="no user 'bob'"):
-        Backend().end_session("bob")
+        Backend().directory().end_session("bob")
 
 
 def test_users_belong_to_a_project() -> None:
@@ -130,7 +131,7 @@ def test_users_belong_to_a_project() -> None:
     assert user_id(dial(backend, X_Appwrite_Session=session)) is None
     assert user_id(dial(backend, "/?project=p2", X_Appwrite_Session=session)) == "alice"
     with pytest.raises(LookupError, match="no user 'alice'"):
-        backend.issue_jwt("alice")
+        backend.directory().issue_jwt("alice")
     with pytest.raises(LookupError, match="no project 'nope'"):
         backend.add_user("bob", project="nope")
     with pytest.raises(ValueError, match="user 'alice' exists"):
@@ -160,7 +161,7 @@ def test_the_usual_document_is_that_of_a_real_server() -> None:
 def test_no_repr_shows_a_secret() -> None:
     backend = Backend()
     session = backend.add_user("alice", session_secret=SECRET)
-    token = backend.issue_jwt("alice")
+    token = backend.directory().issue_jwt("alice")
     request = HttpRequest(f"/?project=demo&jwt={token}", (("Cookie", f"a_session_demo={session}"),))
     connection = dial(backend, X_Appwrite_Session=session)
     send(connection, "authentication", {"session": session})

@@ -14,7 +14,7 @@ import pytest
 
 from realtime_fsm.runtime import driver
 from realtime_fsm.testing import VirtualClock
-from realtime_fsm.testing.virtual import _WITH_A_CLOCK, LIMIT, VirtualLoop, eventually, run
+from realtime_fsm.testing.virtual import _WITH_A_CLOCK, LIMIT, VirtualLoop, eventually
 from support.raising import hiding
 
 
@@ -112,7 +112,7 @@ def test_a_test_that_waits_for_nothing_hangs() -> None:
 
 def test_a_test_that_waits_for_too_long_hangs() -> None:
     with pytest.raises(AssertionError, match=r"the test takes more than 86400 s of virtual time: it hangs"):
-        run(_forever)
+        VirtualClock().run(_forever)
     assert LIMIT == 86_400
 
 
@@ -131,7 +131,7 @@ def test_a_timeout_of_the_test_itself_is_its_own() -> None:
             await _forever()
 
     with pytest.raises(TimeoutError):
-        run(test)
+        VirtualClock().run(test)
 
 
 def test_the_clock_stands_still_while_a_thread_works() -> None:
