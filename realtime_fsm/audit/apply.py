@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from realtime_fsm.audit.deadline_checks import delay_bounds
-from realtime_fsm.audit.facts import LIMIT, MINUS_INFINITY, WINDOW, Frames, Link
+from realtime_fsm.audit.facts import LIMIT, MINUS_INFINITY, WINDOW, Frames, Link, OldLink
 from realtime_fsm.audit.guard_inference import URL_ERAS, drops_message, is_refusal, is_throttled, is_told_to_wait
 from realtime_fsm.audit.row_facts import DISCONNECTED, DISPOSING, EFFECT, ERROR, PING, RECONNECTING, UNSUBSCRIBED, told_facts
 from realtime_fsm.fsm.table import LIVE, State, Trigger
@@ -50,16 +50,7 @@ def doubt(facts: Facts, step: RowFacts) -> None:
 
 
 def apply_step(tracked: TrackedConnection, facts: Facts, line: FlatRecord, step: RowFacts, t: float, *, detail: bool) -> None:
-    """Apply a step.
-
-    Args:
-        tracked: the connection.
-        facts: its facts.
-        line: the record.
-        step: the facts of its transition rule.
-        t: its time, in seconds of the connection.
-        detail: whether to keep the timeline.
-    """
+    """Apply a step that was taken at `t`, in seconds of the connection; `detail` keeps the timeline."""
     last, was_draining = facts.last_step, facts.draining is not None
     last.now = last.noted = t
     last.now_at = line.timestamp
@@ -97,11 +88,7 @@ def apply_step(tracked: TrackedConnection, facts: Facts, line: FlatRecord, step:
 
 
 def follow_step(tracked: TrackedConnection, line: FlatRecord, *, detail: bool) -> RowFacts | None:
-    """Follow a step of an unknown table, for the figures that need no table.
-
-    Returns:
-        The facts of the step; None for a state that this version does not know, after which the connection's state is unknown.
-    """
+    """Follow a step of an unknown table, for the figures that need no table; None for a state that this version lacks."""
     facts = tracked.facts
     step = told_facts(line.source, line.trigger, line.dest)
     if step is None:
@@ -160,7 +147,7 @@ def _note_link(facts: Facts, line: FlatRecord, step: RowFacts, t: float) -> None
     if EFFECT.CLOSE_FIRST in effects:
         next_dial.awaits = None if link.is_open is None else link.is_open + (facts.draining is not None)
     if EFFECT.DRAIN_LINK in effects and facts.draining is None:
-        facts.begin_handover()
+        facts.draining = OldLink(link, frozenset(facts.subscriptions.acknowledged), history.been_up)
     if step.drops:
         link.is_open = facts.frames.in_flight = facts.frames.error_answered = False
         facts.subscriptions.acknowledged.clear()

@@ -118,11 +118,9 @@ def _may_retry(facts: Facts, line: FlatRecord) -> bool | None:
         return None
     retry = facts.policies.retry
     first, later = retry.allows(line.attempt), retry.allows(line.attempt, been_up=True)
-    if facts.history.been_up is False or (facts.complete and facts.draining is not None):
-        return first
-    if facts.history.been_up and facts.complete:
-        return later
-    return first if first is later else None  # after missing records an old link may still be there
+    if facts.history.been_up is None or (facts.draining is not None and not facts.complete):
+        return first if first is later else None
+    return later if facts.history.been_up and facts.draining is None else first
 
 
 def _credentials_renewable(facts: Facts, line: FlatRecord) -> bool | None:

@@ -118,8 +118,6 @@ FACTS: list[tuple[Guard, dict[str, Any], dict[str, Any], bool | None]] = [
         {"attempt": 3},
         None,
     ),
-    (Guard.MAY_RETRY, {"policies": policies(), "history.been_up": True, "complete": False}, {"attempt": 3}, None),
-    (Guard.MAY_RETRY, {"policies": policies(), "history.been_up": True, "complete": False}, {"attempt": 2}, True),
     (Guard.IS_FATAL, {}, {"cause": "certificate_refused"}, True),
     (Guard.IS_FATAL, {}, {"cause": "greeted_as_guest"}, True),
     (Guard.IS_FATAL, {}, {"cause": "error_frame", "error_code": 401, "source": "reconnecting"}, True),
