@@ -24,12 +24,7 @@ if TYPE_CHECKING:
 
 
 class AnswerBuilder:
-    """Collect how the connections stood at an instant.
-
-    Args:
-        at: the instant.
-        places: the files of the lines.
-    """
+    """Collect how the connections stood at an instant."""
 
     def __init__(self, at: datetime, places: LineNumbers) -> None:
         self._at = at
@@ -75,12 +70,7 @@ class AnswerBuilder:
         )
 
     def answer(self, report: Report, newest: datetime | None) -> Answer:
-        """Build the answer.
-
-        Args:
-            report: the report on the log.
-            newest: its newest moment.
-        """
+        """Build the answer from the report on the log, and the newest moment of the log."""
         counts, at = self._counts, self._at
         told = self._begins is not None and newest is not None and self._begins <= at <= newest
         return Answer(

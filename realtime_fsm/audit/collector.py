@@ -14,7 +14,7 @@ from realtime_fsm.audit.worst import Worst
 from realtime_fsm.fsm.table import TABLE, State
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection
 
     from realtime_fsm.audit.histogram import Histogram
     from realtime_fsm.audit.tracking import TrackedConnection
@@ -32,24 +32,12 @@ _UNUSABLE = "unusable"
 
 
 class ReportBuilder:
-    """Collect findings and statistics, and build the report.
+    """Collect findings and statistics, and build the report; `detail` keeps the timelines of more connections."""
 
-    Args:
-        detail: whether to keep the timelines.
-        fail_on: the rules whose findings count as violations, whatever their weight.
-        tables: the tables whose transition rules are counted.
-
-    Attributes:
-        first: the first violation; without a violation, the first doubt.
-        rows: the number of steps by each transition rule.
-        dwells: the dwells before these steps, where a page shows them.
-    """
-
-    def __init__(self, *, detail: bool, fail_on: Collection[str], tables: Iterable[Table[State, Trigger]]) -> None:
-        self.first: Finding | None = None
-        tables = tuple(tables)
-        self.rows: dict[str, int] = {row.id: 0 for table in tables for row in table.rows}
-        self.dwells: dict[str, Histogram] = {}
+    def __init__(self, *, detail: bool, fail_on: Collection[str], tables: Collection[Table[State, Trigger]]) -> None:
+        self.first: Finding | None = None  # the first violation; without a violation, the first doubt
+        self.rows: dict[str, int] = {row.id: 0 for table in tables for row in table.rows}  # steps by each transition rule
+        self.dwells: dict[str, Histogram] = {}  # before these steps, where a page shows them
         self._judged: dict[str, int] = {table.fingerprint: 0 for table in tables}  # connections, by the table that judged them
         self._fail_on = fail_on
         self._worst: Worst[_Badness, ConnectionReport] = Worst(DRAWN if detail else KEPT)

@@ -36,27 +36,15 @@ MAX_EARLY_TOGETHER = 1 << 14
 
 
 class Connections:
-    """The connections of a log.
-
-    Args:
-        only: the beginnings of the ids of those to judge; empty for all.
-        judge: judges their records.
-        reporter: takes the findings about their order.
-        window: the span of time that is judged.
-        conclude: takes those that leave the memory.
-
-    Attributes:
-        live: those that are followed, by their ids.
-        waiting: the number of records that wait for an earlier one.
-        newest: the newest moment of the connections that have left the memory, or are not judged; after `finish`, of all.
-    """
+    """The connections of a log; `only` holds the beginnings of the ids of those to judge, and is empty for all."""
 
     def __init__(self, only: Collection[str], judge: Judge, reporter: Reporter, window: Window, conclude: Conclude) -> None:
         self._only, self._judge, self._reporter = tuple(only), judge, reporter
         self._window, self._conclude = window, conclude
         self._ended: OrderedDict[str | None, TrackedConnection] = OrderedDict()
-        self.live: dict[str | None, TrackedConnection] = {}
-        self.waiting: int = 0
+        self.live: dict[str | None, TrackedConnection] = {}  # those that are followed, by their ids
+        self.waiting: int = 0  # records that wait for an earlier one
+        # The newest moment of the connections that have left the memory, or are not judged; after `finish`, of all.
         self.newest: datetime | None = None
 
     def take(self, record: FlatRecord, secrets: tuple[str, ...] = ()) -> None:

@@ -25,21 +25,11 @@ if TYPE_CHECKING:
 
 
 class Reporter:
-    """Makes findings about lines.
-
-    Args:
-        builder: takes the findings.
-        places: the files of the lines.
-        window: the span of time whose findings count.
-        fail_on: the rules whose findings count as violations, whatever their weight.
-
-    Attributes:
-        here: the number of the line that is judged, and the line.
-    """
+    """Makes findings about lines, and gives them to the builder of the report."""
 
     def __init__(self, builder: ReportBuilder, places: LineNumbers, window: Window, fail_on: Collection[str]) -> None:
         self._builder, self._places, self._window, self._fail_on = builder, places, window, frozenset(fail_on)
-        self.here: tuple[int, bytes] = 0, b""
+        self.here: tuple[int, bytes] = 0, b""  # the number of the line that is judged, and the line
 
     def report(self, tracked: TrackedConnection, said: RuleBreach) -> bool:
         """Note a finding about a connection, and tell whether the record contradicts the known facts."""
@@ -73,15 +63,7 @@ class Reporter:
 
 
 def describe_allowed(tracked: TrackedConnection, trigger: object) -> list[str]:
-    """Describe the transition rules that the table allows in the state of a connection.
-
-    Args:
-        tracked: the connection.
-        trigger: the trigger of the record; a known one restricts the answer to its cell.
-
-    Returns:
-        A line for each rule, in the order of the table.
-    """
+    """Describe in lines the transition rules that the table allows in the state of a connection: of a known trigger, or all."""
     if tracked.facts.state is None:
         return ["anything: records are missing before, so the state is not known"]
     table, steps = tracked.book

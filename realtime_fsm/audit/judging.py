@@ -28,17 +28,7 @@ if TYPE_CHECKING:
 
 
 class Judge:
-    """Judges records; `reporter.here` is the line of the record.
-
-    Args:
-        reporter: takes the findings.
-        builder: counts the steps.
-        window: the span of time that is judged.
-        books: the tables that judge their records, by fingerprint.
-        detail: whether to keep the timelines and dwells that the HTML page shows.
-        at: an instant about which a user asks.
-        on_outage: takes each record of an outage, and each step that gives up, as it counts.
-    """
+    """Judges records by their tables, which `books` holds by fingerprint; `reporter.here` is the line of the record."""
 
     def __init__(
         self,

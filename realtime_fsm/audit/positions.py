@@ -8,18 +8,11 @@ from realtime_fsm.audit.report import Location
 
 
 class LineNumbers:
-    """Number lines through all files.
-
-    Attributes:
-        files: the names of the files, in order.
-        number: the number of lines so far.
-    """
-
-    __slots__ = ("_starts", "files", "number")
+    """Number lines through all files."""
 
     def __init__(self) -> None:
-        self.files: list[str] = []
-        self.number: int = 0
+        self.files: list[str] = []  # their names, in order
+        self.number: int = 0  # of lines so far
         self._starts: list[int] = []
 
     def begin(self, name: str) -> None:

@@ -13,11 +13,7 @@ Thing = TypeVar("Thing")
 
 
 class Worst(Generic[Badness, Thing]):
-    """Keep the things with the greatest badness. No two of them may be equally bad.
-
-    Args:
-        most: the number of things to keep.
-    """
+    """Keep `most` things: those with the greatest badness. No two things may be equally bad."""
 
     def __init__(self, most: int) -> None:
         self._most = most
