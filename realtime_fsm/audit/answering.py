@@ -8,17 +8,16 @@ from typing import TYPE_CHECKING
 from realtime_fsm.audit import downtime
 from realtime_fsm.audit.answer import Answer, Downtime, Missed
 from realtime_fsm.audit.causes import describe_cause
-from realtime_fsm.audit.collector import KEPT
+from realtime_fsm.audit.collector import KEPT, Worst
 from realtime_fsm.audit.formats.text_utils import pluralize
 from realtime_fsm.audit.report import Verdict
 from realtime_fsm.audit.secret_scan import masked
-from realtime_fsm.audit.worst import Worst
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from realtime_fsm.audit.downtime import DownPeriod
-    from realtime_fsm.audit.positions import LineNumbers
+    from realtime_fsm.audit.finding import LineNumbers
     from realtime_fsm.audit.report import Report
     from realtime_fsm.audit.tracking import TrackedConnection
 

@@ -69,8 +69,10 @@ def apply_step(tracked: TrackedConnection, facts: Facts, line: FlatRecord, step:
         _enter(tracked, facts, line, step, t)
     elif step.trigger == OPENED:
         facts.link.opened_at = t
-    elif step.trigger == CLOSED:
-        _note_end(facts, step.source)
+    elif step.trigger == CLOSED and step.source == DISPOSING:
+        facts.closed = True
+    elif step.trigger == CLOSED and step.source == RECONNECTING and facts.next_dial.awaits is not None:
+        facts.next_dial.awaits -= 1
     if not step.keeps_link:
         _note_link(facts, line, step, t)
     elif step.enters_live:
@@ -103,14 +105,6 @@ def follow_step(tracked: TrackedConnection, line: FlatRecord, *, detail: bool) -
     return step
 
 
-def _note_end(facts: Facts, state: str) -> None:
-    """Note that a socket has closed: the last one, or one for which the next dial waits."""
-    if state == DISPOSING:
-        facts.closed = True
-    elif state == RECONNECTING and facts.next_dial.awaits is not None:
-        facts.next_dial.awaits -= 1
-
-
 def _note_frames(facts: Facts, line: FlatRecord, step: RowFacts, t: float) -> None:
     """Note the answer that came, and the frame that was sent."""
     frames = facts.frames
@@ -139,9 +133,10 @@ def _note_link(facts: Facts, line: FlatRecord, step: RowFacts, t: float) -> None
     waits = plans_retry or (EFFECT.RESTORE_IDENTITY in effects and is_told_to_wait(line))
     if plans_retry:
         refused = is_refusal(facts, line)
-        history.refusals = (
-            0 if refused is False else None if refused is None or history.refusals is None else history.refusals + 1
-        )
+        if refused is False:
+            history.refusals = 0
+        else:
+            history.refusals = history.refusals + 1 if refused and history.refusals is not None else None
     if step.trigger == SERVER_ERROR and not step.may_send:
         facts.frames.in_flight = facts.frames.error_answered = False
     if EFFECT.CLOSE_FIRST in effects:
@@ -246,7 +241,7 @@ def _enter(tracked: TrackedConnection, facts: Facts, line: FlatRecord, step: Row
     if step.enters_live:
         facts.link.up_at = t
     elif dest == ERROR:
-        tracked.stats.counts["gave up"] += 1
+        tracked.stats.counts["gave_up"] += 1
     elif dest == DISCONNECTED:
         outages.unwanted = line.cause is not None
     if outages.covered_from is not None:

@@ -18,10 +18,9 @@ from realtime_fsm.audit.checks import rulebook
 from realtime_fsm.audit.collector import ReportBuilder
 from realtime_fsm.audit.connections import Connections
 from realtime_fsm.audit.decoding import BadRecord, ExtendedRecord, decode_fast
-from realtime_fsm.audit.finding import Reporter
+from realtime_fsm.audit.finding import LineNumbers, Reporter
 from realtime_fsm.audit.framing import LineReader
 from realtime_fsm.audit.judging import Judge
-from realtime_fsm.audit.positions import LineNumbers
 from realtime_fsm.audit.row_facts import OWN
 from realtime_fsm.audit.shapes import MARK
 from realtime_fsm.audit.window import Window
@@ -82,16 +81,6 @@ class Auditor:
         self._connections = Connections(only, judge, self._reporter, self._window, self._conclude)
 
     @property
-    def live(self) -> int:
-        """The number of connections that are followed."""
-        return len(self._connections.live)
-
-    @property
-    def waiting(self) -> int:
-        """The number of records that wait for an earlier one."""
-        return self._connections.waiting
-
-    @property
     def violation(self) -> Finding | None:
         """The first violation so far."""
         first = self._builder.first
@@ -123,16 +112,10 @@ class Auditor:
         self._connections.settle()
 
     def finish(self) -> Report:
-        """End the audit.
-
-        Returns:
-            The report. The auditor cannot be used again.
-        """
+        """End the audit; the auditor cannot be used again."""
         self._take_pieces(self._reader.flush())
         self._connections.finish()
-        hint = ""
-        if self._unread is not None:
-            hint = f"; {self._places.of(self._unread[0])} {self._reader.explain(self._unread[1])}"
+        hint = "" if self._unread is None else f"; {self._places.of(self._unread[0])} {self._reader.explain(self._unread[1])}"
         report = self._builder.report(
             self._places.files, self._places.number, self._window,
             some=bool(self._only), hint=hint, surplus=self._reader.surplus,

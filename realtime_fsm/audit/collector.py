@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from realtime_fsm.audit.formats.text_utils import pluralize
 from realtime_fsm.audit.report import ConnectionReport, Finding, Location, Report, RowLine, Verdict
 from realtime_fsm.audit.rules import RULES, weigh
 from realtime_fsm.audit.secret_scan import masked
 from realtime_fsm.audit.stats import StatsAccumulator, life_of
-from realtime_fsm.audit.worst import Worst
 from realtime_fsm.fsm.table import TABLE, State
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     from realtime_fsm.audit.histogram import Histogram
     from realtime_fsm.audit.tracking import TrackedConnection
@@ -26,9 +26,28 @@ if TYPE_CHECKING:
 
 KEPT, DRAWN = 1000, 10_000
 """Connections that are reported one by one: the worst. With their timelines more are, because a page draws the whole fleet."""
-
-
 _UNUSABLE = "unusable"
+Badness = TypeVar("Badness", bound=tuple[object, ...])
+Thing = TypeVar("Thing")
+
+
+class Worst(Generic[Badness, Thing]):
+    """Keep `most` things: those with the greatest badness. No two things may be equally bad."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._heap: list[tuple[Badness, Thing]] = []  # the least bad one is the first
+
+    def add(self, badness: Badness, make: Callable[[], Thing]) -> None:
+        """Keep a thing, which is made only where it is among the worst."""
+        if len(self._heap) < self._most:
+            heapq.heappush(self._heap, (badness, make()))
+        elif badness > self._heap[0][0]:
+            heapq.heapreplace(self._heap, (badness, make()))
+
+    def all(self) -> list[Thing]:
+        """Return the things, the worst first."""
+        return [thing for _, thing in sorted(self._heap, key=lambda pair: pair[0], reverse=True)]
 
 
 class ReportBuilder:
@@ -115,15 +134,10 @@ class ReportBuilder:
             self.add(tracked, Finding("open", weight, said, place, masked(tracked.connection_id)))
 
     def report(self, files: list[str], lines: int, window: Window, *, some: bool, hint: str, surplus: int) -> Report:
-        """Build the report.
+        """Build the report on files with so many lines.
 
-        Args:
-            files: the names of the files.
-            lines: the number of lines.
-            window: the span of time that was judged.
-            some: whether only some connections were judged.
-            hint: why the log has no record, where it looks as if it had.
-            surplus: the number of records beyond one a line.
+        `some` tells that only some connections were judged. `hint` tells why a log that seems to have records has none. `surplus`
+        is the number of records beyond one a line.
         """
         verdict = self._verdict(is_strange=bool(hint))
         if verdict is Verdict.UNUSABLE and _UNUSABLE not in self._weights:
@@ -171,7 +185,7 @@ class ReportBuilder:
 
 def _is_healthy(tracked: TrackedConnection, verdict: Verdict) -> bool:
     stats = tracked.stats
-    return verdict is Verdict.CONFORMANT and not (stats.failures or stats.counts["gave up"] or stats.counts["faults"])
+    return verdict is Verdict.CONFORMANT and not (stats.failures or stats.counts["gave_up"] or stats.counts["faults"])
 
 
 def _badness_of(tracked: TrackedConnection, verdict: Verdict) -> _Badness:

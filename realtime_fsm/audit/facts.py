@@ -167,9 +167,7 @@ class Facts:
         self.link = Link(self.link.number, is_open=None, in_url=None, proven=None, accepted=None)
         self.next_dial = NextDial(None, None, None, self.next_dial.not_before, None, None)
         self.history = History(None, None, None)
-        self.frames = Frames(
-            self.frames.sends, sent_known=False, in_flight=None, put_back=None, error_answered=None, erred=None
-        )  # fmt: skip
+        self.frames = Frames(self.frames.sends, sent_known=False, in_flight=None, put_back=None, error_answered=None, erred=None)
         self.subscriptions = Subscriptions()
         self.outages.covered_from, self.outages.faulty_since, self.outages.unwanted = None, None, False
 

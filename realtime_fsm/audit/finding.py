@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from realtime_fsm.audit.decoding import TRANSITION, BadRecord, decode_unusual
 from realtime_fsm.audit.formats.text_utils import pluralize
-from realtime_fsm.audit.report import ContextRecord, Finding
+from realtime_fsm.audit.report import ContextRecord, Finding, Location
 from realtime_fsm.audit.row_facts import UNKNOWN
 from realtime_fsm.audit.rules import RULES, RuleBreach, Severity, weigh
 from realtime_fsm.audit.secret_scan import masked, redact
@@ -18,10 +19,40 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from realtime_fsm.audit.collector import ReportBuilder
-    from realtime_fsm.audit.positions import LineNumbers
     from realtime_fsm.audit.tracking import TrackedConnection
     from realtime_fsm.audit.window import Window
     from realtime_fsm.fsm.tablespec import Row
+
+
+class LineNumbers:
+    """Number lines through all files."""
+
+    def __init__(self) -> None:
+        self.files: list[str] = []  # their names, in order
+        self.number: int = 0  # of lines so far
+        self._starts: list[int] = []
+
+    def begin(self, name: str) -> None:
+        """Name the file of the next lines."""
+        self._starts.append(self.number)
+        self.files.append(name)
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether the last file has given a line."""
+        return bool(self._starts) and self.number > self._starts[-1]
+
+    def of(self, number: int) -> Location:
+        """Find the file and the line of a number."""
+        index = bisect_right(self._starts, number - 1) - 1
+        if index < 0:
+            return Location("-", number)
+        return Location(self.files[index], number - self._starts[index])
+
+    @property
+    def here(self) -> Location:
+        """The place of the last line."""
+        return self.of(self.number)
 
 
 class Reporter:

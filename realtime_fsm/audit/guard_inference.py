@@ -197,12 +197,7 @@ def _is_out(guard: str, step: RowFacts) -> bool:
 
 
 def choice_of(step: RowFacts, cell: tuple[Row[State, Trigger], ...]) -> Check | None:
-    """Make the check that a transition rule is the first of its cell whose guards held; None where the records tell nothing.
-
-    Args:
-        step: the facts of the rule.
-        cell: all rules of its cell, in order.
-    """
+    """Make the check that a transition rule is the first of its cell whose guards held; None where the records tell nothing."""
     own = tuple((name, INFERRED_GUARDS[name]) for name in step.row.guards if name in INFERRED_GUARDS)
     before = tuple(
         (row.id, tuple(INFERRED_GUARDS[name] for name in row.guards))
