@@ -17,7 +17,7 @@ from realtime_fsm.audit.answering import AnswerBuilder
 from realtime_fsm.audit.checks import rulebook
 from realtime_fsm.audit.collector import ReportBuilder
 from realtime_fsm.audit.connections import Connections
-from realtime_fsm.audit.decoding import BadRecord, ExtendedRecord, decode_fast
+from realtime_fsm.audit.decoding import ExtendedRecord, decode_fast
 from realtime_fsm.audit.finding import LineNumbers, Reporter
 from realtime_fsm.audit.framing import LineReader
 from realtime_fsm.audit.judging import Judge
@@ -131,8 +131,8 @@ class Auditor:
             self._reporter.here = number, line
             if isinstance(made, ExtendedRecord):
                 self._connections.take(made.line, made.secrets)
-            elif isinstance(made, BadRecord):
-                self._connections.take_bad(made)
+            elif made is not None:
+                self._connections.take(made)
             elif self._unread is None and MARK in line:
                 self._unread = number, line
 

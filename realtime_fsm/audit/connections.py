@@ -47,8 +47,8 @@ class Connections:
         # The newest moment of the connections that have left the memory, or are not judged; after `finish`, of all.
         self.newest: datetime | None = None
 
-    def take(self, record: FlatRecord, secrets: tuple[str, ...] = ()) -> None:
-        """Take a record, which is judged in its turn; `secrets` names its fields that look like secrets."""
+    def take(self, record: FlatRecord | BadRecord, secrets: tuple[str, ...] = ()) -> None:
+        """Take a record, which is judged in its turn if its number can be read; `secrets` names its secret-like fields."""
         tracked = self.live.get(record.connection_id) or self._find(record)
         if tracked is None:
             return
@@ -58,12 +58,6 @@ class Connections:
             self._take_in_turn(tracked, record, secrets)
         if tracked.facts.closed_by_record:
             self._retire(tracked)
-
-    def take_bad(self, record: BadRecord) -> None:
-        """Take a broken record, which is judged in its turn if its number can be read."""
-        tracked = self.live.get(record.connection_id) or self._find(record)
-        if tracked is not None:
-            self._take_in_turn(tracked, record, ())
 
     def settle(self) -> None:
         """Wait no longer for records that are late."""
@@ -119,10 +113,10 @@ class Connections:
         seq = record.seq
         if seq is None:
             tracked.missing -= 1
-            self._judge_any(tracked, record, secrets)
+            self._judge.judge(tracked, record, secrets)
         elif seq == tracked.seq + 1:
             self._report_swap(tracked, record)
-            self._judge_any(tracked, record, secrets)
+            self._judge.judge(tracked, record, secrets)
             self._take_early(tracked)
         else:
             self._set_aside(tracked, seq, EarlyRecord(self._reporter.here, record, secrets))
@@ -157,16 +151,10 @@ class Connections:
         while (early := tracked.early.pop(tracked.seq + 1, None)) is not None:
             self.waiting -= 1
             self._reporter.here = early.here
-            self._judge_any(tracked, early.record, early.secrets)
+            self._judge.judge(tracked, early.record, early.secrets)
             if tracked.past_window:
                 self.waiting -= len(tracked.early)
                 tracked.early.clear()
-
-    def _judge_any(self, tracked: TrackedConnection, record: FlatRecord | BadRecord, secrets: tuple[str, ...]) -> None:
-        if isinstance(record, BadRecord):
-            self._judge.judge_bad(tracked, record)
-        else:
-            self._judge.judge(tracked, record, secrets)
 
     def _skip_hole(self, tracked: TrackedConnection) -> None:
         """Wait no longer for the next record, and judge those after it."""
