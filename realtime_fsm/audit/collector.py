@@ -72,8 +72,7 @@ class ReportBuilder:
         """Add a finding about a connection."""
         known, count = tracked.findings.get(finding.rule, (finding, 0))
         tracked.findings[finding.rule] = known, count + 1
-        self._counts[finding.rule] += 1
-        self._rank(finding)
+        self._count(finding)
 
     def add_unattributed(self, finding: Finding) -> None:
         """Add a finding about a line that names no connection."""
@@ -92,11 +91,11 @@ class ReportBuilder:
     def _weigh(self, finding: Finding) -> None:
         self._weights.add(finding.weight)
         if finding.weight != _UNUSABLE:
-            self._counts[finding.rule] += 1
-            self._rank(finding)
+            self._count(finding)
 
-    def _rank(self, finding: Finding) -> None:
-        """Take a finding as the first one, unless it is a note; a violation goes before a doubt."""
+    def _count(self, finding: Finding) -> None:
+        """Count a finding, and take it as the first one unless it is a note; a violation goes before a doubt."""
+        self._counts[finding.rule] += 1
         if self.first is None:
             self.first = finding if finding.weight != "note" else None
         elif (self.first.weight, finding.weight) == ("doubt", "violation"):
