@@ -51,9 +51,6 @@ class Auditor:
         tables: the tables of other versions that judge their records.
         at: an instant about which a user asks.
         on_outage: takes each record of an outage, and each step that gives up, as it counts.
-
-    Attributes:
-        answer: which connections were down at the instant, after `finish`; None where no instant was given.
     """
 
     def __init__(
@@ -69,7 +66,7 @@ class Auditor:
         on_outage: Callable[[FlatRecord], None] | None = None,
         tables: Iterable[Table[State, Trigger]] = (),
     ) -> None:
-        self.answer: Answer | None = None
+        self.answer: Answer | None = None  # which connections were down at the instant; `finish` sets it
         self._only, self._window = tuple(only), Window(since, until)
         self._reader, self._places = LineReader(names), LineNumbers()
         self._unread: tuple[int, bytes] | None = None  # the first line that names an event and is no record

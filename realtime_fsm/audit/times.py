@@ -36,10 +36,7 @@ class AskedTime:
         return not isinstance(self.value, datetime)
 
     def resolve(self, end: datetime | None) -> datetime:
-        """Find the moment.
-
-        Args:
-            end: the newest moment of the log; None only where `needs_end` is False.
+        """Find the moment; `end` is the newest one of the log, and None only where `needs_end` is False.
 
         Raises:
             BadOption: for a moment that no calendar has.
