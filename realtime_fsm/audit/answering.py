@@ -8,28 +8,22 @@ from typing import TYPE_CHECKING
 from realtime_fsm.audit import downtime
 from realtime_fsm.audit.answer import Answer, Downtime, Missed
 from realtime_fsm.audit.causes import describe_cause
-from realtime_fsm.audit.collector import KEPT
+from realtime_fsm.audit.collector import KEPT, Worst
 from realtime_fsm.audit.formats.text_utils import pluralize
 from realtime_fsm.audit.report import Verdict
 from realtime_fsm.audit.secret_scan import masked
-from realtime_fsm.audit.worst import Worst
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from realtime_fsm.audit.downtime import DownPeriod
-    from realtime_fsm.audit.positions import LineNumbers
+    from realtime_fsm.audit.finding import LineNumbers
     from realtime_fsm.audit.report import Report
     from realtime_fsm.audit.tracking import TrackedConnection
 
 
 class AnswerBuilder:
-    """Collect how the connections stood at an instant.
-
-    Args:
-        at: the instant.
-        places: the files of the lines.
-    """
+    """Collect how the connections stood at an instant."""
 
     def __init__(self, at: datetime, places: LineNumbers) -> None:
         self._at = at
@@ -75,12 +69,7 @@ class AnswerBuilder:
         )
 
     def answer(self, report: Report, newest: datetime | None) -> Answer:
-        """Build the answer.
-
-        Args:
-            report: the report on the log.
-            newest: its newest moment.
-        """
+        """Build the answer from the report on the log, and the newest moment of the log."""
         counts, at = self._counts, self._at
         told = self._begins is not None and newest is not None and self._begins <= at <= newest
         return Answer(

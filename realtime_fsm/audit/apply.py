@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from realtime_fsm.audit.deadline_checks import delay_bounds
-from realtime_fsm.audit.facts import LIMIT, MINUS_INFINITY, WINDOW, Frames, Link
+from realtime_fsm.audit.facts import LIMIT, MINUS_INFINITY, WINDOW, Frames, Link, OldLink
 from realtime_fsm.audit.guard_inference import URL_ERAS, drops_message, is_refusal, is_throttled, is_told_to_wait
 from realtime_fsm.audit.row_facts import DISCONNECTED, DISPOSING, EFFECT, ERROR, PING, RECONNECTING, UNSUBSCRIBED, told_facts
 from realtime_fsm.fsm.table import LIVE, State, Trigger
@@ -50,16 +50,7 @@ def doubt(facts: Facts, step: RowFacts) -> None:
 
 
 def apply_step(tracked: TrackedConnection, facts: Facts, line: FlatRecord, step: RowFacts, t: float, *, detail: bool) -> None:
-    """Apply a step.
-
-    Args:
-        tracked: the connection.
-        facts: its facts.
-        line: the record.
-        step: the facts of its transition rule.
-        t: its time, in seconds of the connection.
-        detail: whether to keep the timeline.
-    """
+    """Apply a step that was taken at `t`, in seconds of the connection; `detail` keeps the timeline."""
     last, was_draining = facts.last_step, facts.draining is not None
     last.now = last.noted = t
     last.now_at = line.timestamp
@@ -78,8 +69,10 @@ def apply_step(tracked: TrackedConnection, facts: Facts, line: FlatRecord, step:
         _enter(tracked, facts, line, step, t)
     elif step.trigger == OPENED:
         facts.link.opened_at = t
-    elif step.trigger == CLOSED:
-        _note_end(facts, step.source)
+    elif step.trigger == CLOSED and step.source == DISPOSING:
+        facts.closed = True
+    elif step.trigger == CLOSED and step.source == RECONNECTING and facts.next_dial.awaits is not None:
+        facts.next_dial.awaits -= 1
     if not step.keeps_link:
         _note_link(facts, line, step, t)
     elif step.enters_live:
@@ -97,11 +90,7 @@ def apply_step(tracked: TrackedConnection, facts: Facts, line: FlatRecord, step:
 
 
 def follow_step(tracked: TrackedConnection, line: FlatRecord, *, detail: bool) -> RowFacts | None:
-    """Follow a step of an unknown table, for the figures that need no table.
-
-    Returns:
-        The facts of the step; None for a state that this version does not know, after which the connection's state is unknown.
-    """
+    """Follow a step of an unknown table, for the figures that need no table; None for a state that this version lacks."""
     facts = tracked.facts
     step = told_facts(line.source, line.trigger, line.dest)
     if step is None:
@@ -114,14 +103,6 @@ def follow_step(tracked: TrackedConnection, line: FlatRecord, *, detail: bool) -
     apply_step(tracked, facts, line, step, facts.entered + max(0.0, line.dwell), detail=detail)
     facts.newest_link, facts.attempt = line.link, line.attempt
     return step
-
-
-def _note_end(facts: Facts, state: str) -> None:
-    """Note that a socket has closed: the last one, or one for which the next dial waits."""
-    if state == DISPOSING:
-        facts.closed = True
-    elif state == RECONNECTING and facts.next_dial.awaits is not None:
-        facts.next_dial.awaits -= 1
 
 
 def _note_frames(facts: Facts, line: FlatRecord, step: RowFacts, t: float) -> None:
@@ -152,15 +133,16 @@ def _note_link(facts: Facts, line: FlatRecord, step: RowFacts, t: float) -> None
     waits = plans_retry or (EFFECT.RESTORE_IDENTITY in effects and is_told_to_wait(line))
     if plans_retry:
         refused = is_refusal(facts, line)
-        history.refusals = (
-            0 if refused is False else None if refused is None or history.refusals is None else history.refusals + 1
-        )
+        if refused is False:
+            history.refusals = 0
+        else:
+            history.refusals = history.refusals + 1 if refused and history.refusals is not None else None
     if step.trigger == SERVER_ERROR and not step.may_send:
         facts.frames.in_flight = facts.frames.error_answered = False
     if EFFECT.CLOSE_FIRST in effects:
         next_dial.awaits = None if link.is_open is None else link.is_open + (facts.draining is not None)
     if EFFECT.DRAIN_LINK in effects and facts.draining is None:
-        facts.begin_handover()
+        facts.draining = OldLink(link, frozenset(facts.subscriptions.acknowledged), history.been_up)
     if step.drops:
         link.is_open = facts.frames.in_flight = facts.frames.error_answered = False
         facts.subscriptions.acknowledged.clear()
@@ -259,7 +241,7 @@ def _enter(tracked: TrackedConnection, facts: Facts, line: FlatRecord, step: Row
     if step.enters_live:
         facts.link.up_at = t
     elif dest == ERROR:
-        tracked.stats.counts["gave up"] += 1
+        tracked.stats.counts["gave_up"] += 1
     elif dest == DISCONNECTED:
         outages.unwanted = line.cause is not None
     if outages.covered_from is not None:

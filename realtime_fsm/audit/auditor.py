@@ -17,11 +17,10 @@ from realtime_fsm.audit.answering import AnswerBuilder
 from realtime_fsm.audit.checks import rulebook
 from realtime_fsm.audit.collector import ReportBuilder
 from realtime_fsm.audit.connections import Connections
-from realtime_fsm.audit.decoding import BadRecord, ExtendedRecord, decode_fast
-from realtime_fsm.audit.finding import Reporter
+from realtime_fsm.audit.decoding import ExtendedRecord, decode_fast
+from realtime_fsm.audit.finding import LineNumbers, Reporter
 from realtime_fsm.audit.framing import LineReader
 from realtime_fsm.audit.judging import Judge
-from realtime_fsm.audit.positions import LineNumbers
 from realtime_fsm.audit.row_facts import OWN
 from realtime_fsm.audit.shapes import MARK
 from realtime_fsm.audit.window import Window
@@ -52,9 +51,6 @@ class Auditor:
         tables: the tables of other versions that judge their records.
         at: an instant about which a user asks.
         on_outage: takes each record of an outage, and each step that gives up, as it counts.
-
-    Attributes:
-        answer: which connections were down at the instant, after `finish`; None where no instant was given.
     """
 
     def __init__(
@@ -70,7 +66,7 @@ class Auditor:
         on_outage: Callable[[FlatRecord], None] | None = None,
         tables: Iterable[Table[State, Trigger]] = (),
     ) -> None:
-        self.answer: Answer | None = None
+        self.answer: Answer | None = None  # which connections were down at the instant; `finish` sets it
         self._only, self._window = tuple(only), Window(since, until)
         self._reader, self._places = LineReader(names), LineNumbers()
         self._unread: tuple[int, bytes] | None = None  # the first line that names an event and is no record
@@ -80,16 +76,6 @@ class Auditor:
         self._reporter = Reporter(self._builder, self._places, self._window, fail_on)
         judge = Judge(self._reporter, self._builder, self._window, books, detail=detail, at=at, on_outage=on_outage)
         self._connections = Connections(only, judge, self._reporter, self._window, self._conclude)
-
-    @property
-    def live(self) -> int:
-        """The number of connections that are followed."""
-        return len(self._connections.live)
-
-    @property
-    def waiting(self) -> int:
-        """The number of records that wait for an earlier one."""
-        return self._connections.waiting
 
     @property
     def violation(self) -> Finding | None:
@@ -123,16 +109,10 @@ class Auditor:
         self._connections.settle()
 
     def finish(self) -> Report:
-        """End the audit.
-
-        Returns:
-            The report. The auditor cannot be used again.
-        """
+        """End the audit; the auditor cannot be used again."""
         self._take_pieces(self._reader.flush())
         self._connections.finish()
-        hint = ""
-        if self._unread is not None:
-            hint = f"; {self._places.of(self._unread[0])} {self._reader.explain(self._unread[1])}"
+        hint = "" if self._unread is None else f"; {self._places.of(self._unread[0])} {self._reader.explain(self._unread[1])}"
         report = self._builder.report(
             self._places.files, self._places.number, self._window,
             some=bool(self._only), hint=hint, surplus=self._reader.surplus,
@@ -148,8 +128,8 @@ class Auditor:
             self._reporter.here = number, line
             if isinstance(made, ExtendedRecord):
                 self._connections.take(made.line, made.secrets)
-            elif isinstance(made, BadRecord):
-                self._connections.take_bad(made)
+            elif made is not None:
+                self._connections.take(made)
             elif self._unread is None and MARK in line:
                 self._unread = number, line
 

@@ -43,11 +43,6 @@ KNOWN_CODES: dict[int, tuple[str, str]] = {
 
 
 def describe_cause(kind: str, record: FlatRecord | None = None) -> str:
-    """Describe a cause by its meaning, its name, and its code where a record has one.
-
-    Args:
-        kind: the kind of failure, or the trigger where nothing failed.
-        record: the step that tells the cause.
-    """
+    """Describe a kind of failure, or a trigger where nothing failed: its meaning, its name, and its code in a record."""
     codes = [f"{word} {masked(value)}" for field, word in CODES if (value := getattr(record, field, None)) is not None]
     return f"{MEANINGS.get(kind) or meaning(kind)} ({', '.join([masked(kind), *codes])})"

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from realtime_fsm.audit.formats.text_utils import pluralize
 from realtime_fsm.audit.report import ConnectionReport, Finding, Location, Report, RowLine, Verdict
 from realtime_fsm.audit.rules import RULES, weigh
 from realtime_fsm.audit.secret_scan import masked
 from realtime_fsm.audit.stats import StatsAccumulator, life_of
-from realtime_fsm.audit.worst import Worst
 from realtime_fsm.fsm.table import TABLE, State
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Callable, Collection
 
     from realtime_fsm.audit.histogram import Histogram
     from realtime_fsm.audit.tracking import TrackedConnection
@@ -26,30 +26,37 @@ if TYPE_CHECKING:
 
 KEPT, DRAWN = 1000, 10_000
 """Connections that are reported one by one: the worst. With their timelines more are, because a page draws the whole fleet."""
-
-
 _UNUSABLE = "unusable"
+Badness = TypeVar("Badness", bound=tuple[object, ...])
+Thing = TypeVar("Thing")
+
+
+class Worst(Generic[Badness, Thing]):
+    """Keep `most` things: those with the greatest badness. No two things may be equally bad."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._heap: list[tuple[Badness, Thing]] = []  # the least bad one is the first
+
+    def add(self, badness: Badness, make: Callable[[], Thing]) -> None:
+        """Keep a thing, which is made only where it is among the worst."""
+        if len(self._heap) < self._most:
+            heapq.heappush(self._heap, (badness, make()))
+        elif badness > self._heap[0][0]:
+            heapq.heapreplace(self._heap, (badness, make()))
+
+    def all(self) -> list[Thing]:
+        """Return the things, the worst first."""
+        return [thing for _, thing in sorted(self._heap, key=lambda pair: pair[0], reverse=True)]
 
 
 class ReportBuilder:
-    """Collect findings and statistics, and build the report.
+    """Collect findings and statistics, and build the report; `detail` keeps the timelines of more connections."""
 
-    Args:
-        detail: whether to keep the timelines.
-        fail_on: the rules whose findings count as violations, whatever their weight.
-        tables: the tables whose transition rules are counted.
-
-    Attributes:
-        first: the first violation; without a violation, the first doubt.
-        rows: the number of steps by each transition rule.
-        dwells: the dwells before these steps, where a page shows them.
-    """
-
-    def __init__(self, *, detail: bool, fail_on: Collection[str], tables: Iterable[Table[State, Trigger]]) -> None:
-        self.first: Finding | None = None
-        tables = tuple(tables)
-        self.rows: dict[str, int] = {row.id: 0 for table in tables for row in table.rows}
-        self.dwells: dict[str, Histogram] = {}
+    def __init__(self, *, detail: bool, fail_on: Collection[str], tables: Collection[Table[State, Trigger]]) -> None:
+        self.first: Finding | None = None  # the first violation; without a violation, the first doubt
+        self.rows: dict[str, int] = {row.id: 0 for table in tables for row in table.rows}  # steps by each transition rule
+        self.dwells: dict[str, Histogram] = {}  # before these steps, where a page shows them
         self._judged: dict[str, int] = {table.fingerprint: 0 for table in tables}  # connections, by the table that judged them
         self._fail_on = fail_on
         self._worst: Worst[_Badness, ConnectionReport] = Worst(DRAWN if detail else KEPT)
@@ -65,8 +72,7 @@ class ReportBuilder:
         """Add a finding about a connection."""
         known, count = tracked.findings.get(finding.rule, (finding, 0))
         tracked.findings[finding.rule] = known, count + 1
-        self._counts[finding.rule] += 1
-        self._rank(finding)
+        self._count(finding)
 
     def add_unattributed(self, finding: Finding) -> None:
         """Add a finding about a line that names no connection."""
@@ -85,11 +91,11 @@ class ReportBuilder:
     def _weigh(self, finding: Finding) -> None:
         self._weights.add(finding.weight)
         if finding.weight != _UNUSABLE:
-            self._counts[finding.rule] += 1
-            self._rank(finding)
+            self._count(finding)
 
-    def _rank(self, finding: Finding) -> None:
-        """Take a finding as the first one, unless it is a note; a violation goes before a doubt."""
+    def _count(self, finding: Finding) -> None:
+        """Count a finding, and take it as the first one unless it is a note; a violation goes before a doubt."""
+        self._counts[finding.rule] += 1
         if self.first is None:
             self.first = finding if finding.weight != "note" else None
         elif (self.first.weight, finding.weight) == ("doubt", "violation"):
@@ -127,15 +133,10 @@ class ReportBuilder:
             self.add(tracked, Finding("open", weight, said, place, masked(tracked.connection_id)))
 
     def report(self, files: list[str], lines: int, window: Window, *, some: bool, hint: str, surplus: int) -> Report:
-        """Build the report.
+        """Build the report on files with so many lines.
 
-        Args:
-            files: the names of the files.
-            lines: the number of lines.
-            window: the span of time that was judged.
-            some: whether only some connections were judged.
-            hint: why the log has no record, where it looks as if it had.
-            surplus: the number of records beyond one a line.
+        `some` tells that only some connections were judged. `hint` tells why a log that seems to have records has none. `surplus`
+        is the number of records beyond one a line.
         """
         verdict = self._verdict(is_strange=bool(hint))
         if verdict is Verdict.UNUSABLE and _UNUSABLE not in self._weights:
@@ -183,7 +184,7 @@ class ReportBuilder:
 
 def _is_healthy(tracked: TrackedConnection, verdict: Verdict) -> bool:
     stats = tracked.stats
-    return verdict is Verdict.CONFORMANT and not (stats.failures or stats.counts["gave up"] or stats.counts["faults"])
+    return verdict is Verdict.CONFORMANT and not (stats.failures or stats.counts["gave_up"] or stats.counts["faults"])
 
 
 def _badness_of(tracked: TrackedConnection, verdict: Verdict) -> _Badness:

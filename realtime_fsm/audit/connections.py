@@ -36,31 +36,19 @@ MAX_EARLY_TOGETHER = 1 << 14
 
 
 class Connections:
-    """The connections of a log.
-
-    Args:
-        only: the beginnings of the ids of those to judge; empty for all.
-        judge: judges their records.
-        reporter: takes the findings about their order.
-        window: the span of time that is judged.
-        conclude: takes those that leave the memory.
-
-    Attributes:
-        live: those that are followed, by their ids.
-        waiting: the number of records that wait for an earlier one.
-        newest: the newest moment of the connections that have left the memory, or are not judged; after `finish`, of all.
-    """
+    """The connections of a log; `only` holds the beginnings of the ids of those to judge, and is empty for all."""
 
     def __init__(self, only: Collection[str], judge: Judge, reporter: Reporter, window: Window, conclude: Conclude) -> None:
         self._only, self._judge, self._reporter = tuple(only), judge, reporter
         self._window, self._conclude = window, conclude
         self._ended: OrderedDict[str | None, TrackedConnection] = OrderedDict()
-        self.live: dict[str | None, TrackedConnection] = {}
-        self.waiting: int = 0
+        self.live: dict[str | None, TrackedConnection] = {}  # those that are followed, by their ids
+        self.waiting: int = 0  # records that wait for an earlier one
+        # The newest moment of the connections that have left the memory, or are not judged; after `finish`, of all.
         self.newest: datetime | None = None
 
-    def take(self, record: FlatRecord, secrets: tuple[str, ...] = ()) -> None:
-        """Take a record, which is judged in its turn; `secrets` names its fields that look like secrets."""
+    def take(self, record: FlatRecord | BadRecord, secrets: tuple[str, ...] = ()) -> None:
+        """Take a record, which is judged in its turn if its number can be read; `secrets` names its secret-like fields."""
         tracked = self.live.get(record.connection_id) or self._find(record)
         if tracked is None:
             return
@@ -70,12 +58,6 @@ class Connections:
             self._take_in_turn(tracked, record, secrets)
         if tracked.facts.closed_by_record:
             self._retire(tracked)
-
-    def take_bad(self, record: BadRecord) -> None:
-        """Take a broken record, which is judged in its turn if its number can be read."""
-        tracked = self.live.get(record.connection_id) or self._find(record)
-        if tracked is not None:
-            self._take_in_turn(tracked, record, ())
 
     def settle(self) -> None:
         """Wait no longer for records that are late."""
@@ -131,10 +113,10 @@ class Connections:
         seq = record.seq
         if seq is None:
             tracked.missing -= 1
-            self._judge_any(tracked, record, secrets)
+            self._judge.judge(tracked, record, secrets)
         elif seq == tracked.seq + 1:
             self._report_swap(tracked, record)
-            self._judge_any(tracked, record, secrets)
+            self._judge.judge(tracked, record, secrets)
             self._take_early(tracked)
         else:
             self._set_aside(tracked, seq, EarlyRecord(self._reporter.here, record, secrets))
@@ -169,16 +151,10 @@ class Connections:
         while (early := tracked.early.pop(tracked.seq + 1, None)) is not None:
             self.waiting -= 1
             self._reporter.here = early.here
-            self._judge_any(tracked, early.record, early.secrets)
+            self._judge.judge(tracked, early.record, early.secrets)
             if tracked.past_window:
                 self.waiting -= len(tracked.early)
                 tracked.early.clear()
-
-    def _judge_any(self, tracked: TrackedConnection, record: FlatRecord | BadRecord, secrets: tuple[str, ...]) -> None:
-        if isinstance(record, BadRecord):
-            self._judge.judge_bad(tracked, record)
-        else:
-            self._judge.judge(tracked, record, secrets)
 
     def _skip_hole(self, tracked: TrackedConnection) -> None:
         """Wait no longer for the next record, and judge those after it."""

@@ -128,10 +128,7 @@ def deadline_of(step: RowFacts) -> Check | None:
 def delay_bounds(policies: Policies, line: FlatRecord, held: float) -> tuple[float, float]:
     """Compute the least and the greatest delay before the next dial, in seconds, after the step that planned it.
 
-    Args:
-        policies: the settings.
-        line: the record of the step.
-        held: the seconds for which an earlier answer of the server still holds dials back.
+    For `held` seconds an earlier answer of the server still holds dials back.
     """
     least, most = policies.retry.delay(line.attempt, 0.0), policies.retry.delay(line.attempt, 1.0)
     throttled, asked = is_throttled(line), max(line.retry_after or 0.0, held)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from realtime_fsm.audit.answer import Missed
 from realtime_fsm.audit.decoding import FAULT as SERVER_FAULT
@@ -33,8 +33,7 @@ MOST_MISSED = 100
 _SETTLED = (SUBSCRIBED, UNSUBSCRIBED, PING)
 
 
-@dataclass(frozen=True, slots=True)
-class LocatedRecord:
+class LocatedRecord(NamedTuple):
     """A record, and the number of its line."""
 
     record: FlatRecord
@@ -77,23 +76,13 @@ class DownPeriod:
 
 
 class Watch:
-    """Follow a connection around an instant.
-
-    Args:
-        at: the instant.
-        first: the moment of the connection's first record.
-        facts: the facts of the connection.
-
-    Attributes:
-        standing: how the connection stands at the instant; None before.
-        period: the time that holds the instant and in which the connection is down.
-    """
+    """Follow a connection around the instant `at`; `first` is the moment of its first record."""
 
     def __init__(self, at: datetime, first: datetime, facts: Facts) -> None:
         self.first: datetime = first
         self._at, self._facts = at, facts
-        self.standing: str | None = None
-        self.period: DownPeriod | None = None
+        self.standing: str | None = None  # at the instant; None before
+        self.period: DownPeriod | None = None  # the time that holds the instant and in which the connection is down
         self._is_sure: bool  # whether no step can correct the look at the instant; set with that look
         self._sought: LocatedRecord | None = None  # the step since which a link is sought
         self._loss: LocatedRecord | None = None  # the last step that lost a live link
@@ -127,12 +116,7 @@ class Watch:
             period.miss(line)
 
     def conclude(self, last: datetime, newest: datetime) -> str:
-        """Tell how the connection stood at the instant, after its last record.
-
-        Args:
-            last: the moment of that record.
-            newest: the newest moment of the log.
-        """
+        """Tell how the connection stood at the instant; `last` is its last record, and `newest` the newest of the log."""
         if self.standing is None:
             self._look()
             if self.standing == UP and self._is_silent(last):

@@ -55,17 +55,11 @@ class Link:
 
 
 class OldLink(NamedTuple):
-    """The old link of a handover.
-
-    Attributes:
-        link: its facts.
-        served: the subscriptions that were acknowledged on it.
-        been_up: whether a link had been up since the user asked for one.
-    """
+    """The old link of a handover."""
 
     link: Link
-    served: frozenset[str]
-    been_up: bool | None
+    served: frozenset[str]  # the subscriptions that were acknowledged on it
+    been_up: bool | None  # a link had been up since the user asked for one
 
 
 @dataclass(slots=True, eq=False)
@@ -84,7 +78,7 @@ class NextDial:
 class History:
     """The successes and refusals of a connection over its links."""
 
-    been_up: bool | None = False  # since the user last asked for a link
+    been_up: bool | None = False  # since the user last asked for a link; unknown, too, where an old link may still be there
     ever_up: bool | None = False
     refusals: int | None = 0  # in a row
 
@@ -173,9 +167,7 @@ class Facts:
         self.link = Link(self.link.number, is_open=None, in_url=None, proven=None, accepted=None)
         self.next_dial = NextDial(None, None, None, self.next_dial.not_before, None, None)
         self.history = History(None, None, None)
-        self.frames = Frames(
-            self.frames.sends, sent_known=False, in_flight=None, put_back=None, error_answered=None, erred=None
-        )  # fmt: skip
+        self.frames = Frames(self.frames.sends, sent_known=False, in_flight=None, put_back=None, error_answered=None, erred=None)
         self.subscriptions = Subscriptions()
         self.outages.covered_from, self.outages.faulty_since, self.outages.unwanted = None, None, False
 
@@ -199,14 +191,14 @@ class Facts:
         if self.complete and self.outages.current is None and self.draining is None and self.state != State.DISPOSING:
             self.outages.lost_by = cause
 
-    def begin_handover(self) -> None:
-        """Keep the facts of the link that begins to drain."""
-        self.draining = OldLink(self.link, frozenset(self.subscriptions.acknowledged), self.history.been_up)
-
     def look_for_handover_end(self) -> None:
         """Forget the old link once the new one serves all its subscriptions, as far as the records tell."""
         old, subscriptions = self.draining, self.subscriptions
-        if old is not None and (not self.complete or old.served & subscriptions.desired <= subscriptions.acknowledged):
+        if old is None:
+            return
+        if not self.complete:  # it may still be there, and then `been_up` allows no attempts of a reconnection
+            self.draining = self.history.been_up = None
+        elif old.served & subscriptions.desired <= subscriptions.acknowledged:
             self.draining = None
 
     def dials_in(self, opened: FlatRecord) -> int:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from realtime_fsm.audit.decoding import TRANSITION, BadRecord, decode_unusual
 from realtime_fsm.audit.formats.text_utils import pluralize
-from realtime_fsm.audit.report import ContextRecord, Finding
+from realtime_fsm.audit.report import ContextRecord, Finding, Location
 from realtime_fsm.audit.row_facts import UNKNOWN
 from realtime_fsm.audit.rules import RULES, RuleBreach, Severity, weigh
 from realtime_fsm.audit.secret_scan import masked, redact
@@ -18,28 +19,48 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from realtime_fsm.audit.collector import ReportBuilder
-    from realtime_fsm.audit.positions import LineNumbers
     from realtime_fsm.audit.tracking import TrackedConnection
     from realtime_fsm.audit.window import Window
     from realtime_fsm.fsm.tablespec import Row
 
 
+class LineNumbers:
+    """Number lines through all files."""
+
+    def __init__(self) -> None:
+        self.files: list[str] = []  # their names, in order
+        self.number: int = 0  # of lines so far
+        self._starts: list[int] = []
+
+    def begin(self, name: str) -> None:
+        """Name the file of the next lines."""
+        self._starts.append(self.number)
+        self.files.append(name)
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether the last file has given a line."""
+        return bool(self._starts) and self.number > self._starts[-1]
+
+    def of(self, number: int) -> Location:
+        """Find the file and the line of a number."""
+        index = bisect_right(self._starts, number - 1) - 1
+        if index < 0:
+            return Location("-", number)
+        return Location(self.files[index], number - self._starts[index])
+
+    @property
+    def here(self) -> Location:
+        """The place of the last line."""
+        return self.of(self.number)
+
+
 class Reporter:
-    """Makes findings about lines.
-
-    Args:
-        builder: takes the findings.
-        places: the files of the lines.
-        window: the span of time whose findings count.
-        fail_on: the rules whose findings count as violations, whatever their weight.
-
-    Attributes:
-        here: the number of the line that is judged, and the line.
-    """
+    """Makes findings about lines, and gives them to the builder of the report."""
 
     def __init__(self, builder: ReportBuilder, places: LineNumbers, window: Window, fail_on: Collection[str]) -> None:
         self._builder, self._places, self._window, self._fail_on = builder, places, window, frozenset(fail_on)
-        self.here: tuple[int, bytes] = 0, b""
+        self.here: tuple[int, bytes] = 0, b""  # the number of the line that is judged, and the line
 
     def report(self, tracked: TrackedConnection, said: RuleBreach) -> bool:
         """Note a finding about a connection, and tell whether the record contradicts the known facts."""
@@ -73,15 +94,7 @@ class Reporter:
 
 
 def describe_allowed(tracked: TrackedConnection, trigger: object) -> list[str]:
-    """Describe the transition rules that the table allows in the state of a connection.
-
-    Args:
-        tracked: the connection.
-        trigger: the trigger of the record; a known one restricts the answer to its cell.
-
-    Returns:
-        A line for each rule, in the order of the table.
-    """
+    """Describe in lines the transition rules that the table allows in the state of a connection: of a known trigger, or all."""
     if tracked.facts.state is None:
         return ["anything: records are missing before, so the state is not known"]
     table, steps = tracked.book

@@ -120,9 +120,7 @@ def _may_retry(facts: Facts, line: FlatRecord) -> bool | None:
     first, later = retry.allows(line.attempt), retry.allows(line.attempt, been_up=True)
     if facts.history.been_up is None or (facts.draining is not None and not facts.complete):
         return first if first is later else None
-    if facts.draining is not None:
-        return first
-    return later if facts.history.been_up else first
+    return later if facts.history.been_up and facts.draining is None else first
 
 
 def _credentials_renewable(facts: Facts, line: FlatRecord) -> bool | None:
@@ -199,12 +197,7 @@ def _is_out(guard: str, step: RowFacts) -> bool:
 
 
 def choice_of(step: RowFacts, cell: tuple[Row[State, Trigger], ...]) -> Check | None:
-    """Make the check that a transition rule is the first of its cell whose guards held; None where the records tell nothing.
-
-    Args:
-        step: the facts of the rule.
-        cell: all rules of its cell, in order.
-    """
+    """Make the check that a transition rule is the first of its cell whose guards held; None where the records tell nothing."""
     own = tuple((name, INFERRED_GUARDS[name]) for name in step.row.guards if name in INFERRED_GUARDS)
     before = tuple(
         (row.id, tuple(INFERRED_GUARDS[name] for name in row.guards))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from realtime_fsm.audit.apply import apply_step, doubt, follow_step, resync
 from realtime_fsm.audit.apply_records import apply_record
 from realtime_fsm.audit.checks import check_row_identity
-from realtime_fsm.audit.decoding import MISSING, OUTAGE, TRANSITION
+from realtime_fsm.audit.decoding import MISSING, OUTAGE, TRANSITION, BadRecord
 from realtime_fsm.audit.downtime import Watch
 from realtime_fsm.audit.finding import explain_missing_field
 from realtime_fsm.audit.histogram import Histogram
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from realtime_fsm.audit.collector import ReportBuilder
-    from realtime_fsm.audit.decoding import BadRecord, FlatRecord
+    from realtime_fsm.audit.decoding import FlatRecord
     from realtime_fsm.audit.facts import Facts
     from realtime_fsm.audit.finding import Reporter
     from realtime_fsm.audit.row_facts import Rulebook
@@ -28,17 +28,7 @@ if TYPE_CHECKING:
 
 
 class Judge:
-    """Judges records; `reporter.here` is the line of the record.
-
-    Args:
-        reporter: takes the findings.
-        builder: counts the steps.
-        window: the span of time that is judged.
-        books: the tables that judge their records, by fingerprint.
-        detail: whether to keep the timelines and dwells that the HTML page shows.
-        at: an instant about which a user asks.
-        on_outage: takes each record of an outage, and each step that gives up, as it counts.
-    """
+    """Judges records by their tables, which `books` holds by fingerprint; `reporter.here` is the line of the record."""
 
     def __init__(
         self,
@@ -56,8 +46,11 @@ class Judge:
         self._rows, self._dwells = builder.rows, builder.dwells
         self._detail, self._at, self._on_outage = detail, at, on_outage
 
-    def judge(self, tracked: TrackedConnection, record: FlatRecord, secrets: tuple[str, ...]) -> None:
+    def judge(self, tracked: TrackedConnection, record: FlatRecord | BadRecord, secrets: tuple[str, ...]) -> None:
         """Judge the next record of a connection; `secrets` names its fields that look like secrets."""
+        if isinstance(record, BadRecord):
+            self._judge_bad(tracked, record)
+            return
         facts = tracked.facts
         # A consumer may empty its stream after the end, and only then are its dropped events counted.
         if facts.closed_by_record and record.event != "realtime.dropped":
@@ -87,7 +80,7 @@ class Judge:
             tracked.watch = Watch(self._at, moment, tracked.facts)
         tracked.watch.before(moment, is_hole=is_hole)
 
-    def judge_bad(self, tracked: TrackedConnection, trouble: BadRecord) -> None:
+    def _judge_bad(self, tracked: TrackedConnection, trouble: BadRecord) -> None:
         """Judge a broken record: it hides what it may have changed."""
         if trouble.seq is not None:
             tracked.seq = trouble.seq

@@ -16,12 +16,7 @@ _WIDTH, _PAUSE = 32, 0.1
 
 
 class Progress:
-    """Show how much of all files is read.
-
-    Args:
-        names: the files.
-        out: where the bar goes, if it is a terminal.
-    """
+    """Show how much of all files is read, if `out` is a terminal."""
 
     def __init__(self, names: Iterable[str], out: TextIO) -> None:
         self._out = out

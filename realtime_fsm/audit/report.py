@@ -58,27 +58,16 @@ class ContextRecord(msgspec.Struct, frozen=True):
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """One finding.
-
-    Attributes:
-        rule: the name of the rule.
-        weight: "violation", "doubt" or "note".
-        text: the reason.
-        place: the file and the line.
-        connection: the id of the connection; None where the line names no connection.
-        record: the record; None where the line is not a record.
-        before: the records of the connection before it, the oldest first.
-        allowed: the transition rules that the table allows there.
-    """
+    """One finding."""
 
     rule: str
-    weight: str
-    text: str
+    weight: str  # "violation", "doubt" or "note"; "unusable" for a file
+    text: str  # the reason
     place: Location
-    connection: str | None = None
-    record: dict[str, Any] | None = None
-    before: list[ContextRecord] = []
-    allowed: list[str] = []
+    connection: str | None = None  # None where the line names no connection
+    record: dict[str, Any] | None = None  # None where the line is not a record
+    before: list[ContextRecord] = []  # the records of the connection before it, the oldest first
+    allowed: list[str] = []  # the transition rules that the table allows there
 
 
 class Percentiles(msgspec.Struct, frozen=True):
@@ -93,29 +82,17 @@ class Percentiles(msgspec.Struct, frozen=True):
 
 
 class OutageLine(msgspec.Struct, frozen=True):
-    """One outage, as its record tells it, whether or not the judged span of time holds all of it.
+    """One outage, as its record tells it, whether or not the judged span of time holds all of it. Times are in seconds."""
 
-    Attributes:
-        start: its beginning, by the wall clock.
-        at: the same, in seconds of the connection.
-        seconds: its length; where it is not over, the length until the newest moment of the log, or until `--until`.
-        cause: the kind of failure, `retired`, or the trigger where nothing failed.
-        planned: whether nothing failed.
-        dials: the dials in it.
-        gap: the longest gap of a subscription in it, in seconds.
-        end: "healed"; "disposed" where the connection was disposed of first; "" where the log ends before it.
-        within: the seconds of it in the judged span of time.
-    """
-
-    start: datetime
-    at: float
-    seconds: float
-    cause: str
-    planned: bool
+    start: datetime  # by the wall clock
+    at: float  # the same, in seconds of the connection
+    seconds: float  # its length; where it is not over, until the newest moment of the log, or until `--until`
+    cause: str  # the kind of failure, `retired`, or the trigger where nothing failed
+    planned: bool  # nothing failed
     dials: int
-    gap: float
-    end: str
-    within: float
+    gap: float  # the longest gap of a subscription in it
+    end: str  # "healed"; "disposed" where the connection was disposed of first; "" where the log ends before it
+    within: float  # the seconds of it in the judged span of time
 
 
 class ConnectionStats(msgspec.Struct, frozen=True):
@@ -140,41 +117,23 @@ class ConnectionStats(msgspec.Struct, frozen=True):
 
 
 class ConnectionReport(msgspec.Struct, frozen=True):
-    """One connection.
-
-    Attributes:
-        connection: its id.
-        verdict: the verdict as a word.
-        records: the number of its records.
-        first: the moment of its first record.
-        last: the moment of its last record.
-        state: its last state.
-        ended: whether it was disposed of.
-        judged: whether its policies are known, so that its times could be judged.
-        findings: the first finding of each rule.
-        counts: the number of findings of each rule.
-        healthy: whether it is conformant, and no link was lost, no server at fault and nothing given up.
-        life: its statistics.
-        bars: its stays in states, for a timeline: beginning in seconds since 1970 (UTC), length, state.
-        bars_left_out: the number of shorter stays that count as part of the stay before them.
-        bars_left_out_longest: the length of the longest of these.
-    """
+    """One connection."""
 
     connection: str
-    verdict: str
+    verdict: str  # as a word
     records: int
-    first: datetime | None
-    last: datetime | None
-    state: str | None
-    ended: bool
-    judged: bool
-    findings: list[Finding]
-    counts: dict[str, int]
-    healthy: bool
+    first: datetime | None  # the moment of its first record
+    last: datetime | None  # the moment of its last record
+    state: str | None  # the last one
+    ended: bool  # it was disposed of
+    judged: bool  # its policies are known, so that its times could be judged
+    findings: list[Finding]  # the first one of each rule
+    counts: dict[str, int]  # the number of findings of each rule
+    healthy: bool  # it is conformant, and no link was lost, no server at fault and nothing given up
     life: ConnectionStats
-    timeline: list[Stay] = msgspec.field(name="bars")
-    bars_left_out: int
-    bars_left_out_longest: float
+    timeline: list[Stay] = msgspec.field(name="bars")  # its stays in states
+    bars_left_out: int  # shorter stays that count as part of the stay before them
+    bars_left_out_longest: float  # the length of the longest of these, in seconds
 
 
 class RowLine(msgspec.Struct, frozen=True):
@@ -186,51 +145,27 @@ class RowLine(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """A whole audit.
+    """A whole audit."""
 
-    Attributes:
-        verdict: the verdict as a word.
-        exit_code: the verdict as a number.
-        machine: the fingerprint of the table that judged; of several, with commas between.
-        schema: the version of the records.
-        files: the files, in the order of reading.
-        lines: the number of lines.
-        records: the number of lines that are records of this library.
-        other: the number of other lines.
-        connections: one by one, the worst first: violated ones, then the longest outage, then the lowest availability. Of very
-            many, the best are left out.
-        connections_total: the number of connections.
-        healthy: the number of those without a finding, a loss or a fault.
-        verdicts: the number of connections with each verdict.
-        first: the first violation; without a violation, the first doubt.
-        findings: the findings of no connection.
-        counts: the number of findings of each rule.
-        life: the statistics of all connections together.
-        rows: the rows that were taken.
-        never_taken: the rows that were not.
-        recoveries: the distribution of the times to re-subscribe after a failure: seconds and count.
-        since: the beginning of the judged span of time; None for the beginning of the log.
-        until: its end; None for the end of the log.
-    """
-
-    verdict: str
-    exit_code: int
-    files: list[str]
+    verdict: str  # as a word
+    exit_code: int  # the verdict as a number
+    files: list[str]  # in the order of reading
     lines: int
-    records: int
-    other: int
+    records: int  # the number of lines that are records of this library
+    other: int  # the number of other lines
+    # The worst first: violated ones, then the longest outage, then the lowest availability. Of very many, the best are left out.
     connections: list[ConnectionReport]
     connections_total: int
-    healthy: int
-    verdicts: dict[str, int]
-    first: Finding | None
-    findings: list[Finding]
-    counts: dict[str, int]
-    life: ConnectionStats
-    rows: list[RowLine]
-    never_taken: list[str]
-    recoveries: list[tuple[float, int]] = []
-    since: datetime | None = None
-    until: datetime | None = None
-    machine: str = TABLE.fingerprint
-    schema: int = SCHEMA
+    healthy: int  # the number of connections without a finding, a loss or a fault
+    verdicts: dict[str, int]  # the number of connections with each verdict
+    first: Finding | None  # the first violation; without a violation, the first doubt
+    findings: list[Finding]  # those of no connection
+    counts: dict[str, int]  # the number of findings of each rule
+    life: ConnectionStats  # of all connections together
+    rows: list[RowLine]  # those that were taken
+    never_taken: list[str]  # the rows that were not
+    recoveries: list[tuple[float, int]] = []  # the times to re-subscribe after a failure: seconds and count
+    since: datetime | None = None  # the beginning of the judged span of time; None for that of the log
+    until: datetime | None = None  # its end; None for that of the log
+    machine: str = TABLE.fingerprint  # of the table that judged; of several, with commas between
+    schema: int = SCHEMA  # of the records

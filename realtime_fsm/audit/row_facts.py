@@ -37,28 +37,7 @@ _LINK_CHANGING = _DROPPING | {Effect.DIAL, Effect.RESET_ATTEMPTS, Effect.RESET_B
 
 
 class RowFacts:
-    """The facts of one transition rule.
-
-    Attributes:
-        row: the rule.
-        effects: its effects.
-        causes: the causes that its records may have; None for no failure.
-        checks: the checks of its steps, which `checks.py` chooses.
-        changes: whether the state changes.
-        settles: whether everything desired is acknowledged after it, or nothing is desired.
-        needs_link: whether only a link has its trigger.
-        keeps_link: whether the link, the numbers of links and attempts, and the next dial stay as they are.
-        drops: whether the link is given up.
-        closes_draining: whether the old link of a handover is given up.
-        answers: whether its trigger is the answer to a request.
-        must_send: the frames that it certainly sends.
-        may_send: the most frames that it sends.
-    """
-
-    __slots__ = (
-        "answers", "causes", "changes", "checks", "closes_draining", "dest", "drops", "effects", "enters_live", "gives_up", "id",
-        "keeps_link", "leaves_live", "may_send", "must_send", "needs_link", "pings", "row", "settles", "source", "trigger",
-    )  # fmt: skip
+    """The facts of one transition rule."""
 
     def __init__(self, row: Row[State, Trigger]) -> None:
         effects = frozenset(row.effects)
@@ -67,24 +46,25 @@ class RowFacts:
         self.id: str = row.id
         self.source, self.trigger, self.dest = row.source.value, row.trigger.value, dest.value
         self.effects: frozenset[str] = effects
-        self.causes: frozenset[str | None] = _causes(row)
-        self.checks: tuple[Check, ...] = ()
-        self.changes: bool = row.dest is not None
+        self.causes: frozenset[str | None] = _causes(row)  # those that its records may have; None for no failure
+        self.checks: tuple[Check, ...] = ()  # of its steps; `checks.py` chooses them
+        self.changes: bool = row.dest is not None  # the state
         self.enters_live: bool = dest in LIVE and row.source not in LIVE
         self.leaves_live: bool = row.source in LIVE and dest not in LIVE
-        self.settles: bool = row.dest in (State.SUBSCRIBED, State.UNSUBSCRIBED)
+        self.settles: bool = row.dest in (State.SUBSCRIBED, State.UNSUBSCRIBED)  # all is acknowledged, or nothing is desired
         self.gives_up: bool = row.dest is State.ERROR
         self.needs_link: bool = row.trigger in _SOCKET_TRIGGERS
+        # The link, the numbers of links and attempts, and the next dial stay as they are.
         self.keeps_link: bool = row.trigger not in _FAILING and not effects & _LINK_CHANGING
-        self.drops: bool = bool(effects & _DROPPING)
-        self.closes_draining: bool = bool(effects & _DRAINING_CLOSED)
-        self.answers: bool = row.trigger in (Trigger.ACKNOWLEDGED, Trigger.SERVER_ERROR)
+        self.drops: bool = bool(effects & _DROPPING)  # the link is given up
+        self.closes_draining: bool = bool(effects & _DRAINING_CLOSED)  # the old link of a handover is given up
+        self.answers: bool = row.trigger in (Trigger.ACKNOWLEDGED, Trigger.SERVER_ERROR)  # a request
         self.pings: bool = Effect.SEND_PING in effects
         sends = self.pings or Effect.SEND_AUTHENTICATION in effects
         # A deadline has several reasons. A rule that only sends applies where no other reason holds, so it must send.
         only_sends = row.trigger is Trigger.DEADLINE and not self.changes and row.effects == (Effect.SEND_REQUEST,)
-        self.must_send: int = int(sends or only_sends)
-        self.may_send: int = int(sends or Effect.SEND_REQUEST in effects)
+        self.must_send: int = int(sends or only_sends)  # the frames that it certainly sends
+        self.may_send: int = int(sends or Effect.SEND_REQUEST in effects)  # the most frames that it sends
 
 
 def _causes(row: Row[State, Trigger]) -> frozenset[str | None]:

@@ -15,6 +15,7 @@ from realtime_fsm.fsm.table import LIVE, State
 
 KEPT = 100
 """Outages of a connection that are listed; further ones are counted."""
+_COUNTED = ("gave_up", "rejected", "dropped", "gaps", "malformed", "faults")
 _ZERO_TIMES = {state.value: 0.0 for state in State}
 
 
@@ -101,12 +102,7 @@ def life_of(stats: StatsAccumulator) -> ConnectionStats:
         to_recovery=stats.mttr,
         resubscribe=spread_of(stats.recoveries),
         ping=spread_of(stats.pings),
-        gave_up=stats.counts["gave up"],
-        rejected=stats.counts["rejected"],
-        dropped=stats.counts["dropped"],
-        gaps=stats.counts["gaps"],
-        malformed=stats.counts["malformed"],
-        faults=stats.counts["faults"],
+        **{name: stats.counts[name] for name in _COUNTED},
         at_fault=round(stats.faulty, 6),
         outages=stats.outages,
         outages_left_out=stats.outages_left_out,

@@ -70,19 +70,14 @@ def _without(light: set[int], stays: list[Stay]) -> list[Stay]:
 
 
 class Stays:
-    """Stays in the order of time.
-
-    Attributes:
-        absorbed: the number of stays that count as part of others.
-        longest: the length of the longest of these, in seconds.
-    """
+    """Stays in the order of time."""
 
     __slots__ = ("_numbers", "absorbed", "longest")
 
     def __init__(self) -> None:
         self._numbers = array("d")  # of each stay its beginning, its length and the code of its state
-        self.absorbed: int = 0
-        self.longest: float = 0.0
+        self.absorbed: int = 0  # stays that count as part of others
+        self.longest: float = 0.0  # the length of the longest of these, in seconds
 
     def add(self, begin: float, length: float, state: str) -> None:
         """Add a stay."""

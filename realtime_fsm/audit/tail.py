@@ -19,9 +19,6 @@ class Tail:
 
     A line comes when it is whole. After a rotation the rest of the old file comes first; after a truncation the file is read
     anew.
-
-    Args:
-        name: the file's name.
     """
 
     def __init__(self, name: str) -> None:
@@ -80,13 +77,7 @@ class Tail:
 def follow_files(
     names: list[str], feed: Callable[[str, Iterator[bytes]], None], *, sleep: Callable[[float], None] = time.sleep
 ) -> None:
-    """Feed the lines of growing files, until interrupted.
-
-    Args:
-        names: the files; a missing one may appear later.
-        feed: takes the name of a file and its new lines.
-        sleep: waits.
-    """
+    """Feed the name and the new lines of each growing file, until interrupted. A missing file may appear later."""
     tails = [Tail(name) for name in names]
     try:
         while True:

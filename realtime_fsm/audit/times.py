@@ -24,17 +24,11 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 @dataclass(frozen=True, slots=True)
 class AskedTime:
-    """A time as a user names it.
-
-    Attributes:
-        word: the text.
-        value: the moment; the time of the day; or the span before the end of the log.
-        zone: the zone that the text names; None for local time.
-    """
+    """A time as a user names it."""
 
     word: str
-    value: datetime | time | timedelta
-    zone: tzinfo | None = None
+    value: datetime | time | timedelta  # the moment; the time of the day; or the span before the end of the log
+    zone: tzinfo | None = None  # that the text names; None for local time
 
     @property
     def needs_end(self) -> bool:
@@ -42,10 +36,7 @@ class AskedTime:
         return not isinstance(self.value, datetime)
 
     def resolve(self, end: datetime | None) -> datetime:
-        """Find the moment.
-
-        Args:
-            end: the newest moment of the log; None only where `needs_end` is False.
+        """Find the moment; `end` is the newest one of the log, and None only where `needs_end` is False.
 
         Raises:
             BadOption: for a moment that no calendar has.
@@ -106,12 +97,7 @@ def _refuse(word: str) -> BadOption:
 
 
 def tell_moment(moment: datetime, zone: tzinfo | None = None) -> str:
-    """Write a moment with its zone.
-
-    Args:
-        moment: the moment, aware.
-        zone: the zone; None for local time.
-    """
+    """Write an aware moment in a zone, and with it; None for local time."""
     local = moment.astimezone(zone)
     digits = "milliseconds" if local.microsecond else "seconds"
     return f"{local.replace(tzinfo=None).isoformat(sep=' ', timespec=digits)} {local.tzname()}"

@@ -22,19 +22,10 @@ _SLACK = 5.0
 
 
 class Window:
-    """A span of time.
-
-    Args:
-        since: when it begins; None for the beginning of everything.
-        until: when it ends; None for never.
-
-    Attributes:
-        is_all: whether it is all the time there is.
-    """
+    """A span of time; None for a beginning or an end that is not set."""
 
     def __init__(self, since: datetime | None, until: datetime | None) -> None:
-        self.since: datetime | None = since
-        self.until: datetime | None = until
+        self.since, self.until = since, until
         self.is_all: bool = since is None and until is None
 
     def includes(self, tracked: TrackedConnection, line: FlatRecord) -> bool:
@@ -79,15 +70,7 @@ class Window:
         return self.since is None or tracked.in_window
 
     def conclude(self, tracked: TrackedConnection, newest: datetime | None) -> bool:
-        """Follow a connection to its end, or to that of the window.
-
-        Args:
-            tracked: the connection.
-            newest: the newest moment of the log.
-
-        Returns:
-            Whether the connection lived in the window.
-        """
+        """Follow a connection to its end, or to that of the window; tell whether it lived in the window."""
         facts = tracked.facts
         lasts = facts.outages.current is not None and facts.state != DISPOSING and not facts.closed_by_record
         end = self.until if self.until is not None else newest

@@ -155,6 +155,14 @@ def test_a_greeting_like_an_e3_is_doubtful_where_the_era_was_another(
     assert facts.next_dial.doubtful is None
 
 
+def test_a_greeting_after_missing_records_does_not_tell_whether_the_old_link_is_gone() -> None:
+    facts = Facts(complete=False, draining=OldLink(Link(3), frozenset({"s1"}), True))
+    facts.history.been_up = True
+    _note_era(facts, "E4")
+    assert facts.draining is None
+    assert facts.history.been_up is None, "while an old link drains, the attempts of a first link count"
+
+
 def test_the_era_decides_whether_a_new_attempt_has_channels_in_its_url() -> None:
     others = {Effect.FIND_ERA, Effect.USE_URL_SUBSCRIPTIONS, Effect.SCHEDULE_RETRY, Effect.RESTORE_IDENTITY}
     rows = [row for row in TABLE.rows if Effect.RESET_ATTEMPTS in row.effects and not others & set(row.effects)]

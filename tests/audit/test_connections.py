@@ -47,19 +47,19 @@ def test_records_wait_until_an_earlier_one_comes() -> None:
     auditor, waiting = Auditor(), []
     for index in (0, 3, 2, 4, 1, 5, 7, 6):
         auditor.feed([LINES[index]])
-        waiting.append(auditor.waiting)
+        waiting.append(auditor._connections.waiting)
     assert waiting == [0, 1, 2, 3, 0, 0, 1, 0]
     auditor.feed([LINES[9]])
     auditor.settle()
-    assert (auditor.waiting, auditor.live) == (0, 1)
+    assert (auditor._connections.waiting, len(auditor._connections.live)) == (0, 1)
 
 
 def test_records_after_the_span_of_time_do_not_wait() -> None:
     auditor = Auditor(until=BEGIN.replace(second=3))
     auditor.feed([*LINES[:3], LINES[5], LINES[4]])
-    assert auditor.waiting == 2
+    assert auditor._connections.waiting == 2
     auditor.feed([LINES[3]])
-    assert auditor.waiting == 0
+    assert auditor._connections.waiting == 0
     auditor.feed(LINES[6:])
     report = auditor.finish()
     assert (report.records, texts(report)) == (4, [("number 5 comes before number 4", 5)])
@@ -72,16 +72,16 @@ def test_the_wait_ends_when_too_many_records_wait(most: int, monkeypatch: pytest
             patched.setattr(connections, name, most)
             auditor = Auditor()
             auditor.feed([LINES[0], *LINES[2 : 2 + most]])
-            assert auditor.waiting == most
+            assert auditor._connections.waiting == most
             auditor.feed([LINES[2 + most]])
-            assert auditor.waiting == 0
+            assert auditor._connections.waiting == 0
 
 
 def test_a_connection_lives_until_its_last_record() -> None:
     auditor, live = Auditor(), []
     for line in [*LINES, LINES[PONG]]:
         auditor.feed([line])
-        live.append(auditor.live)
+        live.append(len(auditor._connections.live))
     assert live == [1] * (len(LINES) - 1) + [0, 0]
 
 

@@ -75,9 +75,9 @@ def test_the_wait_for_a_record_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     judge = Auditor()
     judge.begin("log")
     judge.feed(lines[: PONG + 3])
-    assert judge.waiting == 3
+    assert judge._connections.waiting == 3
     judge.feed(lines[PONG + 3 : PONG + 4])
-    assert judge.waiting == 0
+    assert judge._connections.waiting == 0
     judge.feed([*lines[PONG + 4 :], LINES[PONG]])
     report = judge.finish()
     assert report.counts["seq"] == 2, "the hole, and the record that fills it too late"
@@ -90,7 +90,7 @@ def test_many_connections_wait_within_a_common_bound(monkeypatch: pytest.MonkeyP
     judge.begin("log")
     for step in some(range(1, len(LINES))):
         judge.feed(renamed(f"c{number}")[step] for number in range(30))
-        assert judge.waiting <= 10
+        assert judge._connections.waiting <= 10
     report = judge.finish()
     assert report.verdicts == {"inconclusive": 30}
     assert report.records == 30 * (len(LINES) - 1)

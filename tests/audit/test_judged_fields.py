@@ -56,7 +56,7 @@ def others(event: str, name: str, value: Any) -> Iterator[Any]:
 def places() -> Iterator[tuple[Field, list[Record], int]]:
     """Some records of each kind with each field."""
     counts: dict[Field, int] = {}
-    logs = [RECORDS, *(list(log) for seed in SEEDS[:3] for log in logs_of(seed) if 0 < len(log) < 400)]
+    logs = [RECORDS, *(list(log) for seed in SEEDS[:3] for log in logs_of(seed) if 0 < len(log) < 700)]
     for records in logs:
         for index, record in enumerate(records):
             for name in record:

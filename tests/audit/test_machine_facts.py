@@ -49,7 +49,7 @@ class Witness:
         self._read = len(self._records)
         context = self._bench.context
         self._began = self._began or context.state_entered_at or 0.0
-        if self._began and self._auditor.live:
+        if self._began and self._auditor._connections.live:
             (tracked,) = self._auditor._connections.live.values()
             facts = self.facts(tracked.facts, context)
             unknown = {name for name, known, true in facts if known is None and true is not None}

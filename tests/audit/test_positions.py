@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from realtime_fsm.audit.positions import LineNumbers
+from realtime_fsm.audit.finding import LineNumbers
 from realtime_fsm.audit.report import Location
 
 

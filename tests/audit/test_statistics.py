@@ -63,7 +63,7 @@ def test_memory_does_not_grow_with_the_connections_that_have_ended(monkeypatch: 
         judge.feed(line for number in range(count) for line in renamed(f"c{number}"))
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-        assert judge.live == 0
+        assert not judge._connections.live
         return peak
 
     monkeypatch.setattr(ledger, "KEPT", 20)
@@ -84,7 +84,7 @@ def test_memory_does_not_grow_with_the_records_of_a_connection() -> None:
         sizes.append(tracemalloc.get_traced_memory()[0])
     tracemalloc.stop()
     assert len(sizes) > 8
-    assert judge.live <= 1
+    assert len(judge._connections.live) <= 1
     assert max(sizes[4:]) < sizes[3] + 30_000
 
 

@@ -6,7 +6,7 @@ from itertools import permutations
 
 import pytest
 
-from realtime_fsm.audit.worst import Worst
+from realtime_fsm.audit.collector import Worst
 
 
 @pytest.mark.parametrize("order", list(permutations((1, 3, 5, 7))))

@@ -77,7 +77,7 @@ def audit(path: str) -> dict[str, Any]:
             auditor.feed(split_lines(block))
             done += len(block)
             if done >= marks[len(memory)]:
-                memory.append((peak(), auditor.live))
+                memory.append((peak(), len(auditor._connections.live)))
     report = auditor.finish()
     return {"verdict": report.verdict, "connections": report.connections_total, "memory": memory}
 
