@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import re
 from ast import literal_eval
+from contextlib import suppress
+from itertools import islice
 from json import JSONDecoder
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,7 +24,7 @@ from realtime_fsm.audit.secret_scan import mask_secrets
 from realtime_fsm.auditlog.layouts import NAMESPACE, restored
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     Object = dict[str, Any]
     Scopes = tuple[Object, ...]
@@ -134,7 +136,7 @@ class Shapes:
 
     def _in_text(self, line: bytes, way: tuple[str, ...], around: Scopes, depth: int) -> _Found | None:
         """Search a text: an object in it, or pairs."""
-        for start in _braces(line):
+        for start in (brace.start() for brace in islice(re.finditer(rb"\{", line), _BRACES)):
             value = _decoded(line[start:])
             if isinstance(value, dict):
                 before = around if not start else (*around, {"time": _stamp(line[:start])})
@@ -191,7 +193,7 @@ class Shapes:
             record = _without_prefix(record)
         scopes = (record, *around)
         if not _is_event(record.get("event")):
-            _move(record, "event", next((k, s) for s in scopes for k in s if _is_event(s[k])) if _any_event(scopes) else None)
+            _move(record, "event", next(((key, scope) for scope in scopes for key in scope if _is_event(scope[key])), None))
         if parse_moment(record.get("timestamp")) is None:
             named = ((key, scope) for scope in scopes for key in ("timestamp", *TIMES) if parse_moment(scope.get(key)))
             _move(record, "timestamp", next(named, None))
@@ -215,36 +217,20 @@ def _is_event(value: object) -> bool:
     return isinstance(value, str) and value in EVENTS
 
 
-def _any_event(scopes: Scopes) -> bool:
-    return any(_is_event(value) for scope in scopes for value in scope.values())
-
-
 def _without_prefix(record: Object) -> Object:
     """Cut off the text that a shipper puts before each name, such as ``app.`` in ``app.connection_id``."""
     prefix = next((key[: -len(_ID)] for key in record if key.endswith(_ID)), "")
-    own = {key.removeprefix(prefix): value for key, value in record.items() if prefix and key.startswith(prefix)}
-    return {key: value for key, value in record.items() if not (prefix and key.startswith(prefix))} | own
-
-
-def _braces(line: bytes) -> Iterator[int]:
-    start = -1
-    for _ in range(_BRACES):
-        start = line.find(b"{", start + 1)
-        if start < 0:
-            return
-        yield start
+    own_last = sorted(record.items(), key=lambda item: item[0].startswith(prefix))
+    return {key.removeprefix(prefix): value for key, value in own_last}
 
 
 def _decoded(text: bytes) -> object:
     """Decode the JSON with which a text begins."""
-    try:
+    with suppress(ValueError, RecursionError):
         return msgspec.json.decode(text)
-    except (ValueError, RecursionError):
-        pass
-    try:
+    with suppress(ValueError, RecursionError):
         return decode_first(text[:_LONGEST].decode())[0]  # another text follows
-    except (ValueError, RecursionError):
-        return None
+    return None
 
 
 def _stamp(text: bytes) -> str | None:
@@ -272,11 +258,8 @@ def _value(text: str) -> Any:
         text = text[1:-1].replace('\\"', '"').replace("\\\\", "\\")
     if text[:1] not in ("'", "{"):
         return text
-    try:
+    with suppress(ValueError):
         return msgspec.json.decode(text)
-    except ValueError:
-        pass
-    try:
+    with suppress(ValueError, SyntaxError, RecursionError, MemoryError):
         return literal_eval(text)
-    except (ValueError, SyntaxError, RecursionError, MemoryError):
-        return text
+    return text
