@@ -116,6 +116,10 @@ class TransitionRecord(Record, frozen=True, kw_only=True, tag="realtime.transiti
     delay: float | UnsetType = UNSET
 
 
+FACTS = ("draw", "enabled", "heard", "dial_slot")
+"""The fields, beside `at`, with the facts on which a step depended. Records of older versions lack all of these fields."""
+
+
 class SubscriptionRecord(Record, frozen=True, kw_only=True, tag="realtime.subscription"):
     """A subscription changed.
 

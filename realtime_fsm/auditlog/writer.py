@@ -16,11 +16,11 @@ import logging
 import re
 from contextvars import Context, copy_context
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import structlog
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET
 
 from realtime_fsm import hooks
 from realtime_fsm.auditlog import records
@@ -49,7 +49,6 @@ _NAMES = {row.id: (row.trigger.value, row.source.value, (row.dest or row.source)
 _ASYNC = getattr(structlog.stdlib, "AsyncBoundLogger", ())  # deprecated: a later structlog may lack it
 _standard = logging.getLogger("realtime_fsm")
 _NUMBERS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
-T = TypeVar("T")
 _WORD = re.compile(r"[A-Za-z0-9]{1,16}")
 
 
@@ -120,11 +119,8 @@ class AuditWriter:
             era=transition.era,
             lag=round(transition.lag, 6),
             at=transition.at,
-            draw=_or_absent(transition.draw),
-            enabled=_or_absent(transition.enabled),
-            heard=_or_absent(transition.heard),
-            dial_slot=_or_absent(transition.dial_slot),
             delay=UNSET if transition.delay is None else round(transition.delay, 6),
+            **{name: fact for name in records.FACTS if (fact := getattr(transition, name)) is not None},
         )
 
     def subscription(
@@ -293,11 +289,6 @@ def _log(logger: Any, level: str, fields: dict[str, Any]) -> None:
         if inspect.iscoroutine(answer):
             answer.close()
         raise TypeError(f"structlog's wrapper_class {type(logger).__name__} answers with coroutines; give a synchronous one")
-
-
-def _or_absent(value: T | None) -> T | UnsetType:
-    """Leave a field out of its record where it says nothing."""
-    return UNSET if value is None else value
 
 
 def _iso(at: datetime) -> str:

@@ -88,8 +88,8 @@ def _why_no_step(harness: MachineHarness, replay_input: ReplayInput, began: floa
     context, input_, due = harness.context, replay_input.input_, harness.context.deadline
     match input_:
         case Deadline() if due is not None:
-            at = replay_input.at - began
-            return f"no step: the deadline is at {due - began:.6f} s ({harness.awaited}), and the log's step is at {at:.6f} s"
+            at, awaited = replay_input.at - began, context.deadline_name
+            return f"no step: the deadline is at {due - began:.6f} s ({awaited}), and the log's step is at {at:.6f} s"
         case Deadline():
             return "no step: the machine has no deadline"
         case Closed():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from realtime_fsm import errors
-from realtime_fsm.errors import ServerError, StreamEnded
+from realtime_fsm.errors import DialFailed, ServerError, StreamEnded
 from realtime_fsm.fsm import inputs
 from realtime_fsm.fsm.canary import CANARY
 from realtime_fsm.fsm.control import SUBSCRIBE
@@ -30,30 +30,13 @@ CHANNEL = "channel"
 """The placeholder for channels, which no record holds."""
 PLACEHOLDER = "not in the log"
 """The placeholder for a text that no record holds."""
-_PLAIN: dict[str, type[Input]] = {
-    kind.trigger.value: kind
-    for kind in (
-        inputs.Connect,
-        inputs.Reconnect,
-        inputs.Disconnect,
-        inputs.Dispose,
-        inputs.LogOut,
-        inputs.Deadline,
-        inputs.ResumedFromSuspend,
-    )
-}
+_PLAIN = {kind.trigger.value: kind for kind in inputs.Input.__subclasses__() if not kind.__struct_fields__}
 _ABOUT_LINK: dict[str, type[inputs.SocketInput]] = {
     kind.trigger.value: kind for kind in (inputs.Opened, inputs.Pong, inputs.Recovered, inputs.Deaf)
 }
-_TEXT_FAILURES: dict[str | None, type[errors.DialFailed | errors.CertificateRefused | errors.IdentityUnavailable]] = {
+_TEXT_FAILURES: dict[str | None, type[DialFailed | errors.CertificateRefused | errors.IdentityUnavailable]] = {
     kind.kind: kind
-    for kind in (
-        errors.DialFailed,
-        errors.NameNotResolved,
-        errors.CertificateRefused,
-        errors.IdentityUnavailable,
-        TokenUnavailable,
-    )
+    for kind in (DialFailed, errors.NameNotResolved, errors.CertificateRefused, errors.IdentityUnavailable, TokenUnavailable)
 }
 
 
@@ -134,7 +117,7 @@ def input_of(record: TransitionRecord, context: ConnectionContext, user_input: I
                 return inputs.LinkClosed(link, cause.close_code)
             return inputs.LinkClosed(link, cause=None if isinstance(cause, ServerError) else cause)  # the machine knows the frame
         case Trigger.DIAL_FAILED:
-            return inputs.DialFailure(link, cause_of(record) or errors.DialFailed(PLACEHOLDER))
+            return inputs.DialFailure(link, cause_of(record) or DialFailed(PLACEHOLDER))
         case Trigger.CANARY:
             written = context.canary is not None and context.canary.write is not None
             hidden = SubscriptionSpec(CANARY, (CHANNEL,))
