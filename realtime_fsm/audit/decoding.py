@@ -224,11 +224,7 @@ def decode_fast(line: bytes) -> FlatRecord:
 
 
 def decode_unusual(line: bytes) -> ExtendedRecord | BadRecord | None:
-    """Decode a line that the strict decoder refused.
-
-    Returns:
-        The record, a broken record, or None for a line of another program.
-    """
+    """Decode a line that the strict decoder refused: a record, a broken record, or None for a line of another program."""
     if _MARK not in line:
         return _cut(line)
     try:
@@ -246,8 +242,8 @@ def _decode_record(record: dict[str, Any]) -> ExtendedRecord | BadRecord:
         record = record | numbers
     identifier, seq, moment = record.get("connection_id"), record.get("seq"), parse_moment(record.get("timestamp"))
     whose = (identifier if isinstance(identifier, str) else None, seq if type(seq) is int else None, moment)
-    for rule, text in _unsupported(record):
-        return BadRecord(rule, text, *whose)
+    if (text := _unsupported(record)) is not None:
+        return BadRecord("schema", text, *whose)
     if moment is None:
         text = "the timestamp cannot be read" if record.get("timestamp") else "the record lacks its timestamp (see --map)"
         return BadRecord("cut", text, *whose)  # the application's logging writes it, and the client does not
@@ -258,7 +254,7 @@ def _decode_record(record: dict[str, Any]) -> ExtendedRecord | BadRecord:
         whole = msgspec.to_builtins(typed) if has_texts else whole
         flat = msgspec.convert(whole | {"timestamp": moment}, FlatRecord)
     except msgspec.ValidationError as problem:
-        return BadRecord("form", f"{_without_values(str(problem))}", *whose)
+        return BadRecord("form", _without_values(str(problem)), *whose)
     return ExtendedRecord(flat, tuple(secret_fields(record)), typed)
 
 
@@ -286,13 +282,11 @@ def is_ours(record: dict[str, Any]) -> bool:
     return known >= 3 or (event in EVENTS and known > 0)
 
 
-def _unsupported(record: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Name the reasons why this version does not judge a record."""
-    schema = record.get("schema", SCHEMA)
-    if schema != SCHEMA:
-        yield "schema", f"the record is of another version of the schema than {SCHEMA}"
-    if record["event"] not in EVENTS:
-        yield "schema", "this version does not know the kind of record"
+def _unsupported(record: dict[str, Any]) -> str | None:
+    """Name the reason for which this version does not judge a record."""
+    if record.get("schema", SCHEMA) != SCHEMA:
+        return f"the record is of another version of the schema than {SCHEMA}"
+    return None if record["event"] in EVENTS else "this version does not know the kind of record"
 
 
 def parse_moment(stamp: object) -> datetime | None:
@@ -318,4 +312,5 @@ def parse_moment(stamp: object) -> datetime | None:
 
 def _without_values(problem: str) -> str:
     """Cut a message of msgspec before the value that it quotes, which may be a secret."""
-    return problem if problem.count("'") == 0 else problem.split("'")[0].rstrip() + " an unknown word"
+    head, quote, _ = problem.partition("'")
+    return f"{head.rstrip()} an unknown word" if quote else problem

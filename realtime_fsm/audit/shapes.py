@@ -177,11 +177,7 @@ class Shapes:
         return None
 
     def _named(self, value: Object, around: Scopes) -> Object | None:
-        """Put the names of a record back. The event and the timestamp may stand around it.
-
-        Returns:
-            The record; None where the object is no record.
-        """
+        """Put the names of a record back; None for another object. The event and the timestamp may stand around it."""
         record = {key: inner for key, inner in value.items() if key not in _METADATA}
         for field, key in self._names.items():
             for scope in (value, *around):

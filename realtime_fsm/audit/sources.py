@@ -136,14 +136,9 @@ def _buffered(pieces: Iterator[bytes], below: IO[bytes]) -> BufferedReader:
 
 
 def _decompressed(raw: IO[bytes], begin: Callable[[], Any], magic: bytes) -> Iterator[bytes]:
-    """Decompress a file frame by frame, up to the last byte that can be read.
+    """Decompress a file frame by frame, up to the last byte that can be read. Each frame begins with the same magic bytes.
 
     Rubbish after a whole frame, such as the zeros of a tape or of a crash, ends the content.
-
-    Args:
-        raw: the file.
-        begin: makes the decompressor of a frame.
-        magic: the bytes with which a frame begins.
     """
     frame, rest = begin(), b""
     while True:
@@ -162,7 +157,6 @@ def _decompressed(raw: IO[bytes], begin: Callable[[], Any], magic: bytes) -> Ite
 
 
 def _in_utf8(raw: IO[bytes], encoding: str) -> Iterator[bytes]:
-    """Bring a text in another encoding to UTF-8."""
     decode = codecs.getincrementaldecoder(encoding)("replace").decode
     while data := raw.read(_PIECE):
         yield decode(data).encode()
