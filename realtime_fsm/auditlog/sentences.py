@@ -76,12 +76,7 @@ _LOSING = frozenset(row.id for row in TABLE.rows if row.id in _FAILING and not {
 
 
 def level_of(rule: str, *, fails: bool) -> str:
-    """Return the level of a step.
-
-    Args:
-        rule: the id of the transition rule.
-        fails: whether the step has a cause.
-    """
+    """Return the level of a step by a transition rule; `fails` tells whether the step has a cause."""
     level = _LEVELS[rule]
     return "warning" if fails and level != "error" and rule in _FAILING else level
 

@@ -91,12 +91,7 @@ class AuditWriter:
         self._write(records.OpenRecord, **(settings_of(context) if _is_heard("debug") else {}))
 
     def transition(self, transition: TransitionTaken, at: datetime) -> None:
-        """Write a transition.
-
-        Args:
-            transition: the transition rule and its facts.
-            at: the moment, aware, in UTC.
-        """
+        """Write a transition at a moment, aware, in UTC."""
         cause, row = transition.cause, transition.row
         self._link = transition.link
         trigger, source, dest = _NAMES[row.id]
@@ -156,12 +151,7 @@ class AuditWriter:
         self._write(records.PingRecord, round_trip=round(round_trip, 6))
 
     def fault(self, news: FaultNews, at: datetime) -> None:
-        """Write the begin or the end of a server fault.
-
-        Args:
-            news: whether the fault begins or ends, and how long ago the server last proved that it worked.
-            at: the moment, aware, in UTC.
-        """
+        """Write the begin or the end of a server fault at a moment, aware, in UTC."""
         self._write(
             records.FaultRecord,
             "warning" if news.opened else "info",

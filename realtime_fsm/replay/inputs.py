@@ -73,10 +73,7 @@ def presence(change: str) -> inputs.SetPresence:
 def input_of(record: TransitionRecord, context: ConnectionContext, user_input: Input | None) -> Input | None:
     """Make the input of a step; None if the log does not tell the arguments of the user's call.
 
-    Args:
-        record: the record of the step.
-        context: the context before the step.
-        user_input: the user's call about a subscription or a presence since the step before; None without such a call.
+    `user_input` is the user's call about a subscription or a presence since the step before; None without such a call.
     """
     link, rule = context.generation if context.link is None else context.link.generation, RULES[record.row]
     if record.trigger in _PLAIN:

@@ -62,11 +62,7 @@ def code_of_end(record: TransitionRecord) -> Code | None:
 
 
 def _errors_before_requests(records: Iterable[AnyRecord]) -> dict[int, Code]:
-    """Find the steps that sent a request to which the server answered only with the error frame that ended the link.
-
-    Returns:
-        The codes of the error frames, by the number of the step's record.
-    """
+    """Find the steps that sent a request to which the server answered only with the error frame that ended the link."""
     found: dict[int, Code] = {}
     asked: int | None = None
     for before, record in pairwise(record for record in records if isinstance(record, TransitionRecord)):

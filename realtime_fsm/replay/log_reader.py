@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from realtime_fsm.audit.decoding import EVENTS, BadRecord, decode_unusual
+from realtime_fsm.audit.decoding import EVENTS, BadRecord, ExtendedRecord, decode_unusual
 from realtime_fsm.audit.formats.text_utils import pluralize
 from realtime_fsm.audit.framing import LineReader
 from realtime_fsm.audit.policies import Policies
@@ -89,17 +89,13 @@ class _Reader:
 
     def add(self, place: Location, line: bytes) -> None:
         head = _head_of(line)
-        if head is not None and head.event in EVENTS:
-            self._add_line(place, line, head)
-        else:
-            for plain, _ in self.lines.read(line):
-                self._add_line(place, plain, _head_of(plain))
-
-    def _add_line(self, place: Location, line: bytes, head: _Head | None) -> None:
-        if head is not None and head.event in EVENTS and head.connection_id:
-            self._note_connection(head.connection_id)
-        if head is None or head.connection_id == self.connection:
-            self._add_record(place, line)
+        is_plain = head is not None and head.event in EVENTS
+        for plain in [line] if is_plain else [plain for plain, _ in self.lines.read(line)]:
+            head = _head_of(plain)
+            if head is not None and head.event in EVENTS and head.connection_id:
+                self._note_connection(head.connection_id)
+            if head is None or head.connection_id == self.connection:
+                self._add_record(place, plain)
 
     def _note_connection(self, connection: str) -> None:
         if len(self.connections) <= _LISTED:
@@ -117,7 +113,7 @@ class _Reader:
             decoded = decode_unusual(line)
             if isinstance(decoded, BadRecord):
                 self._add_problem(place, decoded)
-            if decoded is None or isinstance(decoded, BadRecord):
+            if not isinstance(decoded, ExtendedRecord):
                 return
             assert decoded.record is not None
             record = decoded.record
