@@ -35,7 +35,6 @@ from realtime_fsm.fsm.table import TABLE
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-    from typing import Literal
 
     from realtime_fsm.auditlog.layouts import Layout
     from realtime_fsm.auditlog.records import Record
@@ -119,13 +118,7 @@ class AuditWriter:
         )
 
     def subscription(
-        self,
-        identifier: str,
-        change: Literal["desired", "acknowledged", "rejected", "withdrawn", "removed"],
-        code: Code | None = None,
-        *,
-        dwell: float = 0.0,
-        size: int = 0,
+        self, identifier: str, change: records.SubscriptionChange, code: Code | None = None, *, dwell: float = 0.0, size: int = 0
     ) -> None:
         """Write a change of a subscription."""
         level = "warning" if change == "rejected" else "debug"
@@ -139,9 +132,7 @@ class AuditWriter:
             size=size,
         )
 
-    def presence(
-        self, change: Literal["desired", "stored", "rejected", "withdrawn"], code: Code | None = None, *, dwell: float = 0.0
-    ) -> None:
+    def presence(self, change: records.PresenceChange, code: Code | None = None, *, dwell: float = 0.0) -> None:
         """Write a change of the presence."""
         level = "warning" if change == "rejected" else "debug"
         self._write(records.PresenceRecord, level, change=change, error_code=_safe_code(code), dwell=round(dwell, 6))
@@ -162,9 +153,7 @@ class AuditWriter:
             seconds=round(news.seconds, 6),
         )
 
-    def outage(
-        self, change: Literal["opened", "closed"], cause: str, *, planned: bool, seconds: float = 0.0, dials: int = 0
-    ) -> None:
+    def outage(self, change: records.IntervalChange, cause: str, *, planned: bool, seconds: float = 0.0, dials: int = 0) -> None:
         """Write the begin or the end of an outage. The step that lost the link is the warning."""
         self._write(
             records.OutageRecord, "info", change=change, cause=cause, planned=planned, seconds=round(seconds, 6), dials=dials
@@ -174,13 +163,11 @@ class AuditWriter:
         """Write how many events of a subscription were dropped in an episode that is over."""
         self._write(records.DroppedRecord, "warning", subscription=identifier, count=count)
 
-    def pause(self, change: Literal["opened", "closed"], paused: int, *, dwell: float, seconds: float = 0.0) -> None:
+    def pause(self, change: records.IntervalChange, paused: int, *, dwell: float, seconds: float = 0.0) -> None:
         """Write the begin or the end of a pause, in which a consumer catches up and the link is not read."""
         self._write(records.PauseRecord, change=change, paused=paused, seconds=round(seconds, 6), dwell=round(dwell, 6))
 
-    def canary(
-        self, change: Literal["echoed", "missed", "refused", "failed"], code: Code | None = None, *, seconds: float = 0.0
-    ) -> None:
+    def canary(self, change: records.CanaryChange, code: Code | None = None, *, seconds: float = 0.0) -> None:
         """Write the end of a canary, `seconds` after it was due."""
         level = "debug" if change == "echoed" else "warning"
         self._write(records.CanaryRecord, level, change=change, error_code=_safe_code(code), seconds=round(seconds, 6))
