@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast, get_args
 
 import msgspec
 from msgspec.structs import fields as fields_of
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 TRANSITION, OPEN, OUTAGE, FAULT, GAP = (f"realtime.{kind}" for kind in ("transition", "open", "outage", "fault", "gap"))
 _MARK = b'"realtime.'
 _LONGEST_RECORD = 1 << 16
-Code: TypeAlias = int | str | None
-
 
 MISSING = "missing"
 """The cause of a record that tells none."""
@@ -57,7 +55,7 @@ class FlatRecord(msgspec.Struct, kw_only=True, gc=False):
     attempt: int = _LACKING
     sends: int = _LACKING
     cause: str | None = MISSING
-    error_code: Code = None
+    error_code: int | str | None = None
     close_code: int | None = None
     status: int | None = None
     retry_after: float | None = None

@@ -54,10 +54,10 @@ decode_first: Callable[..., tuple[Any, int]] = JSONDecoder().raw_decode
 
 
 class _Found(NamedTuple):
-    """A record, and the way to it: keys of objects, from the outside; None where its names are put back."""
+    """A record, and the way to it: keys of objects, from the outside; none where its names are put back."""
 
     record: Object
-    way: tuple[str, ...] | None
+    way: tuple[str, ...] = ()
 
 
 class Shapes:
@@ -86,7 +86,7 @@ class Shapes:
         plain = None if self._names else decode_unusual(line)
         if isinstance(plain, ExtendedRecord) and not plain.secrets:
             return line, plain
-        if isinstance(plain, BadRecord) and plain.rule in ("schema", "table"):
+        if isinstance(plain, BadRecord) and plain.rule == "schema":
             return line, plain
         found = self._in_text(line, (), (), 0)
         if found is not None:
@@ -128,11 +128,11 @@ class Shapes:
     def _take(self, found: _Found) -> tuple[bytes, ExtendedRecord | BadRecord | None]:
         line = msgspec.json.encode(found.record) + b"\n"
         try:
-            made: ExtendedRecord | BadRecord | None = ExtendedRecord(decode_fast(line), ())
+            record = decode_fast(line)
         except ValueError:
             return line, decode_unusual(line)
-        self._way = found.way or ()
-        return line, made
+        self._way = found.way
+        return line, ExtendedRecord(record, ())
 
     def _in_text(self, line: bytes, way: tuple[str, ...], around: Scopes, depth: int) -> _Found | None:
         """Search a text: an object in it, or pairs."""
@@ -151,18 +151,18 @@ class Shapes:
             if depth < _DEEPEST and f"{quote}{self._id}{quote}" in text:
                 found = self._in_text(text.replace(quote, '"').encode(), (), around, _DEEPEST)
                 if found is not None:
-                    return _Found(found.record, None)
+                    return _Found(found.record)
         text = _COLOR.sub("", text)
         if f"{self._id}=" not in text:
             return None
         record = self._named(_pairs(text), around)
-        return None if record is None else _Found(record, None)
+        return None if record is None else _Found(record)
 
     def _in_object(self, value: Object, way: tuple[str, ...], around: Scopes, depth: int) -> _Found | None:
         """Search an object: it is a record, or a field of it holds one."""
         record = self._named(value, around)
         if record is not None:
-            return _Found(record, way if record == value else None)
+            return _Found(record, way if record == value else ())
         if depth >= _DEEPEST:
             return None
         for key, inner in value.items():

@@ -30,6 +30,8 @@ CHANNEL = "channel"
 """The placeholder for channels, which no record holds."""
 PLACEHOLDER = "not in the log"
 """The placeholder for a text that no record holds."""
+PRESENCE = frames.presence(PLACEHOLDER, None, None)
+"""The placeholder for the message of a presence."""
 _PLAIN = {kind.trigger.value: kind for kind in inputs.Input.__subclasses__() if not kind.__struct_fields__}
 _ABOUT_LINK: dict[str, type[inputs.SocketInput]] = {
     kind.trigger.value: kind for kind in (inputs.Opened, inputs.Pong, inputs.Recovered, inputs.Deaf)
@@ -63,11 +65,6 @@ def spec(identifier: str, size: int = 0, *, filtered: bool = False) -> Subscript
         return SubscriptionSpec(identifier, (CHANNEL,), (PLACEHOLDER,))
     bare = len(subscribe_item(identifier, ("",), ()))
     return SubscriptionSpec(identifier, (CHANNEL[: max(1, size - bare)].ljust(size - bare, "-") if size else CHANNEL,))
-
-
-def presence(change: str) -> inputs.SetPresence:
-    """Make the user's call about a presence, with a placeholder for the message."""
-    return inputs.SetPresence(frames.presence(PLACEHOLDER, None, None) if change == "desired" else None)
 
 
 def input_of(record: TransitionRecord, context: ConnectionContext, user_input: Input | None) -> Input | None:
@@ -118,7 +115,7 @@ def input_of(record: TransitionRecord, context: ConnectionContext, user_input: I
         case Trigger.CANARY:
             written = context.canary is not None and context.canary.write is not None
             hidden = SubscriptionSpec(CANARY, (CHANNEL,))
-            return inputs.Probe(hidden) if written else inputs.Probe(hidden, frames.presence(PLACEHOLDER, None, None), CANARY)
+            return inputs.Probe(hidden) if written else inputs.Probe(hidden, PRESENCE, CANARY)
         case Trigger.CLOSED:
             old = context.closing_generation if context.lingering is None else context.lingering.generation
             closing = context.awaited[0] if context.awaited else old
