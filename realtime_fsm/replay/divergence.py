@@ -55,14 +55,9 @@ def kind_and_code(cause: TransitionRecord | LinkFailure | None) -> str:
 def explain_choice(
     harness: MachineHarness, replay_input: ReplayInput, record: TransitionRecord, transition: TransitionTaken | None, began: float
 ) -> Iterator[str]:
-    """Explain the step that the machine took.
+    """Explain the step that the machine took, with moments since the first step `began`.
 
-    Args:
-        harness: the connection before the step. The explanation changes the harness, so the caller drops it.
-        replay_input: the input of the step.
-        record: the record of the step.
-        transition: the transition of the machine; None for no transition.
-        began: the moment of the first step, in seconds of the machine's clock.
+    The harness is the connection before the step. The explanation changes the harness, so the caller drops it.
     """
     yield f"the log:     {describe_row(RULES[record.row])}"
     yield f"the machine: {_why_no_step(harness, replay_input, began) if transition is None else describe_row(transition.row)}"
