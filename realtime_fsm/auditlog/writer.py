@@ -13,9 +13,12 @@ from __future__ import annotations
 
 import inspect
 import logging
+import platform
 import re
 from contextvars import Context, copy_context
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -27,7 +30,6 @@ from realtime_fsm.auditlog import records
 from realtime_fsm.auditlog.file import AuditFile
 from realtime_fsm.auditlog.layouts import NAMESPACE, wrapper
 from realtime_fsm.auditlog.sentences import level_of, sentence
-from realtime_fsm.auditlog.settings import settings_of
 from realtime_fsm.containment import contain
 from realtime_fsm.errors import ServerError, StreamEnded, UpgradeRefused
 from realtime_fsm.fsm.table import TABLE
@@ -87,7 +89,7 @@ class AuditWriter:
 
     def opened(self, context: ConnectionContext) -> None:
         """Write the first use of the connection object, with its settings."""
-        self._write(records.OpenRecord, **(settings_of(context) if _is_heard("debug") else {}))
+        self._write(records.OpenRecord, **(_settings_of(context) if _is_heard("debug") else {}))
 
     def transition(self, transition: TransitionTaken, at: datetime) -> None:
         """Write a transition at a moment, aware, in UTC."""
@@ -239,6 +241,34 @@ class AuditWriter:
             fields = _fields_of(record)
             text = f"{fields['sentence']} [{self._connection_id[:8]}]"
             _standard.log(_NUMBERS[level], text, extra={NAMESPACE: fields})
+
+
+def _settings_of(context: ConnectionContext) -> dict[str, Any]:
+    """Make the fields of the first record."""
+    canary = context.canary
+    return {
+        "retry": asdict(context.retry),
+        "ping": asdict(context.ping),
+        "timeouts": asdict(context.timeouts),
+        "auto_reconnect": context.auto_reconnect,
+        "max_link_age": context.max_link_age,
+        "versions": _versions(),
+        "protocol": context.configured_era,
+        "canary": canary and {"every": canary.every, "within": canary.within, "write": canary.write is not None},
+    }
+
+
+@cache
+def _versions() -> dict[str, str]:
+    from importlib.metadata import PackageNotFoundError, version  # an import of some weight, which the first log needs
+
+    found = {"python": platform.python_version()}
+    for name in ("realtime-fsm", "transitions", "aiohttp", "structlog", "msgspec"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:  # run from a tree that was never installed
+            found[name] = "unknown"
+    return found
 
 
 def _is_heard(level: str) -> bool:
