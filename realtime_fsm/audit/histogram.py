@@ -41,10 +41,13 @@ class Histogram:
 
     def merge(self, other: Histogram) -> None:
         """Add the counts of another histogram."""
+        if not other.count:
+            return
         self._settle()
-        self._total += other.total
-        self._most = max(self._most, other.most)
-        self._buckets.update(other._buckets)
+        self._total += other._total
+        self._most = max(self._most, other._most)
+        for bucket, count in other._buckets.items():
+            self._buckets[bucket] += count
 
     @property
     def count(self) -> int:
