@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast, get_args
 
 import msgspec
 from msgspec.structs import fields as fields_of
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 TRANSITION, OPEN, OUTAGE, FAULT, GAP = (f"realtime.{kind}" for kind in ("transition", "open", "outage", "fault", "gap"))
 _MARK = b'"realtime.'
 _LONGEST_RECORD = 1 << 16
-Code: TypeAlias = int | str | None
-
 
 MISSING = "missing"
 """The cause of a record that tells none."""
@@ -57,7 +55,7 @@ class FlatRecord(msgspec.Struct, kw_only=True, gc=False):
     attempt: int = _LACKING
     sends: int = _LACKING
     cause: str | None = MISSING
-    error_code: Code = None
+    error_code: int | str | None = None
     close_code: int | None = None
     status: int | None = None
     retry_after: float | None = None
@@ -181,7 +179,7 @@ _UNITS = ((10**11, 1_000_000), (10**14, 1000), (10**17, 1), (10**20, 0))
 _PLAIN = (int, float, bool, int | None, float | None, float | msgspec.UnsetType, bool | msgspec.UnsetType)
 
 
-def _fast_fields() -> Iterator[tuple[str, Any] | tuple[str, Any, Any]]:
+def _fast_fields() -> Iterator[tuple[str, Any, Any]]:
     """List the fields in the order of most records, which is the fastest to decode.
 
     A field of numbers is accepted as it is. A field of text is accepted only with the values of `_STRICT`, because of secrets.
@@ -191,10 +189,7 @@ def _fast_fields() -> Iterator[tuple[str, Any] | tuple[str, Any, Any]]:
     for name in dict.fromkeys((*TransitionRecord.__struct_fields__, "event", "level", "logger", *_TYPES)):
         if name not in _STRICT and types[name] not in _PLAIN:
             continue
-        if name in own and own[name].required:
-            yield name, types[name]
-        else:
-            yield name, types[name], own[name].default if name in own else None
+        yield name, types[name], msgspec.field(default=own[name].default if name in own else None)
 
 
 _FAST = msgspec.defstruct("FastLine", _fast_fields(), kw_only=True, gc=False, forbid_unknown_fields=True)
@@ -224,11 +219,7 @@ def decode_fast(line: bytes) -> FlatRecord:
 
 
 def decode_unusual(line: bytes) -> ExtendedRecord | BadRecord | None:
-    """Decode a line that the strict decoder refused.
-
-    Returns:
-        The record, a broken record, or None for a line of another program.
-    """
+    """Decode a line that the strict decoder refused: a record, a broken record, or None for a line of another program."""
     if _MARK not in line:
         return _cut(line)
     try:
@@ -246,8 +237,8 @@ def _decode_record(record: dict[str, Any]) -> ExtendedRecord | BadRecord:
         record = record | numbers
     identifier, seq, moment = record.get("connection_id"), record.get("seq"), parse_moment(record.get("timestamp"))
     whose = (identifier if isinstance(identifier, str) else None, seq if type(seq) is int else None, moment)
-    for rule, text in _unsupported(record):
-        return BadRecord(rule, text, *whose)
+    if (text := _unsupported(record)) is not None:
+        return BadRecord("schema", text, *whose)
     if moment is None:
         text = "the timestamp cannot be read" if record.get("timestamp") else "the record lacks its timestamp (see --map)"
         return BadRecord("cut", text, *whose)  # the application's logging writes it, and the client does not
@@ -258,7 +249,7 @@ def _decode_record(record: dict[str, Any]) -> ExtendedRecord | BadRecord:
         whole = msgspec.to_builtins(typed) if has_texts else whole
         flat = msgspec.convert(whole | {"timestamp": moment}, FlatRecord)
     except msgspec.ValidationError as problem:
-        return BadRecord("form", f"{_without_values(str(problem))}", *whose)
+        return BadRecord("form", _without_values(str(problem)), *whose)
     return ExtendedRecord(flat, tuple(secret_fields(record)), typed)
 
 
@@ -286,13 +277,11 @@ def is_ours(record: dict[str, Any]) -> bool:
     return known >= 3 or (event in EVENTS and known > 0)
 
 
-def _unsupported(record: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Name the reasons why this version does not judge a record."""
-    schema = record.get("schema", SCHEMA)
-    if schema != SCHEMA:
-        yield "schema", f"the record is of another version of the schema than {SCHEMA}"
-    if record["event"] not in EVENTS:
-        yield "schema", "this version does not know the kind of record"
+def _unsupported(record: dict[str, Any]) -> str | None:
+    """Name the reason for which this version does not judge a record."""
+    if record.get("schema", SCHEMA) != SCHEMA:
+        return f"the record is of another version of the schema than {SCHEMA}"
+    return None if record["event"] in EVENTS else "this version does not know the kind of record"
 
 
 def parse_moment(stamp: object) -> datetime | None:
@@ -318,4 +307,5 @@ def parse_moment(stamp: object) -> datetime | None:
 
 def _without_values(problem: str) -> str:
     """Cut a message of msgspec before the value that it quotes, which may be a secret."""
-    return problem if problem.count("'") == 0 else problem.split("'")[0].rstrip() + " an unknown word"
+    head, quote, _ = problem.partition("'")
+    return f"{head.rstrip()} an unknown word" if quote else problem

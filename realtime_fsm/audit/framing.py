@@ -22,27 +22,40 @@ if TYPE_CHECKING:
 
 LONGEST = 1 << 20
 """The most bytes of a record that is joined from its parts."""
-_BEGIN = re.compile(r"\[?\{")
 _CRI = re.compile(rb"(\d{4}-\d\d-\d\dT\S+ (stdout|stderr) )([PF])((?::\S*)? )")
 
 
-class Framing:
-    """Gives lines with one record each.
+class LineReader:
+    """Reads the lines that the strict decoder refuses.
+
+    Args:
+        names: the keys of fields that the log renames, by the field.
 
     Attributes:
-        surplus: how many lines more came out than went in.
+        surplus: how many records more the lines have than one each.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, names: Mapping[str, str] | None = None) -> None:
         self.surplus: int = 0
+        self._shapes = Shapes(names)
         self._parts: dict[bytes, bytes] = {}  # of a split line, by its stream
 
-    def pieces(self, line: bytes) -> list[bytes]:
-        """Join or split a line.
+    def read(self, line: bytes) -> Iterator[Piece]:
+        """Read a line; a part of a split record gives nothing until its last part comes."""
+        return map(self._shapes.read, self.pieces(line))
 
-        Returns:
-            The lines that are whole now: mostly the line itself; none while parts of it are still to come.
-        """
+    def flush(self) -> Iterator[Piece]:
+        """Read the records whose last part never came."""
+        parts, self._parts = self._parts.values(), {}
+        self.surplus += len(parts)
+        return map(self._shapes.read, parts)
+
+    def explain(self, line: bytes) -> str:
+        """Explain why a line that names an event of this library is no record."""
+        return self._shapes.explain(line)
+
+    def pieces(self, line: bytes) -> list[bytes]:
+        """Join or split a line, into lines with one record each: mostly the line itself."""
         if (found := _CRI.match(line)) is not None:
             joined = self._join(line, found)
             if joined is None:
@@ -56,12 +69,6 @@ class Framing:
             return [line]
         self.surplus += len(pieces) - 1
         return pieces
-
-    def flush(self) -> list[bytes]:
-        """Give up waiting: return the lines whose last part never came."""
-        parts, self._parts = list(self._parts.values()), {}
-        self.surplus += len(parts)
-        return parts
 
     def _join(self, line: bytes, found: re.Match[bytes]) -> bytes | None:
         head, stream, flag, tag = found.groups()
@@ -77,38 +84,10 @@ class Framing:
         return None
 
 
-class LineReader:
-    """Reads the lines that the strict decoder refuses.
-
-    Args:
-        names: the keys of fields that the log renames, by the field.
-    """
-
-    def __init__(self, names: Mapping[str, str] | None = None) -> None:
-        self._shapes, self._framing = Shapes(names), Framing()
-
-    @property
-    def surplus(self) -> int:
-        """How many records more the lines have than one each."""
-        return self._framing.surplus
-
-    def read(self, line: bytes) -> Iterator[Piece]:
-        """Read a line; a part of a split record gives nothing until its last part comes."""
-        return map(self._shapes.read, self._framing.pieces(line))
-
-    def flush(self) -> Iterator[Piece]:
-        """Read the records whose last part never came."""
-        return map(self._shapes.read, self._framing.flush())
-
-    def explain(self, line: bytes) -> str:
-        """Explain why a line that names an event of this library is no record."""
-        return self._shapes.explain(line)
-
-
 def _split(line: bytes) -> Iterator[bytes]:
     """Split a line into the values that stand one behind the other, and lists and texts of several lines into their parts."""
     text = line.decode(errors="replace")
-    start = _begin_of(text)
+    start = text.find("{")
     while start >= 0:
         try:
             value, end = decode_first(text, start)
@@ -120,12 +99,6 @@ def _split(line: bytes) -> Iterator[bytes]:
         if text[end : start if start >= 0 else len(text)].strip(" \t\r\n,;"):
             yield text[end:].encode()
             return
-
-
-def _begin_of(text: str) -> int:
-    """Find where the first object, or the first list of objects, begins."""
-    found = _BEGIN.search(text)
-    return -1 if found is None else found.start()
 
 
 def _parts(value: Any) -> Iterator[bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from math import exp, log
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,7 @@ class Histogram:
 
     def __init__(self) -> None:
         self._total = self._most = 0.0
-        self._buckets: dict[int, int] = {}
+        self._buckets = Counter[int]()
         self._new: list[float] = []
 
     def add(self, seconds: float) -> None:
@@ -46,13 +47,13 @@ class Histogram:
         self._total += other._total
         self._most = max(self._most, other._most)
         for bucket, count in other._buckets.items():
-            self._buckets[bucket] = self._buckets.get(bucket, 0) + count
+            self._buckets[bucket] += count
 
     @property
     def count(self) -> int:
         """The number of times."""
         self._settle()
-        return sum(self._buckets.values())
+        return self._buckets.total()
 
     @property
     def total(self) -> float:
@@ -83,11 +84,11 @@ class Histogram:
     def bars(self) -> Iterator[tuple[float, int]]:
         """Give the middle and the count of each bucket that is not empty, in order."""
         self._settle()
-        for bucket in sorted(self._buckets):
-            yield min(_LEAST * exp((bucket + 0.5) * _STEP), self._most), self._buckets[bucket]
+        for bucket, count in sorted(self._buckets.items()):
+            yield min(_LEAST * exp((bucket + 0.5) * _STEP), self._most), count
 
     def _settle(self) -> None:
-        new, buckets = self._new, self._buckets
+        new = self._new
         if not new:
             return
         new.sort()
@@ -97,6 +98,6 @@ class Histogram:
         while begin < len(new):
             bucket = bisect_right(_ENDS, new[begin])
             end = bisect_left(new, _ENDS[bucket], begin) if bucket < len(_ENDS) else len(new)
-            buckets[bucket] = buckets.get(bucket, 0) + end - begin
+            self._buckets[bucket] += end - begin
             begin = end
         new.clear()

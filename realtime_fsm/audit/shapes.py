@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import re
 from ast import literal_eval
+from contextlib import suppress
+from itertools import islice
 from json import JSONDecoder
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,7 +24,7 @@ from realtime_fsm.audit.secret_scan import mask_secrets
 from realtime_fsm.auditlog.layouts import NAMESPACE, restored
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     Object = dict[str, Any]
     Scopes = tuple[Object, ...]
@@ -52,10 +54,10 @@ decode_first: Callable[..., tuple[Any, int]] = JSONDecoder().raw_decode
 
 
 class _Found(NamedTuple):
-    """A record, and the way to it: keys of objects, from the outside; None where its names are put back."""
+    """A record, and the way to it: keys of objects, from the outside; none where its names are put back."""
 
     record: Object
-    way: tuple[str, ...] | None
+    way: tuple[str, ...] = ()
 
 
 class Shapes:
@@ -84,7 +86,7 @@ class Shapes:
         plain = None if self._names else decode_unusual(line)
         if isinstance(plain, ExtendedRecord) and not plain.secrets:
             return line, plain
-        if isinstance(plain, BadRecord) and plain.rule in ("schema", "table"):
+        if isinstance(plain, BadRecord) and plain.rule == "schema":
             return line, plain
         found = self._in_text(line, (), (), 0)
         if found is not None:
@@ -126,15 +128,15 @@ class Shapes:
     def _take(self, found: _Found) -> tuple[bytes, ExtendedRecord | BadRecord | None]:
         line = msgspec.json.encode(found.record) + b"\n"
         try:
-            made: ExtendedRecord | BadRecord | None = ExtendedRecord(decode_fast(line), ())
+            record = decode_fast(line)
         except ValueError:
             return line, decode_unusual(line)
-        self._way = found.way or ()
-        return line, made
+        self._way = found.way
+        return line, ExtendedRecord(record, ())
 
     def _in_text(self, line: bytes, way: tuple[str, ...], around: Scopes, depth: int) -> _Found | None:
         """Search a text: an object in it, or pairs."""
-        for start in _braces(line):
+        for start in (brace.start() for brace in islice(re.finditer(rb"\{", line), _BRACES)):
             value = _decoded(line[start:])
             if isinstance(value, dict):
                 before = around if not start else (*around, {"time": _stamp(line[:start])})
@@ -149,18 +151,18 @@ class Shapes:
             if depth < _DEEPEST and f"{quote}{self._id}{quote}" in text:
                 found = self._in_text(text.replace(quote, '"').encode(), (), around, _DEEPEST)
                 if found is not None:
-                    return _Found(found.record, None)
+                    return _Found(found.record)
         text = _COLOR.sub("", text)
         if f"{self._id}=" not in text:
             return None
         record = self._named(_pairs(text), around)
-        return None if record is None else _Found(record, None)
+        return None if record is None else _Found(record)
 
     def _in_object(self, value: Object, way: tuple[str, ...], around: Scopes, depth: int) -> _Found | None:
         """Search an object: it is a record, or a field of it holds one."""
         record = self._named(value, around)
         if record is not None:
-            return _Found(record, way if record == value else None)
+            return _Found(record, way if record == value else ())
         if depth >= _DEEPEST:
             return None
         for key, inner in value.items():
@@ -175,11 +177,7 @@ class Shapes:
         return None
 
     def _named(self, value: Object, around: Scopes) -> Object | None:
-        """Put the names of a record back. The event and the timestamp may stand around it.
-
-        Returns:
-            The record; None where the object is no record.
-        """
+        """Put the names of a record back; None for another object. The event and the timestamp may stand around it."""
         record = {key: inner for key, inner in value.items() if key not in _METADATA}
         for field, key in self._names.items():
             for scope in (value, *around):
@@ -191,7 +189,7 @@ class Shapes:
             record = _without_prefix(record)
         scopes = (record, *around)
         if not _is_event(record.get("event")):
-            _move(record, "event", next((k, s) for s in scopes for k in s if _is_event(s[k])) if _any_event(scopes) else None)
+            _move(record, "event", next(((key, scope) for scope in scopes for key in scope if _is_event(scope[key])), None))
         if parse_moment(record.get("timestamp")) is None:
             named = ((key, scope) for scope in scopes for key in ("timestamp", *TIMES) if parse_moment(scope.get(key)))
             _move(record, "timestamp", next(named, None))
@@ -215,36 +213,20 @@ def _is_event(value: object) -> bool:
     return isinstance(value, str) and value in EVENTS
 
 
-def _any_event(scopes: Scopes) -> bool:
-    return any(_is_event(value) for scope in scopes for value in scope.values())
-
-
 def _without_prefix(record: Object) -> Object:
     """Cut off the text that a shipper puts before each name, such as ``app.`` in ``app.connection_id``."""
     prefix = next((key[: -len(_ID)] for key in record if key.endswith(_ID)), "")
-    own = {key.removeprefix(prefix): value for key, value in record.items() if prefix and key.startswith(prefix)}
-    return {key: value for key, value in record.items() if not (prefix and key.startswith(prefix))} | own
-
-
-def _braces(line: bytes) -> Iterator[int]:
-    start = -1
-    for _ in range(_BRACES):
-        start = line.find(b"{", start + 1)
-        if start < 0:
-            return
-        yield start
+    own_last = sorted(record.items(), key=lambda item: item[0].startswith(prefix))
+    return {key.removeprefix(prefix): value for key, value in own_last}
 
 
 def _decoded(text: bytes) -> object:
     """Decode the JSON with which a text begins."""
-    try:
+    with suppress(ValueError, RecursionError):
         return msgspec.json.decode(text)
-    except (ValueError, RecursionError):
-        pass
-    try:
+    with suppress(ValueError, RecursionError):
         return decode_first(text[:_LONGEST].decode())[0]  # another text follows
-    except (ValueError, RecursionError):
-        return None
+    return None
 
 
 def _stamp(text: bytes) -> str | None:
@@ -272,11 +254,8 @@ def _value(text: str) -> Any:
         text = text[1:-1].replace('\\"', '"').replace("\\\\", "\\")
     if text[:1] not in ("'", "{"):
         return text
-    try:
+    with suppress(ValueError):
         return msgspec.json.decode(text)
-    except ValueError:
-        pass
-    try:
+    with suppress(ValueError, SyntaxError, RecursionError, MemoryError):
         return literal_eval(text)
-    except (ValueError, SyntaxError, RecursionError, MemoryError):
-        return text
+    return text

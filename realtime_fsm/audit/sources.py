@@ -35,7 +35,7 @@ _BLOCK = 65_536
 _PIECE = 4_096  # of a compressed file: what it unpacks to is held at once
 _HEAD_LINES, _HEAD_BYTES = 2000, 1 << 20
 _WITHIN = "::"  # between the name of an archive and that of a file in it
-_DAMAGES = (OSError, EOFError, zlib.error)
+_DAMAGES = (OSError, EOFError, zlib.error, tarfile.TarError)
 
 
 class Unreadable(Exception):
@@ -77,35 +77,15 @@ def _plain(raw: Any) -> IO[bytes]:
         magic = raw.peek(8)[:8]
         unpack = next((begin for start, begin in _COMPRESSIONS.items() if magic.startswith(start)), None)
         if unpack is not None:
-            raw = _layer(_Content(_decompressed(raw, unpack(), magic[:2])), raw)
+            raw = _buffered(_decompressed(raw, unpack(), magic[:2]), raw)
             magic = raw.peek(4)[:4]
         encoding = next((name for start, name in _ENCODINGS.items() if magic.startswith(start)), None)
-        return cast("IO[bytes]", raw if encoding is None else _layer(_Content(_in_utf8(raw, encoding)), raw))
-    except Unreadable:
-        raw.close()
-        raise
+        return cast("IO[bytes]", raw if encoding is None else _buffered(_in_utf8(raw, encoding), raw))
     except Exception as failure:
         raw.close()
         if (damage := _damage(failure)) is None:
             raise
         raise damage from None
-
-
-class _Layer(BufferedReader):
-    """A decompressed file; closing it closes the file below."""
-
-    below: IO[bytes] | None = None
-
-    def close(self) -> None:
-        super().close()
-        if self.below is not None:
-            self.below.close()
-
-
-def _layer(reader: Any, raw: IO[bytes]) -> _Layer:
-    layer = _Layer(reader, _BLOCK)
-    layer.below = raw
-    return layer
 
 
 def _zstd() -> Callable[[], Any]:
@@ -132,34 +112,33 @@ _ENCODINGS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"{\0": "utf-16-le",
 
 
 class _Content(RawIOBase):
-    """A file whose bytes come in pieces of any size."""
+    """The content of a file, in pieces of any size; closing it closes the file."""
 
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces, self._ready = pieces, memoryview(b"")
+    def __init__(self, pieces: Iterator[bytes], below: IO[bytes]) -> None:
+        self._pieces, self._below, self._ready = filter(None, pieces), below, memoryview(b"")
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        while not self._ready:
-            piece = next(self._pieces, None)
-            if piece is None:
-                return 0
-            self._ready = memoryview(piece)
-        count = min(len(buffer), len(self._ready))
-        buffer[:count], self._ready = self._ready[:count], self._ready[count:]
+        piece = self._ready or memoryview(next(self._pieces, b""))
+        count = min(len(buffer), len(piece))
+        buffer[:count], self._ready = piece[:count], piece[count:]
         return count
+
+    def close(self) -> None:
+        super().close()
+        self._below.close()
+
+
+def _buffered(pieces: Iterator[bytes], below: IO[bytes]) -> BufferedReader:
+    return BufferedReader(_Content(pieces, below), _BLOCK)
 
 
 def _decompressed(raw: IO[bytes], begin: Callable[[], Any], magic: bytes) -> Iterator[bytes]:
-    """Decompress a file frame by frame, up to the last byte that can be read.
+    """Decompress a file frame by frame, up to the last byte that can be read. Each frame begins with the same magic bytes.
 
     Rubbish after a whole frame, such as the zeros of a tape or of a crash, ends the content.
-
-    Args:
-        raw: the file.
-        begin: makes the decompressor of a frame.
-        magic: the bytes with which a frame begins.
     """
     frame, rest = begin(), b""
     while True:
@@ -178,7 +157,6 @@ def _decompressed(raw: IO[bytes], begin: Callable[[], Any], magic: bytes) -> Ite
 
 
 def _in_utf8(raw: IO[bytes], encoding: str) -> Iterator[bytes]:
-    """Bring a text in another encoding to UTF-8."""
     decode = codecs.getincrementaldecoder(encoding)("replace").decode
     while data := raw.read(_PIECE):
         yield decode(data).encode()
@@ -193,7 +171,7 @@ def _members(name: str) -> list[str]:
                 return [name]
             with tarfile.open(fileobj=file, mode="r|") as archive:
                 return [f"{name}{_WITHIN}{member.name}" for member in archive if member.isfile()]
-    except (Unreadable, tarfile.TarError, *_DAMAGES):
+    except (Unreadable, *_DAMAGES):
         return [name]  # the audit reports it
 
 
@@ -205,8 +183,8 @@ def _open_member(name: str, member: str) -> IO[bytes]:
         content = None if found is None else archive.extractfile(found)
         if content is None:
             raise Unreadable("the archive has no such file")
-        return _plain(_layer(content, file))
-    except (tarfile.TarError, *_DAMAGES) as failure:
+        return _plain(_buffered(iter(partial(content.read, _BLOCK), b""), file))
+    except _DAMAGES as failure:
         file.close()
         raise Unreadable(f"it is damaged or cut: {failure}") from None
 
@@ -255,16 +233,19 @@ def read_lines(file: IO[bytes]) -> Iterator[bytes]:
     return chain.from_iterable(map(split_lines, read_blocks(file)))
 
 
-def _records(lines: Iterable[bytes], renamed: Mapping[str, str] | None) -> Iterator[FlatRecord | BadRecord]:
-    """Read the records of lines, whole or broken."""
+def _records(
+    name: str, renamed: Mapping[str, str] | None, some: Callable[[Iterable[bytes]], Iterable[bytes]] = iter
+) -> Iterator[FlatRecord | BadRecord]:
+    """Read the records, whole or broken, of some lines of a file, as far as it can be read: the audit reports the rest."""
     reader = LineReader(renamed)
-    for line in lines:
-        try:
-            yield decode_fast(line)
-        except ValueError:
-            for _, made in reader.read(line):
-                if made is not None:
-                    yield made.line if isinstance(made, ExtendedRecord) else made
+    with suppress(Unreadable), open_log(name) as file:
+        for line in some(read_lines(file)):
+            try:
+                yield decode_fast(line)
+            except ValueError:
+                for _, made in reader.read(line):
+                    if made is not None:
+                        yield made.line if isinstance(made, ExtendedRecord) else made
 
 
 def _head_lines(lines: Iterable[bytes]) -> Iterator[bytes]:
@@ -283,11 +264,10 @@ class _Head:
         self.name = name
         self.moment: datetime | None = None
         self.numbers: dict[str, int] = {}
-        with suppress(Unreadable), open_log(name) as file:  # the audit reports it
-            for record in _records(_head_lines(read_lines(file)), renamed):
-                if record.connection_id is not None and record.seq is not None:
-                    self.moment = self.moment or record.timestamp
-                    self.numbers.setdefault(record.connection_id, record.seq)
+        for record in _records(name, renamed, _head_lines):
+            if record.connection_id is not None and record.seq is not None:
+                self.moment = self.moment or record.timestamp
+                self.numbers.setdefault(record.connection_id, record.seq)
 
     def comes_before(self, other: _Head) -> bool:
         """Whether the numbers of a connection put this file before another one."""
@@ -301,13 +281,8 @@ def newest_moment(files: Iterable[str], renamed: Mapping[str, str] | None = None
         files: the names of the files; a file that cannot be read counts to its last good line.
         renamed: the keys of fields that the logs rename, by the field.
     """
-    newest: datetime | None = None
-    for name in files:
-        with suppress(Unreadable), open_log(name) as file:
-            for record in _records(read_lines(file), renamed):
-                if record.timestamp is not None and (newest is None or record.timestamp > newest):
-                    newest = record.timestamp
-    return newest
+    moments = (record.timestamp for name in files for record in _records(name, renamed))
+    return max((moment for moment in moments if moment is not None), default=None)
 
 
 def sort_by_content(names: Iterable[str], renamed: Mapping[str, str] | None = None) -> list[str]:

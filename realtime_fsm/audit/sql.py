@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from realtime_fsm.auditlog.schema import Holds, RecordKind
-    from realtime_fsm.fsm.table import State
-    from realtime_fsm.fsm.tablespec import Row
 
 _TYPES: dict[Holds, str] = {"integer": "BIGINT", "float": "DOUBLE", "string": "VARCHAR", "boolean": "BOOLEAN", "json": "JSON"}
 _COLUMNS = {"event": "VARCHAR"} | {field.name: _TYPES[field.json_type] for field in FIELDS.values()}
@@ -95,7 +93,8 @@ def script(names: Sequence[str], *, wrapped: bool = False) -> str:
     parquet = [name for name in names if name.lower().endswith(".parquet")]
     lines = [name for name in names if name not in parquet]
     words = _words()
-    return _template().substitute(
+    template = Template(files(__package__).joinpath("stats.sql").read_text(encoding="utf-8"))
+    return template.substitute(
         words,
         sources=_sources(lines, parquet, wrapped=wrapped),
         note="" if names else _NOTE,
@@ -104,10 +103,6 @@ def script(names: Sequence[str], *, wrapped: bool = False) -> str:
         if wrapped
         else "",
     )
-
-
-def _template() -> Template:
-    return Template(files(__package__).joinpath("stats.sql").read_text(encoding="utf-8"))
 
 
 def _sources(lines: Sequence[str], parquet: Sequence[str], *, wrapped: bool) -> str:
@@ -139,7 +134,6 @@ def _unwrapped(logs: str) -> str:
 
 
 def _words() -> dict[str, str]:
-    """Collect the values of the template, by name."""
     events = [kind.event for kind in KINDS]
     changes = {word for kind in KINDS for field in kind.fields if field.name == "change" for word in field.allowed_values}
     spent = "sum(spent) FILTER (moves AND source = {text})"
@@ -150,7 +144,7 @@ def _words() -> dict[str, str]:
         "given": _given(),
         "events": ", ".join(map(_text, events)),
         "live": ", ".join(_text(state) for state in _STATES if state in LIVE),
-        "rows": _rows(TABLE.rows),
+        "rows": ", ".join(_text(row.id) for row in TABLE.rows),
         "up": " + ".join(_name(state) for state in _STATES if state in LIVE),
         "spent": _each_state(f"coalesce({spent}, 0) AS {{name}}"),
         "spent_in_all": _each_state("sum({name}) AS {name}"),
@@ -164,10 +158,6 @@ def _words() -> dict[str, str]:
         **{f"event_{event.rpartition('.')[2]}": _text(event) for event in events},
         **{f"change_{change}": _text(change) for change in changes},
     }
-
-
-def _rows(rows: Iterable[Row[State, Trigger]]) -> str:
-    return ", ".join(_text(row.id) for row in rows)
 
 
 def _typed(name: str, kind: str) -> str:

@@ -5,10 +5,7 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Self
-
-if TYPE_CHECKING:
-    from types import TracebackType
+from typing import BinaryIO, Self
 
 
 class AuditFile:
@@ -26,7 +23,7 @@ class AuditFile:
         self._path = Path(path)
         self._interval = interval
         self._closed = False
-        self._file: BinaryIO | None = self._open()
+        self._file = self._open()
 
     def __call__(self, *_: object) -> Self:
         """Return the file as the logger: structlog calls its `logger_factory`."""
@@ -41,30 +38,28 @@ class AuditFile:
         """
         if self._closed:
             raise ValueError("the audit file is closed")
-        if self._file is not None and self._was_moved(self._file):
+        if not self._file.closed and self._was_moved():
             self._file.close()
-            self._file = None
-        if self._file is None:
+        if self._file.closed:
             self._file = self._open()
         self._file.write(line + b"\n")
 
     def close(self) -> None:
         """Close the file. A later line raises, and the writer of the records reports the first such failure."""
         self._closed = True
-        if self._file is not None:
-            self._file.close()
+        self._file.close()
 
     def _open(self) -> BinaryIO:
         self._checked_at = time.monotonic()
         return self._path.open("ab", buffering=0)
 
-    def _was_moved(self, file: BinaryIO) -> bool:
+    def _was_moved(self) -> bool:
         now = time.monotonic()
         if now - self._checked_at < self._interval:
             return False
         self._checked_at = now
         try:
-            return not os.path.samestat(self._path.stat(), os.fstat(file.fileno()))
+            return not os.path.samestat(self._path.stat(), os.fstat(self._file.fileno()))
         except FileNotFoundError:
             return True
 
@@ -79,5 +74,5 @@ class AuditFile:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()

@@ -10,7 +10,7 @@ Design: `SCHEMA` grows when a field changes its meaning or goes. A new field has
 from __future__ import annotations
 
 from inspect import cleandoc
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -19,6 +19,10 @@ SCHEMA = 1
 """The version of the records."""
 RETIRED = "retired"
 """The cause of an outage that begins when the old link of a handover ends before the new one serves everything."""
+SubscriptionChange: TypeAlias = Literal["desired", "acknowledged", "rejected", "withdrawn", "removed"]
+PresenceChange: TypeAlias = Literal["desired", "stored", "rejected", "withdrawn"]
+CanaryChange: TypeAlias = Literal["echoed", "missed", "refused", "failed"]
+IntervalChange: TypeAlias = Literal["opened", "closed"]
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, tag_field="event"):
@@ -116,6 +120,10 @@ class TransitionRecord(Record, frozen=True, kw_only=True, tag="realtime.transiti
     delay: float | UnsetType = UNSET
 
 
+FACTS = ("draw", "enabled", "heard", "dial_slot")
+"""The fields, beside `at`, with the facts on which a step depended. Records of older versions lack all of these fields."""
+
+
 class SubscriptionRecord(Record, frozen=True, kw_only=True, tag="realtime.subscription"):
     """A subscription changed.
 
@@ -129,7 +137,7 @@ class SubscriptionRecord(Record, frozen=True, kw_only=True, tag="realtime.subscr
     """
 
     subscription: str
-    change: Literal["desired", "acknowledged", "rejected", "withdrawn", "removed"]
+    change: SubscriptionChange
     error_code: int | str | None = None
     dwell: float = 0.0
     size: int = 0
@@ -145,7 +153,7 @@ class PresenceRecord(Record, frozen=True, kw_only=True, tag="realtime.presence")
         dwell: for `desired` and `withdrawn`: seconds since the state was entered.
     """
 
-    change: Literal["desired", "stored", "rejected", "withdrawn"]
+    change: PresenceChange
     error_code: int | str | None = None
     dwell: float = 0.0
 
@@ -171,7 +179,7 @@ class OutageRecord(Record, frozen=True, kw_only=True, tag="realtime.outage"):
         cause: the kind of failure, the trigger where nothing failed, or `retired`: the old link of a handover ended too early.
     """
 
-    change: Literal["opened", "closed"]
+    change: IntervalChange
     planned: bool
     seconds: float
     dials: int
@@ -188,7 +196,7 @@ class FaultRecord(Record, frozen=True, kw_only=True, tag="realtime.fault"):
         seconds: from `since` to the moment of the record.
     """
 
-    change: Literal["opened", "closed"]
+    change: IntervalChange
     since: str
     until: str | None
     seconds: float
@@ -216,7 +224,7 @@ class PauseRecord(Record, frozen=True, kw_only=True, tag="realtime.pause"):
         dwell: seconds since the state was entered.
     """
 
-    change: Literal["opened", "closed"]
+    change: IntervalChange
     paused: int
     seconds: float
     dwell: float
@@ -244,7 +252,7 @@ class CanaryRecord(Record, frozen=True, kw_only=True, tag="realtime.canary"):
         seconds: since the canary was due.
     """
 
-    change: Literal["echoed", "missed", "refused", "failed"]
+    change: CanaryChange
     error_code: int | str | None = None
     seconds: float = 0.0
 

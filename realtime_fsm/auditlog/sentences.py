@@ -56,11 +56,6 @@ def meaning(kind: str) -> str:
     return CAUSES.get(kind) or _REASONS.get(kind, CAUSES["link_failure"])
 
 
-def _fails(row: Row[State, Trigger]) -> bool:
-    """Tell whether a step with a cause ends an attempt or a link; a dial that only finds out the era does not fail."""
-    return Effect.ABORT_LINK in row.effects and Effect.USE_URL_SUBSCRIPTIONS not in row.effects
-
-
 def _level(row: Row[State, Trigger]) -> str:
     """Choose the level of a step in which nothing fails. A heartbeat is for debugging, although it changes the state."""
     if row.dest is State.ERROR:
@@ -70,18 +65,16 @@ def _level(row: Row[State, Trigger]) -> str:
 
 
 _LEVELS = {row.id: _level(row) for row in TABLE.rows}
-_FAILING = frozenset(row.id for row in TABLE.rows if _fails(row))
+_FAILING = frozenset(
+    row.id for row in TABLE.rows if Effect.ABORT_LINK in row.effects and Effect.USE_URL_SUBSCRIPTIONS not in row.effects
+)
+"""The rules with which a cause ends an attempt or a link; a dial that only finds out the era does not fail."""
 _LOSING = frozenset(row.id for row in TABLE.rows if row.id in _FAILING and not {Effect.DIAL, Effect.RESUME_LINK} & {*row.effects})
 """The rules that leave a connection without a link for a while."""
 
 
 def level_of(rule: str, *, fails: bool) -> str:
-    """Return the level of a step.
-
-    Args:
-        rule: the id of the transition rule.
-        fails: whether the step has a cause.
-    """
+    """Return the level of a step by a transition rule; `fails` tells whether the step has a cause."""
     level = _LEVELS[rule]
     return "warning" if fails and level != "error" and rule in _FAILING else level
 

@@ -13,21 +13,23 @@ from __future__ import annotations
 
 import inspect
 import logging
+import platform
 import re
 from contextvars import Context, copy_context
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import structlog
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET
 
 from realtime_fsm import hooks
 from realtime_fsm.auditlog import records
 from realtime_fsm.auditlog.file import AuditFile
 from realtime_fsm.auditlog.layouts import NAMESPACE, wrapper
 from realtime_fsm.auditlog.sentences import level_of, sentence
-from realtime_fsm.auditlog.settings import settings_of
 from realtime_fsm.containment import contain
 from realtime_fsm.errors import ServerError, StreamEnded, UpgradeRefused
 from realtime_fsm.fsm.table import TABLE
@@ -35,7 +37,6 @@ from realtime_fsm.fsm.table import TABLE
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-    from typing import Literal
 
     from realtime_fsm.auditlog.layouts import Layout
     from realtime_fsm.auditlog.records import Record
@@ -49,7 +50,6 @@ _NAMES = {row.id: (row.trigger.value, row.source.value, (row.dest or row.source)
 _ASYNC = getattr(structlog.stdlib, "AsyncBoundLogger", ())  # deprecated: a later structlog may lack it
 _standard = logging.getLogger("realtime_fsm")
 _NUMBERS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
-T = TypeVar("T")
 _WORD = re.compile(r"[A-Za-z0-9]{1,16}")
 
 
@@ -89,15 +89,10 @@ class AuditWriter:
 
     def opened(self, context: ConnectionContext) -> None:
         """Write the first use of the connection object, with its settings."""
-        self._write(records.OpenRecord, **(settings_of(context) if _is_heard("debug") else {}))
+        self._write(records.OpenRecord, **(_settings_of(context) if _is_heard("debug") else {}))
 
     def transition(self, transition: TransitionTaken, at: datetime) -> None:
-        """Write a transition.
-
-        Args:
-            transition: the transition rule and its facts.
-            at: the moment, aware, in UTC.
-        """
+        """Write a transition at a moment, aware, in UTC."""
         cause, row = transition.cause, transition.row
         self._link = transition.link
         trigger, source, dest = _NAMES[row.id]
@@ -120,21 +115,12 @@ class AuditWriter:
             era=transition.era,
             lag=round(transition.lag, 6),
             at=transition.at,
-            draw=_or_absent(transition.draw),
-            enabled=_or_absent(transition.enabled),
-            heard=_or_absent(transition.heard),
-            dial_slot=_or_absent(transition.dial_slot),
             delay=UNSET if transition.delay is None else round(transition.delay, 6),
+            **{name: fact for name in records.FACTS if (fact := getattr(transition, name)) is not None},
         )
 
     def subscription(
-        self,
-        identifier: str,
-        change: Literal["desired", "acknowledged", "rejected", "withdrawn", "removed"],
-        code: Code | None = None,
-        *,
-        dwell: float = 0.0,
-        size: int = 0,
+        self, identifier: str, change: records.SubscriptionChange, code: Code | None = None, *, dwell: float = 0.0, size: int = 0
     ) -> None:
         """Write a change of a subscription."""
         level = "warning" if change == "rejected" else "debug"
@@ -148,9 +134,7 @@ class AuditWriter:
             size=size,
         )
 
-    def presence(
-        self, change: Literal["desired", "stored", "rejected", "withdrawn"], code: Code | None = None, *, dwell: float = 0.0
-    ) -> None:
+    def presence(self, change: records.PresenceChange, code: Code | None = None, *, dwell: float = 0.0) -> None:
         """Write a change of the presence."""
         level = "warning" if change == "rejected" else "debug"
         self._write(records.PresenceRecord, level, change=change, error_code=_safe_code(code), dwell=round(dwell, 6))
@@ -160,12 +144,7 @@ class AuditWriter:
         self._write(records.PingRecord, round_trip=round(round_trip, 6))
 
     def fault(self, news: FaultNews, at: datetime) -> None:
-        """Write the begin or the end of a server fault.
-
-        Args:
-            news: whether the fault begins or ends, and how long ago the server last proved that it worked.
-            at: the moment, aware, in UTC.
-        """
+        """Write the begin or the end of a server fault at a moment, aware, in UTC."""
         self._write(
             records.FaultRecord,
             "warning" if news.opened else "info",
@@ -176,9 +155,7 @@ class AuditWriter:
             seconds=round(news.seconds, 6),
         )
 
-    def outage(
-        self, change: Literal["opened", "closed"], cause: str, *, planned: bool, seconds: float = 0.0, dials: int = 0
-    ) -> None:
+    def outage(self, change: records.IntervalChange, cause: str, *, planned: bool, seconds: float = 0.0, dials: int = 0) -> None:
         """Write the begin or the end of an outage. The step that lost the link is the warning."""
         self._write(
             records.OutageRecord, "info", change=change, cause=cause, planned=planned, seconds=round(seconds, 6), dials=dials
@@ -188,13 +165,11 @@ class AuditWriter:
         """Write how many events of a subscription were dropped in an episode that is over."""
         self._write(records.DroppedRecord, "warning", subscription=identifier, count=count)
 
-    def pause(self, change: Literal["opened", "closed"], paused: int, *, dwell: float, seconds: float = 0.0) -> None:
+    def pause(self, change: records.IntervalChange, paused: int, *, dwell: float, seconds: float = 0.0) -> None:
         """Write the begin or the end of a pause, in which a consumer catches up and the link is not read."""
         self._write(records.PauseRecord, change=change, paused=paused, seconds=round(seconds, 6), dwell=round(dwell, 6))
 
-    def canary(
-        self, change: Literal["echoed", "missed", "refused", "failed"], code: Code | None = None, *, seconds: float = 0.0
-    ) -> None:
+    def canary(self, change: records.CanaryChange, code: Code | None = None, *, seconds: float = 0.0) -> None:
         """Write the end of a canary, `seconds` after it was due."""
         level = "debug" if change == "echoed" else "warning"
         self._write(records.CanaryRecord, level, change=change, error_code=_safe_code(code), seconds=round(seconds, 6))
@@ -268,6 +243,34 @@ class AuditWriter:
             _standard.log(_NUMBERS[level], text, extra={NAMESPACE: fields})
 
 
+def _settings_of(context: ConnectionContext) -> dict[str, Any]:
+    """Make the fields of the first record."""
+    canary = context.canary
+    return {
+        "retry": asdict(context.retry),
+        "ping": asdict(context.ping),
+        "timeouts": asdict(context.timeouts),
+        "auto_reconnect": context.auto_reconnect,
+        "max_link_age": context.max_link_age,
+        "versions": _versions(),
+        "protocol": context.configured_era,
+        "canary": canary and {"every": canary.every, "within": canary.within, "write": canary.write is not None},
+    }
+
+
+@cache
+def _versions() -> dict[str, str]:
+    from importlib.metadata import PackageNotFoundError, version  # an import of some weight, which the first log needs
+
+    found = {"python": platform.python_version()}
+    for name in ("realtime-fsm", "transitions", "aiohttp", "structlog", "msgspec"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:  # run from a tree that was never installed
+            found[name] = "unknown"
+    return found
+
+
 def _is_heard(level: str) -> bool:
     """Tell whether a logger or hook takes records of a level; a configured structlog decides in its own processors."""
     return structlog.is_configured() or _standard.isEnabledFor(_NUMBERS[level]) or bool(hooks.records)
@@ -293,11 +296,6 @@ def _log(logger: Any, level: str, fields: dict[str, Any]) -> None:
         if inspect.iscoroutine(answer):
             answer.close()
         raise TypeError(f"structlog's wrapper_class {type(logger).__name__} answers with coroutines; give a synchronous one")
-
-
-def _or_absent(value: T | None) -> T | UnsetType:
-    """Leave a field out of its record where it says nothing."""
-    return UNSET if value is None else value
 
 
 def _iso(at: datetime) -> str:

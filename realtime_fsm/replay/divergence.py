@@ -55,14 +55,9 @@ def kind_and_code(cause: TransitionRecord | LinkFailure | None) -> str:
 def explain_choice(
     harness: MachineHarness, replay_input: ReplayInput, record: TransitionRecord, transition: TransitionTaken | None, began: float
 ) -> Iterator[str]:
-    """Explain the step that the machine took.
+    """Explain the step that the machine took, with moments since the first step `began`.
 
-    Args:
-        harness: the connection before the step. The explanation changes the harness, so the caller drops it.
-        replay_input: the input of the step.
-        record: the record of the step.
-        transition: the transition of the machine; None for no transition.
-        began: the moment of the first step, in seconds of the machine's clock.
+    The harness is the connection before the step. The explanation changes the harness, so the caller drops it.
     """
     yield f"the log:     {describe_row(RULES[record.row])}"
     yield f"the machine: {_why_no_step(harness, replay_input, began) if transition is None else describe_row(transition.row)}"
@@ -88,8 +83,8 @@ def _why_no_step(harness: MachineHarness, replay_input: ReplayInput, began: floa
     context, input_, due = harness.context, replay_input.input_, harness.context.deadline
     match input_:
         case Deadline() if due is not None:
-            at = replay_input.at - began
-            return f"no step: the deadline is at {due - began:.6f} s ({harness.awaited}), and the log's step is at {at:.6f} s"
+            at, awaited = replay_input.at - began, context.deadline_name
+            return f"no step: the deadline is at {due - began:.6f} s ({awaited}), and the log's step is at {at:.6f} s"
         case Deadline():
             return "no step: the machine has no deadline"
         case Closed():

@@ -51,11 +51,6 @@ _WORDS: dict[type[Command], str] = {
 """The words for commands in emitted tests. Users keep such tests, so a word stays when its class gets another name."""
 
 
-def command_words(result: StepResult) -> str:
-    """Return the words for the commands of a step, in order, with blanks between them."""
-    return " ".join(_WORDS[type(command)] for command in result.commands)
-
-
 @dataclass(frozen=True, slots=True)
 class ReplayInput:
     """One input, with all facts on which its step depends.
@@ -81,7 +76,7 @@ class Reached(NamedTuple):
     """The rule of a step, None for no rule, and the state, the counts and the words for the commands after it."""
 
     rule: str | None
-    state: str
+    state: State
     link: int
     attempt: int
     sends: int
@@ -141,7 +136,8 @@ class MachineHarness:
     def reached(self, result: StepResult) -> Reached:
         """Sum up the newest step, from its result."""
         rule, context = None if result.transition is None else result.transition.row.id, self.context
-        return Reached(rule, self.state, context.generation, context.attempt, context.frames_sent, command_words(result))
+        asks = " ".join(_WORDS[type(command)] for command in result.commands)
+        return Reached(rule, self.state, context.generation, context.attempt, context.frames_sent, asks)
 
     def evaluate_guards(self, replay_input: ReplayInput, guards: Iterable[str]) -> dict[str, bool]:
         """Evaluate guards on an input. The call changes the context, so the caller drops the harness."""
@@ -162,8 +158,3 @@ class MachineHarness:
         if link is not None:
             link.frames_received += replay_input.heard
             link.frames_received += isinstance(input_, FRAMES) and input_.generation == link.generation
-
-    @property
-    def awaited(self) -> str:
-        """The name of the deadline; empty without a deadline."""
-        return self.context.deadline_name

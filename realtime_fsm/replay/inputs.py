@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from realtime_fsm import errors
-from realtime_fsm.errors import ServerError, StreamEnded
+from realtime_fsm.errors import DialFailed, ServerError, StreamEnded
 from realtime_fsm.fsm import inputs
 from realtime_fsm.fsm.canary import CANARY
 from realtime_fsm.fsm.control import SUBSCRIBE
@@ -30,30 +30,15 @@ CHANNEL = "channel"
 """The placeholder for channels, which no record holds."""
 PLACEHOLDER = "not in the log"
 """The placeholder for a text that no record holds."""
-_PLAIN: dict[str, type[Input]] = {
-    kind.trigger.value: kind
-    for kind in (
-        inputs.Connect,
-        inputs.Reconnect,
-        inputs.Disconnect,
-        inputs.Dispose,
-        inputs.LogOut,
-        inputs.Deadline,
-        inputs.ResumedFromSuspend,
-    )
-}
+PRESENCE = frames.presence(PLACEHOLDER, None, None)
+"""The placeholder for the message of a presence."""
+_PLAIN = {kind.trigger.value: kind for kind in inputs.Input.__subclasses__() if not kind.__struct_fields__}
 _ABOUT_LINK: dict[str, type[inputs.SocketInput]] = {
     kind.trigger.value: kind for kind in (inputs.Opened, inputs.Pong, inputs.Recovered, inputs.Deaf)
 }
-_TEXT_FAILURES: dict[str | None, type[errors.DialFailed | errors.CertificateRefused | errors.IdentityUnavailable]] = {
+_TEXT_FAILURES: dict[str | None, type[DialFailed | errors.CertificateRefused | errors.IdentityUnavailable]] = {
     kind.kind: kind
-    for kind in (
-        errors.DialFailed,
-        errors.NameNotResolved,
-        errors.CertificateRefused,
-        errors.IdentityUnavailable,
-        TokenUnavailable,
-    )
+    for kind in (DialFailed, errors.NameNotResolved, errors.CertificateRefused, errors.IdentityUnavailable, TokenUnavailable)
 }
 
 
@@ -82,18 +67,10 @@ def spec(identifier: str, size: int = 0, *, filtered: bool = False) -> Subscript
     return SubscriptionSpec(identifier, (CHANNEL[: max(1, size - bare)].ljust(size - bare, "-") if size else CHANNEL,))
 
 
-def presence(change: str) -> inputs.SetPresence:
-    """Make the user's call about a presence, with a placeholder for the message."""
-    return inputs.SetPresence(frames.presence(PLACEHOLDER, None, None) if change == "desired" else None)
-
-
 def input_of(record: TransitionRecord, context: ConnectionContext, user_input: Input | None) -> Input | None:
     """Make the input of a step; None if the log does not tell the arguments of the user's call.
 
-    Args:
-        record: the record of the step.
-        context: the context before the step.
-        user_input: the user's call about a subscription or a presence since the step before; None without such a call.
+    `user_input` is the user's call about a subscription or a presence since the step before; None without such a call.
     """
     link, rule = context.generation if context.link is None else context.link.generation, RULES[record.row]
     if record.trigger in _PLAIN:
@@ -134,11 +111,11 @@ def input_of(record: TransitionRecord, context: ConnectionContext, user_input: I
                 return inputs.LinkClosed(link, cause.close_code)
             return inputs.LinkClosed(link, cause=None if isinstance(cause, ServerError) else cause)  # the machine knows the frame
         case Trigger.DIAL_FAILED:
-            return inputs.DialFailure(link, cause_of(record) or errors.DialFailed(PLACEHOLDER))
+            return inputs.DialFailure(link, cause_of(record) or DialFailed(PLACEHOLDER))
         case Trigger.CANARY:
             written = context.canary is not None and context.canary.write is not None
             hidden = SubscriptionSpec(CANARY, (CHANNEL,))
-            return inputs.Probe(hidden) if written else inputs.Probe(hidden, frames.presence(PLACEHOLDER, None, None), CANARY)
+            return inputs.Probe(hidden) if written else inputs.Probe(hidden, PRESENCE, CANARY)
         case Trigger.CLOSED:
             old = context.closing_generation if context.lingering is None else context.lingering.generation
             closing = context.awaited[0] if context.awaited else old

@@ -6,12 +6,12 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from realtime_fsm.auditlog.records import OutageRecord, PresenceRecord, RetiredRecord, SubscriptionRecord, TransitionRecord
-from realtime_fsm.fsm.inputs import Subscribe, Unsubscribe
+from realtime_fsm.fsm.inputs import SetPresence, Subscribe, Unsubscribe
 from realtime_fsm.fsm.names import Effect
 from realtime_fsm.fsm.table import Trigger
 from realtime_fsm.protocol.frames import MAX_CLIENT_PAYLOAD
 from realtime_fsm.replay.harness import FRAMES
-from realtime_fsm.replay.inputs import RULES, presence, spec
+from realtime_fsm.replay.inputs import PRESENCE, RULES, spec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -49,7 +49,7 @@ class LogFacts:
     def user_call(self, record: SubscriptionRecord | PresenceRecord) -> Input:
         """Make the user's call of a record, with placeholders."""
         if isinstance(record, PresenceRecord):
-            return presence(record.change)
+            return SetPresence(PRESENCE if record.change == "desired" else None)
         if record.change == "withdrawn":
             return Unsubscribe(record.subscription)
         size, filtered = record.size * self._pads, record.subscription in self._unsupported_ids
@@ -62,11 +62,7 @@ def code_of_end(record: TransitionRecord) -> Code | None:
 
 
 def _errors_before_requests(records: Iterable[AnyRecord]) -> dict[int, Code]:
-    """Find the steps that sent a request to which the server answered only with the error frame that ended the link.
-
-    Returns:
-        The codes of the error frames, by the number of the step's record.
-    """
+    """Find the steps that sent a request to which the server answered only with the error frame that ended the link."""
     found: dict[int, Code] = {}
     asked: int | None = None
     for before, record in pairwise(record for record in records if isinstance(record, TransitionRecord)):

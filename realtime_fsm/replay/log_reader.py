@@ -7,22 +7,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from realtime_fsm.audit.decoding import BadRecord, decode_unusual
+from realtime_fsm.audit.decoding import EVENTS, BadRecord, ExtendedRecord, decode_unusual
 from realtime_fsm.audit.formats.text_utils import pluralize
 from realtime_fsm.audit.framing import LineReader
 from realtime_fsm.audit.policies import Policies
 from realtime_fsm.audit.report import Location
 from realtime_fsm.audit.secret_scan import REDACTED, looks_secret
 from realtime_fsm.audit.sources import Unreadable, open_log, read_lines, sort_by_content
-from realtime_fsm.auditlog.records import (
-    RECORDS,
-    SCHEMA,
-    AnyRecord,
-    CloseRecord,
-    OpenRecord,
-    SubscriptionRecord,
-    TransitionRecord,
-)
+from realtime_fsm.auditlog.records import SCHEMA, AnyRecord, CloseRecord, OpenRecord, SubscriptionRecord, TransitionRecord
 from realtime_fsm.errors import BadOption
 from realtime_fsm.fsm.table import TABLE
 
@@ -31,7 +23,6 @@ if TYPE_CHECKING:
 
 _LISTED = 20
 """The most connections that a message lists."""
-_EVENTS = frozenset(str(kind.__struct_config__.tag) for kind in RECORDS)
 
 
 class UnusableLog(Exception):
@@ -98,17 +89,13 @@ class _Reader:
 
     def add(self, place: Location, line: bytes) -> None:
         head = _head_of(line)
-        if head is not None and head.event in _EVENTS:
-            self._add_line(place, line, head)
-        else:
-            for plain, _ in self.lines.read(line):
-                self._add_line(place, plain, _head_of(plain))
-
-    def _add_line(self, place: Location, line: bytes, head: _Head | None) -> None:
-        if head is not None and head.event in _EVENTS and head.connection_id:
-            self._note_connection(head.connection_id)
-        if head is None or head.connection_id == self.connection:
-            self._add_record(place, line)
+        is_plain = head is not None and head.event in EVENTS
+        for plain in [line] if is_plain else [plain for plain, _ in self.lines.read(line)]:
+            head = _head_of(plain)
+            if head is not None and head.event in EVENTS and head.connection_id:
+                self._note_connection(head.connection_id)
+            if head is None or head.connection_id == self.connection:
+                self._add_record(place, plain)
 
     def _note_connection(self, connection: str) -> None:
         if len(self.connections) <= _LISTED:
@@ -126,7 +113,7 @@ class _Reader:
             decoded = decode_unusual(line)
             if isinstance(decoded, BadRecord):
                 self._add_problem(place, decoded)
-            if decoded is None or isinstance(decoded, BadRecord):
+            if not isinstance(decoded, ExtendedRecord):
                 return
             assert decoded.record is not None
             record = decoded.record

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from msgspec import UNSET
 
 from realtime_fsm.auditlog.records import (
+    FACTS,
     OutageRecord,
     PauseRecord,
     PresenceRecord,
@@ -30,7 +31,7 @@ from realtime_fsm.fsm.inputs import Closed, ErrorReceived, LinkClosed, SetPresen
 from realtime_fsm.fsm.names import Effect
 from realtime_fsm.fsm.table import State, Trigger
 from realtime_fsm.replay.divergence import Diverged, explain_choice, kind_and_code
-from realtime_fsm.replay.harness import DEFAULT_DRAW, MachineHarness, Reached, ReplayInput, command_words
+from realtime_fsm.replay.harness import DEFAULT_DRAW, MachineHarness, Reached, ReplayInput
 from realtime_fsm.replay.inputs import PLACEHOLDER, RULES, frame_received_before, input_of
 from realtime_fsm.replay.log_facts import LogFacts, code_of_end
 from realtime_fsm.replay.log_reader import IncompleteLog
@@ -44,8 +45,6 @@ if TYPE_CHECKING:
 
 MICROSECOND = 1e-6
 """The largest difference between a rounded time of a record and the machine's time, in seconds."""
-_FACTS = ("draw", "enabled", "heard", "dial_slot")
-"""The fields, beside `at`, with the facts on which a step depended. Records of older versions lack all of these fields."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +57,7 @@ class ReplayedStep:
         seconds: the seconds since the first step.
         source: the state before the step.
         result: the transition, the commands and the deadline.
-        state: the state after the step.
-        link: the number of the newest link.
-        attempt: the number of dials since the start or a stable link.
-        sends: the number of frames that the client has sent on the newest link.
+        reached: the rule of the step, and the state, the counts and the commands after it.
         awaited: the name of the next deadline.
         lag: the seconds between the deadline and the step.
         outage: the record of the outage that begins or ends with the step; None for most steps.
@@ -72,19 +68,15 @@ class ReplayedStep:
     seconds: float
     source: State
     result: StepResult
-    state: State
-    link: int
-    attempt: int
-    sends: int
+    reached: Reached
     awaited: str
     lag: float
     outage: OutageRecord | None = None
 
     @property
-    def reached(self) -> Reached:
-        """The rule of the step, and the state, the counts and the commands after it."""
-        rule = None if self.result.transition is None else self.result.transition.row.id
-        return Reached(rule, self.state, self.link, self.attempt, self.sends, command_words(self.result))
+    def state(self) -> State:
+        """The state after the step."""
+        return self.reached.state
 
 
 class Replayer:
@@ -218,25 +210,24 @@ class Replayer:
         self._replay_inputs.append(replay_input)
         self._own_outcomes += _outcomes(result.commands)
         self._pauses, self._now = (), replay_input.at
-        context, seconds = harness.context, replay_input.at - self._replay_inputs[0].at
-        counts = (context.generation, context.attempt, context.frames_sent)
-        return ReplayedStep(seq, replay_input, seconds, source, result, harness.state, *counts, harness.awaited, lag, outage)
+        seconds, reached = replay_input.at - self._replay_inputs[0].at, harness.reached(result)
+        return ReplayedStep(seq, replay_input, seconds, source, result, reached, harness.context.deadline_name, lag, outage)
 
     def _differences(self, record: TransitionRecord, step: ReplayedStep, *, exact: bool) -> list[str]:
         """Describe the differences between a step and its record; without `exact`, the deadline may differ."""
-        transition = step.result.transition
+        transition, reached = step.result.transition, step.reached
         if transition is None:
             return [f"row: {record.row} in the log, none in the machine"]
         pairs: list[tuple[str, object, object]] = [
             ("row", record.row, transition.row.id),
             ("source", record.source, step.source.value),
-            ("dest", record.dest, step.state.value),
-            ("link", record.link, step.link),
-            ("attempt", record.attempt, step.attempt),
-            ("sends", record.sends, step.sends),
+            ("dest", record.dest, reached.state.value),
+            ("link", record.link, reached.link),
+            ("attempt", record.attempt, reached.attempt),
+            ("sends", record.sends, reached.sends),
             ("cause", kind_and_code(record), kind_and_code(transition.cause)),
             ("subscriptions", ", ".join(self._logged_outcomes), ", ".join(self._own_outcomes)),
-            *((name, _fact(record, name), _fact(transition, name)) for name in _FACTS),
+            *((name, _fact(record, name), _fact(transition, name)) for name in FACTS),
         ]
         differ = [
             f"{name}: {'none' if logged == '' else logged} in the log, {'none' if own == '' else own} in the machine"

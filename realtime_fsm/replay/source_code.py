@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from msgspec.structs import fields
+
 from realtime_fsm import errors
 from realtime_fsm.fsm import inputs
 from realtime_fsm.protocol.spec import SubscriptionSpec
@@ -20,14 +22,12 @@ def source_of(input_: inputs.Input) -> str:
         return f"LinkClosed({input_.generation}, {input_.close_code})"
     arguments: list[str] = []
     skipped = False
-    names, defaults = input_.__struct_fields__, input_.__struct_defaults__
-    default_of = dict(zip(names[len(names) - len(defaults) :], defaults, strict=True))
-    for name in names:
-        value = getattr(input_, name)
-        if name in default_of and value == default_of[name]:
+    for field in fields(input_):
+        value = getattr(input_, field.name)
+        if value == field.default:
             skipped = True
         else:
-            arguments.append(f"{name}=" * (skipped or isinstance(value, bool)) + _value(value))
+            arguments.append(f"{field.name}=" * (skipped or isinstance(value, bool)) + _value(value))
     return f"{type(input_).__name__}({', '.join(arguments)})"
 
 

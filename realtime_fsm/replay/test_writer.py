@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from realtime_fsm.audit.policies import Policies
     from realtime_fsm.fsm.canary_policy import Canary
-    from realtime_fsm.fsm.policies import PingPolicy
     from realtime_fsm.replay.harness import ReplayInput
     from realtime_fsm.replay.replayer import ReplayedStep
     from realtime_fsm.replay.scenario import Outcome, Scenario
@@ -118,16 +117,18 @@ def write_test(
     """
     replay_inputs, digits = shortest_moments(policies, played)
     steps = list(_steps(played, replay_inputs, digits))
-    too_fast = policies.ping.interval < CARRIED
-    ping = _ping(policies.ping, too_fast=too_fast)
+    ping, too_fast = f"PING = {policies.ping}", policies.ping.interval < CARRIED
+    if too_fast:  # the program was warned
+        ping = f'with catch_warnings():\n    simplefilter("ignore", PingPolicyWarning)\n    {ping}'
     era = None if policies.era is None else f"Era.{policies.era.value}"
     tail = _TAIL.format(auto=policies.auto_reconnect, age=policies.max_link_age, era=era, more=_canary(policies.canary))
     second = "" if scenario is None else _scenario(policies, *scenario)
     words = set(re.findall(r"\w+", "\n".join([ping, *steps, tail, second])))
     kinds = {type(each.input_).__name__ for each in replay_inputs}
     failures = {type(cause).__name__ for each in replay_inputs if (cause := getattr(each.input_, "cause", None)) is not None}
+    is_plain = PLAIN.fullmatch(connection) and not looks_secret(connection)
     yield _HEAD.format(
-        connection=_describe_connection(connection),
+        connection=f"connection {connection}" if is_plain else "a connection",
         steps=pluralize(len(replay_inputs), "step"),
         noqa="# ruff: noqa: E501, RUF100\n\n" if max(map(len, steps)) > _LINE else "",
         seconds=f"{played[-1].seconds:.1f}",
@@ -168,13 +169,6 @@ def _scenario(policies: Policies, scenario: Scenario, outcome: Outcome) -> str:
     ).rstrip("\n")
 
 
-def _ping(ping: PingPolicy, *, too_fast: bool) -> str:
-    """Write a statement that makes a ping policy, without a second warning of a policy that is too fast."""
-    if not too_fast:
-        return f"PING = {ping}"
-    return f'with catch_warnings():\n    simplefilter("ignore", PingPolicyWarning)\n    PING = {ping}'
-
-
 def _canary(canary: Canary | None) -> str:
     """Write a canary policy as a further argument. The test never calls its `write`."""
     if canary is None:
@@ -194,11 +188,6 @@ def _steps(played: Sequence[ReplayedStep], replay_inputs: Sequence[ReplayInput],
             f"{f'{rule and quoted(rule)},':<8} {f'{quoted(state)},':<15} {link}, {attempt}, {sends}, "
             f"{quoted(asks)}{''.join(_optional_arguments(replay_input, digits))}),"
         )
-
-
-def _describe_connection(connection: str) -> str:
-    plain = PLAIN.fullmatch(connection) and not looks_secret(connection)
-    return f"connection {connection}" if plain else "a connection"
 
 
 def _optional_arguments(replay_input: ReplayInput, digits: int | None) -> Iterator[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from realtime_fsm.audit import framing
-from realtime_fsm.audit.framing import Framing
+from realtime_fsm.audit.framing import LineReader
 from realtime_fsm.audit.sources import newest_moment, sort_by_content
 from realtime_fsm.replay.log_reader import read_connection_log
 from support.brokenlogs import audited, lines_of
@@ -91,12 +91,12 @@ def test_a_record_whose_end_never_came_is_told() -> None:
 
 def test_parts_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(framing, "LONGEST", 100)
-    reader = Framing()
+    reader = LineReader()
     part = STDOUT + b" P " + b"x" * 40 + b"\n"
     told = [line for _ in range(20) for line in reader.pieces(part)]
     assert max(map(len, told)) < 300
-    assert len(b"".join(reader.flush())) <= 100
-    assert reader.flush() == []
+    assert len(b"".join(line for line, _ in reader.flush())) <= 100
+    assert list(reader.flush()) == []
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_parts_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     [b"plain text\n", b"realtime. realtime. {\xff}\n", b"{" * 50_000 + b"realtime. realtime.", b"realtime.a {} realtime.b [1]\n"],
 )
 def test_another_line_stays_as_it_is(line: bytes) -> None:
-    assert Framing().pieces(line) == [line]
+    assert LineReader().pieces(line) == [line]
 
 
 def test_files_of_such_lines_are_sorted_and_replayed(tmp_path: Path) -> None:

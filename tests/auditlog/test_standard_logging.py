@@ -147,7 +147,7 @@ def test_a_record_that_no_one_hears_is_counted_and_never_built(
     with monkeypatch.context() as patch:
         for name in ("OpenRecord", "TransitionRecord", "SubscriptionRecord", "PingRecord", "OutageRecord"):
             patch.setattr(records, name, never)
-        patch.setattr(writer, "settings_of", never)
+        patch.setattr(writer, "_settings_of", never)
         log.opened(None)  # type: ignore[arg-type]
         log.transition(transition(), AT)
         log.subscription("s1", "desired")

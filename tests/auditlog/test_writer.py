@@ -11,7 +11,7 @@ import msgspec
 import pytest
 import structlog
 
-from realtime_fsm.auditlog import settings
+from realtime_fsm.auditlog import writer
 from realtime_fsm.auditlog.records import RECORDS, SCHEMA, AnyRecord, json_schema
 from realtime_fsm.auditlog.writer import AuditWriter
 from realtime_fsm.errors import DialFailed, LinkFailure, Overdue, ServerError, StreamEnded, UpgradeRefused
@@ -362,7 +362,7 @@ def test_a_tree_that_was_never_installed_has_no_version(monkeypatch: pytest.Monk
         raise PackageNotFoundError(name)
 
     monkeypatch.setattr("importlib.metadata.version", missing)
-    assert settings._versions.__wrapped__()["realtime-fsm"] == "unknown"
+    assert writer._versions.__wrapped__()["realtime-fsm"] == "unknown"
 
 
 def test_a_fault_and_a_gap_tell_when_they_began_and_ended() -> None:

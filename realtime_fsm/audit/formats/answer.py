@@ -18,12 +18,7 @@ _SHOWN = 20
 
 
 def answer_lines(answer: Answer, zone: tzinfo | None) -> Iterator[str]:
-    """Write the answer for people.
-
-    Args:
-        answer: the answer.
-        zone: the zone of its times; None for local time.
-    """
+    """Write the answer for people, with times in a zone; without one, in local time."""
     yield f"at {tell_moment(answer.at, zone)}: {_sum(answer)}"
     for down in answer.down[:_SHOWN]:
         yield ""
@@ -62,14 +57,11 @@ def _sum(answer: Answer) -> str:
 
 def _down(down: Downtime, zone: tzinfo | None) -> Iterator[str]:
     since = f"since {tell_moment(down.since, zone)}{'' if down.is_exact else ' or before'}"
+    end = "still down" if down.until is None else f"{down.end} {tell_moment(down.until, zone)},"
     planned = ", planned" if down.planned else ""
-    if down.until is None:
-        yield f"connection {down.connection}: down {since}, still down after {format_duration(down.seconds)}{planned}"
-        if down.last is not None:
-            yield f"  last record: {tell_moment(down.last, zone)}"
-    else:
-        end = f"{down.end} {tell_moment(down.until, zone)}"
-        yield f"connection {down.connection}: down {since}, {end}, after {format_duration(down.seconds)}{planned}"
+    yield f"connection {down.connection}: down {since}, {end} after {format_duration(down.seconds)}{planned}"
+    if down.until is None and down.last is not None:
+        yield f"  last record: {tell_moment(down.last, zone)}"
     yield f"  why: {down.why}"
     yield f"  attempts: {number(down.attempts)}"
     for missed in down.missed[:_SHOWN]:

@@ -30,12 +30,7 @@ def _part(name: str) -> str:
 
 
 def as_html(report: Report, *, coverage: bool = False) -> Iterator[str]:
-    """Write the page.
-
-    Args:
-        report: the report.
-        coverage: whether its text names the transition rules that no connection took.
-    """
+    """Write the page. With `coverage`, its text names the transition rules that no connection took."""
     script = f"\n{_part('page.js')}"
     digest = b64encode(sha256(script.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"

@@ -28,13 +28,8 @@ def as_junit(report: Report) -> Iterator[str]:
     yield f'<testsuites name="realtime-fsm audit" {sizes}>'
     yield f"<testsuite name={_attribute(f'table {report.machine}')} {sizes}>"
     yield "<properties>"
-    for name, value in (
-        ("verdict", report.verdict),
-        ("machine", report.machine),
-        ("schema", report.schema),
-        ("records", report.records),
-        ("connections left out", left_out),
-    ):
+    told = {name: getattr(report, name) for name in ("verdict", "machine", "schema", "records")}
+    for name, value in {**told, "connections left out": left_out}.items():
         yield f"<property name={_attribute(name)} value={_attribute(str(value))}/>"
     yield "</properties>"
     for finding in loose:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from html import escape
 from math import floor, log10
 from typing import TYPE_CHECKING
@@ -59,7 +60,7 @@ def distribution(bars: list[tuple[float, int]]) -> Iterator[str]:
     yield f'<svg class="spread" viewBox="0 0 {_WIDTH} 190" role="img" aria-label="times to re-subscribe">'
     for tenth in range(least, most):
         x = (tenth - least) * step
-        count = sums.get(tenth, 0)
+        count = sums[tenth]
         height = 130 * count / top
         said = f"{format_duration(10 ** (tenth / 10))} to {format_duration(10 ** ((tenth + 1) / 10))}: {number(count)}"
         yield (
@@ -79,10 +80,9 @@ def spread_rows(bars: list[tuple[float, int]]) -> Iterator[tuple[str, str, str]]
         yield format_duration(10 ** (tenth / 10)), format_duration(10 ** ((tenth + 1) / 10)), number(count)
 
 
-def _tenths(bars: list[tuple[float, int]]) -> dict[int, int]:
+def _tenths(bars: list[tuple[float, int]]) -> Counter[int]:
     """Sum up counts by tenths of a power of ten."""
-    sums: dict[int, int] = {}
+    sums = Counter[int]()
     for seconds, count in bars:
-        tenth = floor(log10(max(seconds, 1e-6)) * 10)
-        sums[tenth] = sums.get(tenth, 0) + count
+        sums[floor(log10(max(seconds, 1e-6)) * 10)] += count
     return sums

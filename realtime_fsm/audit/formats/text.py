@@ -25,12 +25,7 @@ _COUNTS = ("gave_up", "rejected", "dropped", "gaps", "malformed")
 
 
 def as_text(report: Report, *, coverage: bool = False) -> Iterator[str]:
-    """Write the report for people.
-
-    Args:
-        report: the report.
-        coverage: whether to name the transition rules that no connection took.
-    """
+    """Write the report for people. With `coverage`, it names the transition rules that no connection took."""
     yield f"verdict: {report.verdict} ({_sizes(report)})"
     yield f"judged by table {report.machine}, schema {report.schema}"
     if report.since is not None or report.until is not None:
@@ -54,7 +49,8 @@ def as_text(report: Report, *, coverage: bool = False) -> Iterator[str]:
         yield f"findings: {', '.join(f'{rule} {number(count)}' for rule, count in report.counts.items())}"
     if coverage and report.connections_total:
         yield f"transition rules never taken: {len(report.never_taken)} of {len(report.never_taken) + len(report.rows)}"
-        yield from _wrapped(report.never_taken)
+        for start in range(0, len(report.never_taken), 16):
+            yield "  " + " ".join(report.never_taken[start : start + 16])
 
 
 def _sizes(report: Report) -> str:
@@ -84,16 +80,8 @@ def rest_of(report: Report, shown: list[ConnectionReport]) -> str:
     rest = report.connections_total - len(shown)
     healthy = report.healthy - sum(connection.healthy for connection in shown)
     counts = [pluralize(rest - healthy, "more connection")] * (rest > healthy) + [f"{number(healthy)} healthy"] * (healthy > 0)
-    return f"... and {' and '.join(counts)}: {_verdicts(report)}" if counts else ""
-
-
-def _verdicts(report: Report) -> str:
-    return ", ".join(f"{number(count)} {verdict}" for verdict, count in report.verdicts.items()) + " in all"
-
-
-def _wrapped(names: list[str]) -> Iterator[str]:
-    for start in range(0, len(names), 16):
-        yield "  " + " ".join(names[start : start + 16])
+    verdicts = ", ".join(f"{number(count)} {verdict}" for verdict, count in report.verdicts.items())
+    return f"... and {' and '.join(counts)}: {verdicts} in all" if counts else ""
 
 
 def finding_lines(finding: Finding) -> Iterator[str]:
@@ -111,14 +99,10 @@ def finding_lines(finding: Finding) -> Iterator[str]:
     if finding.allowed:
         yield "  what the table allows there:"
         yield from (f"    {line}" for line in finding.allowed)
-    yield f"  for more: realtime-fsm explain {' '.join(_words_of(finding))}"
-
-
-def _words_of(finding: Finding) -> list[str]:
-    """Return the words of a finding that the command `explain` knows."""
     record = finding.record or {}
     told = (record.get("row"), STEPS), (record.get("cause"), KINDS)
-    return [finding.rule, *(word for word, known in told if isinstance(word, str) and word in known)]
+    words = [finding.rule, *(word for word, known in told if isinstance(word, str) and word in known)]
+    yield f"  for more: realtime-fsm explain {' '.join(words)}"
 
 
 def _record(record: dict[str, object]) -> str:
@@ -186,12 +170,7 @@ def _spread(spread: Percentiles) -> str:
 
 
 def as_markdown(report: Report, *, coverage: bool = False) -> Iterator[str]:
-    """Write the report for an issue or a summary of CI.
-
-    Args:
-        report: the report.
-        coverage: whether to count the transition rules that no connection took.
-    """
+    """Write the report for an issue or a summary of CI. With `coverage`, it counts the transition rules never taken."""
     yield f"# Audit: {report.verdict}"
     yield ""
     span = "" if report.since is None and report.until is None else f" Judged {span_of(report)}."
