@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import urllib.request
+from contextlib import suppress
 from ipaddress import ip_address, ip_network
 from urllib.parse import unquote, urlsplit
 
@@ -56,9 +57,7 @@ def _in_a_network(host: str, exceptions: str) -> bool:
     except ValueError:
         return False
     for exception in exceptions.split(","):
-        try:
+        with suppress(ValueError):  # the name of a host, or an IP address with a port
             if address in ip_network(exception.strip().strip("[]"), strict=False):
                 return True
-        except ValueError:  # the name of a host, or an IP address with a port
-            continue
     return False

@@ -217,7 +217,5 @@ class StreamBuffer(Generic[T]):
                 self._on_drops(episode)
 
     def _check_loop(self) -> None:
-        if self._released:
-            return
-        if asyncio.get_running_loop() is not self._loop:
+        if not self._released and asyncio.get_running_loop() is not self._loop:
             raise WrongLoop(self._label)

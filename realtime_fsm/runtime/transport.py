@@ -41,6 +41,7 @@ from realtime_fsm.errors import (
     StreamEnded,
     WrongLoop,
 )
+from realtime_fsm.runtime.callbacks import is_asked_for
 from realtime_fsm.runtime.proxies import is_proxy, proxy_from_env
 from realtime_fsm.runtime.upgrade_refusals import refusal
 from realtime_fsm.sealing import sealed
@@ -173,8 +174,8 @@ class AiohttpTransport:
                 )
         except (KeyboardInterrupt, GeneratorExit):
             raise
-        except BaseException as failure:  # the application's middlewares and resolvers raise what they like
-            if isinstance(failure, asyncio.CancelledError) and _is_cancelled():
+        except BaseException as failure:  # the application's middlewares and resolvers raise any exception, also `CancelledError`
+            if is_asked_for(failure, asyncio.current_task()):
                 raise
             why = _classify_failure(failure, by="" if session is None else ", raised within the aiohttp session given as http=")
         else:
@@ -304,12 +305,6 @@ class _AiohttpSocket:
             await self._stopped.wait()
         if not self._ended:
             await self.pump(self._discard)
-
-
-def _is_cancelled() -> bool:
-    """Tell whether someone cancelled the running task: code of the application may raise `CancelledError` itself."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 def _accept_list(response: aiohttp.ClientResponse) -> bool:
