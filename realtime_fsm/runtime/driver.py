@@ -62,15 +62,7 @@ class Driver:
 
     Attributes:
         context: the machine's memory of the connection.
-        project: the id of the project.
-        audit: the writer of the audit log.
-        identity: the credentials of the dials, and the account that the server named.
-        registry: the deliveries of the subscriptions.
-        links: the current link, and the old link of a handover.
-        outages: the outage that is under way.
         prober: sends the canaries; None without a canary policy.
-        calls: the calls of users.
-        failures: the newest failed attempt or lost link.
         entered_by: the transition rule that led into the state; None in the state of the beginning.
         bound_loop: the event loop on which the connection was first used; None before that.
     """
@@ -315,11 +307,7 @@ class Driver:
         return self._dispatcher.message_handler(link, held=held)
 
     def set_read_paused(self, link: LinkIO, *, paused: bool) -> float:
-        """Note since now whether a link is read.
-
-        Returns:
-            The moment.
-        """
+        """Note since now whether a link is read, and return the moment."""
         now = self.loop.time()
         link.paused_since = now if paused else None
         self._arm_timer(self._machine.set_read_paused(link.generation, now, paused=paused))

@@ -24,13 +24,9 @@ def is_proxy(url: object) -> bool:
 
 
 def proxy_from_env(url: str) -> str | None:
-    """Look up the proxy for a URL; the variable of its scheme comes before ``ALL_PROXY``.
+    """Look up the proxy for a ``ws://`` or ``wss://`` URL: its URL, or None for a direct dial.
 
-    Args:
-        url: a ``ws://`` or ``wss://`` URL.
-
-    Returns:
-        The proxy's URL; None for a direct dial.
+    The variable of the scheme comes before ``ALL_PROXY``.
 
     Raises:
         DialFailed: when the environment names a proxy that cannot be used. The text does not show it: it may hold a password.

@@ -128,21 +128,13 @@ class AiohttpTransport:
             warn(text, InsecureWarning)
 
     def check(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Refuse an event loop that cannot dial.
-
-        Raises:
-            WrongLoop: when the caller's session belongs to another event loop.
-        """
+        """Raise `WrongLoop` if the caller's session belongs to another event loop."""
         if self._session is not None and getattr(self._session, "_loop", loop) is not loop:  # `loop` itself is deprecated
             raise WrongLoop("the aiohttp session given as http=")
 
     @sealed
     async def dial(self, url: str, headers: Mapping[str, str]) -> Socket:
-        """Open a WebSocket.
-
-        Raises:
-            LinkFailure: when the dial fails.
-        """
+        """Open a WebSocket, or raise `LinkFailure`."""
         session = self._session
         if session is None:
             # By default, the 101st connection of a connector waits, and a connection that is used again may be dead.
@@ -308,10 +300,9 @@ class _AiohttpSocket:
 
 
 def _accept_list(response: aiohttp.ClientResponse) -> bool:
-    """Accept ``Connection: keep-alive, Upgrade``. RFC 6455, 4.1, wants one token of a list, aiohttp before 3.15 no other token.
+    """Accept ``Connection: keep-alive, Upgrade``, and tell whether the token ``Upgrade`` is there.
 
-    Returns:
-        Whether the token is there.
+    RFC 6455, 4.1, wants one token of a list, aiohttp before 3.15 no other token.
     """
     connection = ",".join(response.headers.getall("Connection", ()))
     if connection.lower() == "upgrade":
