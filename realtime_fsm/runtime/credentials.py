@@ -27,11 +27,6 @@ _IDENTITY_HEADERS = ("x-appwrite-session", "x-appwrite-jwt")
 class Credentials:
     """The secrets and headers of a connection's dials. The repr shows none of them.
 
-    Args:
-        session: a session secret, or an async callable that gives one.
-        jwt: a JSON Web Token, or an async callable that gives one.
-        headers: further headers.
-
     Raises:
         BadOption: when session and jwt are given, or a value cannot be used.
     """

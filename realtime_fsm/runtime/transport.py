@@ -73,18 +73,13 @@ class InsecureWarning(UserWarning):
 
 
 class AiohttpTransport:
-    """WebSockets over aiohttp.
+    """WebSockets over aiohttp. The arguments are options of `Realtime`, which calls the session ``http``.
 
-    Args:
-        session: the caller's own session, which the transport never closes. Its cookie jar, proxy, connector and middlewares
-            count; the options below add to them, and win. None for a connector of our own.
-        ssl: the trusted authorities, and the client's certificate; None for the authorities of the system.
-        self_signed: whether to trust any certificate, of an ``https://`` proxy, too. Warns.
-        proxy: an ``http://`` or ``https://`` URL, with ``user:password@`` where the proxy asks for it.
-        trust_env: whether each dial takes the proxy from ``WSS_PROXY`` or ``HTTPS_PROXY`` (for ``ws://`` from ``WS_PROXY``
-            or ``HTTP_PROXY``), or else from ``ALL_PROXY``, with the exceptions of ``NO_PROXY``: names, addresses, CIDR.
-        cookies: cookies for each dial, sent as they stand.
-        max_frame: bytes of the largest message that the client accepts; a larger message ends the link before it is read.
+    The cookie jar, proxy, connector and middlewares of a caller's session count; the other options add to them, and win.
+    `self_signed` trusts any certificate of an ``https://`` proxy, too. Cookies are sent as they stand.
+
+    With `trust_env` each dial takes the proxy from ``WSS_PROXY`` or ``HTTPS_PROXY`` (for ``ws://`` from ``WS_PROXY`` or
+    ``HTTP_PROXY``), or else from ``ALL_PROXY``, with the exceptions of ``NO_PROXY``: names, addresses, CIDR.
 
     Raises:
         BadOption: when an argument, or two together, cannot be used.
