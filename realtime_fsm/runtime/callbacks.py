@@ -14,6 +14,7 @@ import inspect
 import math
 import types
 from contextvars import Context, ContextVar, copy_context
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -31,13 +32,12 @@ _INTERVAL = 10.0
 """Seconds after which one more failure of a callable is reported."""
 
 
+@dataclass(slots=True)
 class _Call:
-    """One call. `task` is the task in which the callable runs, and None after its end."""
+    """One call."""
 
-    __slots__ = ("task",)
-
-    def __init__(self, task: asyncio.Task[Any] | None) -> None:
-        self.task = task
+    task: asyncio.Task[Any] | None
+    """The task in which the callable runs; None after its end."""
 
 
 _running: ContextVar[_Call | None] = ContextVar("realtime_fsm running callable", default=None)
@@ -59,11 +59,7 @@ class Callback:
         kind: the argument by which the user gave it, such as ``"on_gap"``; reports begin with it.
         function: the callable, async or not.
         context: the context in which the user gave it; by default the present one.
-        named: the user's callable, if `function` wraps it.
-
-    Attributes:
-        name: the name of the user's callable, for reports.
-        context: a copy of the context.
+        named: the user's callable, if `function` wraps it; reports show its name.
     """
 
     __slots__ = ("_free_at", "_function", "_kind", "_latest", "_unreported", "context", "name")
@@ -80,10 +76,7 @@ class Callback:
         self._latest: BaseException | None = None
 
     async def call(self, *given: Any) -> tuple[Any, BaseException | None]:
-        """Call the callable, and await its answer if that is awaitable.
-
-        Returns:
-            The answer and None, or None and the exception of the callable.
+        """Call the callable, and await its answer if that is awaitable. Return the answer or else the callable's exception.
 
         Raises:
             asyncio.CancelledError: when the task in which this runs is cancelled.

@@ -27,11 +27,6 @@ _IDENTITY_HEADERS = ("x-appwrite-session", "x-appwrite-jwt")
 class Credentials:
     """The secrets and headers of a connection's dials. The repr shows none of them.
 
-    Args:
-        session: a session secret, or an async callable that gives one.
-        jwt: a JSON Web Token, or an async callable that gives one.
-        headers: further headers.
-
     Raises:
         BadOption: when session and jwt are given, or a value cannot be used.
     """
@@ -70,12 +65,9 @@ class Credentials:
     async def headers(self, renewal: ServerError | None = None) -> dict[str, str]:
         """Return the headers of the next dial, with the secrets that callables give now.
 
-        Args:
-            renewal: the server's refusal of the last secret, if only another secret can help.
-
         Raises:
             IdentityUnavailable: when a callable raises, or returns a value that is not a secret.
-            ServerError: the refusal, when the callable gives the same secret again.
+            ServerError: `renewal`, the server's refusal of the last secret, when the callable gives the same secret again.
         """
         given = await self.resolve_secret(self.session, self._context), await self.resolve_secret(self.jwt, self._context)
         same, self._given = given == self._given, given
@@ -87,9 +79,7 @@ class Credentials:
     async def resolve_secret(secret: Secret | None, context: Context | None = None) -> str | None:
         """Return a secret as a string. Its callers are sealed, because its frame holds the secret.
 
-        Args:
-            secret: the secret, or a callable that gives one.
-            context: the context in which the user gave the callable; by default the present one.
+        A callable runs in `context`: that in which the user gave it, by default the present one.
 
         Raises:
             IdentityUnavailable: when a callable raises, or returns a value that is not a secret.
@@ -111,39 +101,35 @@ class Identity:
 
     Attributes:
         credentials: the credentials that the server confirmed last; before that, the given ones.
+        dialing: those of the next dial, or of the link that is not greeted yet; they may be on trial.
         user: the account that the server named; None for a guest, and before the first greeting.
     """
 
-    __slots__ = ("_trial", "credentials", "user")
+    __slots__ = ("credentials", "dialing", "user")
 
     def __init__(self, credentials: Credentials) -> None:
         self.credentials: Credentials = credentials
+        self.dialing: Credentials = credentials
         self.user: dict[str, Any] | None = None
-        self._trial: Credentials | None = None
-
-    @property
-    def dialing(self) -> Credentials:
-        """The credentials of the next dial, or of the link that is not greeted yet."""
-        return self.credentials if self._trial is None else self._trial
 
     def adopt(self, credentials: Credentials) -> None:
         """Replace the credentials without a trial."""
-        self.credentials, self._trial = credentials, None
+        self.credentials = self.dialing = credentials
 
     def begin_trial(self, credentials: Credentials) -> None:
         """Dial with other credentials, until the server names a user."""
-        self._trial = credentials
+        self.dialing = credentials
 
     def end_trial(self) -> None:
         """Dial with the confirmed credentials again."""
-        self._trial = None
+        self.dialing = self.credentials
 
     def confirm(self, user: dict[str, Any] | None) -> None:
         """Keep the account that the server named. An account confirms the credentials on trial; a guest ends the trial."""
         self.user = user
         if user is not None:
             self.credentials = self.dialing
-        self._trial = None
+        self.end_trial()
 
 
 async def _call_for_secret(secret: Callable[[], Awaitable[str] | str]) -> str | None:

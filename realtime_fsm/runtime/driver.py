@@ -18,6 +18,7 @@ from contextvars import copy_context
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from realtime_fsm import hooks
 from realtime_fsm.auditlog.writer import AuditWriter
@@ -38,7 +39,7 @@ from realtime_fsm.runtime.jitter import random_source
 from realtime_fsm.runtime.links import LinkSet
 from realtime_fsm.runtime.outages import OutageTracker
 from realtime_fsm.runtime.registry import DeliveryRegistry
-from realtime_fsm.runtime.state_streams import StateStreams
+from realtime_fsm.runtime.stream_buffer import StreamBuffer
 from realtime_fsm.runtime.suspend import detector_for
 from realtime_fsm.runtime.waiters import Waiters
 
@@ -51,7 +52,9 @@ if TYPE_CHECKING:
     from realtime_fsm.runtime.credentials import Credentials
     from realtime_fsm.runtime.link import LinkIO
     from realtime_fsm.runtime.sockets import MessageHandler, Transport
-    from realtime_fsm.runtime.stream_buffer import StreamBuffer
+
+
+_CHANGES_KEPT = 1024
 
 
 class Driver:
@@ -59,15 +62,7 @@ class Driver:
 
     Attributes:
         context: the machine's memory of the connection.
-        project: the id of the project.
-        audit: the writer of the audit log.
-        identity: the credentials of the dials, and the account that the server named.
-        registry: the deliveries of the subscriptions.
-        links: the current link, and the old link of a handover.
-        outages: the outage that is under way.
         prober: sends the canaries; None without a canary policy.
-        calls: the calls of users.
-        failures: the newest failed attempt or lost link.
         entered_by: the transition rule that led into the state; None in the state of the beginning.
         bound_loop: the event loop on which the connection was first used; None before that.
     """
@@ -106,7 +101,7 @@ class Driver:
         if context.canary is not None:
             self.prober = Prober(context.canary, self, self.registry, self.audit)
             self.registry.on_canary = self.prober.heard
-        self._state_streams = StateStreams()
+        self._state_streams: WeakSet[StreamBuffer[Change]] | tuple[()] = ()  # most connections have no stream, and need no set
         self._timer: asyncio.Handle | None = None
         self._armed_for: float | None = None  # the moment of that timer: on uvloop, the handle of one that is due has no `when`
         self._releasing: asyncio.Task[None] | None = None
@@ -163,8 +158,12 @@ class Driver:
         self._transport.check(asyncio.get_running_loop())
 
     def watch_states(self) -> StreamBuffer[Change]:
-        """Make a stream of the changes of state from now on. After the end of the connection it is at its end, too."""
-        stream = self._state_streams.open(self.loop)
+        """Make a stream of the changes of state from now on, which lasts while some code holds it.
+
+        After the end of the connection it is at its end, too.
+        """
+        stream: StreamBuffer[Change] = StreamBuffer("this stream of states", self.loop, _CHANGES_KEPT)
+        self._state_streams = WeakSet((*self._state_streams, stream))
         if self.state is State.DISPOSING:
             stream.close()
         return stream
@@ -276,7 +275,8 @@ class Driver:
             case commands.EndStreams():
                 self.registry.end()
                 self._waiters.fail(Disposed(), everyone=True)
-                self._state_streams.close()
+                for stream in self._state_streams:
+                    stream.close()
 
     def _drop(self, generation: int, now: float, *, graceful: bool) -> None:
         draining = self.links.draining
@@ -308,11 +308,7 @@ class Driver:
         return self._dispatcher.message_handler(link, held=held)
 
     def set_read_paused(self, link: LinkIO, *, paused: bool) -> float:
-        """Note since now whether a link is read.
-
-        Returns:
-            The moment.
-        """
+        """Note since now whether a link is read, and return the moment."""
         now = self.loop.time()
         link.paused_since = now if paused else None
         self._arm_timer(self._machine.set_read_paused(link.generation, now, paused=paused))
@@ -335,8 +331,8 @@ class Driver:
         if row.dest is None:
             return
         self.entered_by = row
-        if self._state_streams:  # else no one asks for the change
-            self._state_streams.publish(Change(row.source, dest, row.trigger, row.id, transition.attempt, transition.cause, at))
+        for stream in self._state_streams:
+            stream.put(Change(row.source, dest, row.trigger, row.id, transition.attempt, transition.cause, at))
         if self.outages.on_transition(row.source, dest, draining_serves=self.links.draining_serves):
             self.registry.gaps.note_loss()
         detector = detector_for(self.loop)

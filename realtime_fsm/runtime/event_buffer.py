@@ -23,12 +23,7 @@ if TYPE_CHECKING:
 class EventBuffer(StreamBuffer[Event]):
     """A buffer of events, bounded in number and bytes; it drops the oldest events, and counts them.
 
-    Args:
-        label: the name of the buffer in errors.
-        loop: the event loop of the consumer.
-        capacity: how many events the buffer holds.
-        limit: how many bytes of frames it holds.
-        on_drops: called after each episode of drops with the number of dropped events.
+    The arguments are those of `StreamBuffer`, and `limit`: how many bytes of frames the buffer holds.
     """
 
     __slots__ = ("_exact", "_half_bytes", "_spare")

@@ -36,13 +36,7 @@ class Failures:
         self.on_failure: Callable[[Failure], object] | None = None
 
     def note(self, transition: TransitionTaken, at: datetime, now: float) -> None:
-        """Keep the failure of a transition, if it has one.
-
-        Args:
-            transition: the transition.
-            at: its moment, aware, in UTC.
-            now: the same moment, in seconds of the machine's clock.
-        """
+        """Keep the failure of a transition, if it has one: at a moment in UTC, and `now` in seconds of the machine's clock."""
         effects = transition.row.effects
         only_asks_for_era = Effect.USE_URL_SUBSCRIPTIONS in effects
         if transition.cause is not None and Effect.ABORT_LINK in effects and not only_asks_for_era:

@@ -31,14 +31,12 @@ class InputQueue:
 
     __slots__ = ("_audit", "_context", "_inputs", "_step", "is_stepping")
 
-    is_stepping: bool
-
     def __init__(self, step: Callable[[Input], None], audit: AuditWriter, context: Context) -> None:
         self._step = step
         self._audit = audit
         self._context = context
         self._inputs: list[Input] = []
-        self.is_stepping = False
+        self.is_stepping: bool = False
 
     def __len__(self) -> int:
         return len(self._inputs)

@@ -49,8 +49,6 @@ class LinkIO:
         "generation", "paused_since", "pings_in_flight", "plan", "read_ahead", "routes", "state",
     )  # fmt: skip
 
-    pings_in_flight: int
-
     def __init__(self, state: LinkState, owner: LinkedConnection, plan: UrlPlan | None = None) -> None:
         self.generation: int = state.generation
         self.state: LinkState = state
@@ -58,7 +56,7 @@ class LinkIO:
         self.read_ahead: ReadAhead | None = None
         self.plan: UrlPlan | None = plan
         self.routes: EventRoutes | None = None
-        self.pings_in_flight = 0
+        self.pings_in_flight: int = 0
         self._owner = owner
         self._is_closing = False
         self._socket: Socket | None = None

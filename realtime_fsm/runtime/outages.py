@@ -80,10 +80,9 @@ class OutageTracker:
         self.faulty_since = self._now - seconds
 
     def end_fault(self, now: float) -> float | None:
-        """Forget that fault: an event on the draining link proves that the server works.
+        """Forget that fault, and return its seconds until now; None without one.
 
-        Returns:
-            How many seconds ago the server had last worked; None without a fault.
+        An event on the draining link proves that the server works.
         """
         since, self.faulty_since = self.faulty_since, None
         return None if since is None else now - since

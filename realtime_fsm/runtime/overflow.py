@@ -32,7 +32,6 @@ Overflow = Literal["drop_oldest", "drop_newest", "latest", "error", "pause"]
 """
 OVERFLOWS: tuple[str, ...] = get_args(Overflow)
 
-
 _NO_OWNERS: frozenset[object] = frozenset()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import urllib.request
+from contextlib import suppress
 from ipaddress import ip_address, ip_network
 from urllib.parse import unquote, urlsplit
 
@@ -23,13 +24,9 @@ def is_proxy(url: object) -> bool:
 
 
 def proxy_from_env(url: str) -> str | None:
-    """Look up the proxy for a URL; the variable of its scheme comes before ``ALL_PROXY``.
+    """Look up the proxy for a ``ws://`` or ``wss://`` URL: its URL, or None for a direct dial.
 
-    Args:
-        url: a ``ws://`` or ``wss://`` URL.
-
-    Returns:
-        The proxy's URL; None for a direct dial.
+    The variable of the scheme comes before ``ALL_PROXY``.
 
     Raises:
         DialFailed: when the environment names a proxy that cannot be used. The text does not show it: it may hold a password.
@@ -56,9 +53,7 @@ def _in_a_network(host: str, exceptions: str) -> bool:
     except ValueError:
         return False
     for exception in exceptions.split(","):
-        try:
+        with suppress(ValueError):  # the name of a host, or an IP address with a port
             if address in ip_network(exception.strip().strip("[]"), strict=False):
                 return True
-        except ValueError:  # the name of a host, or an IP address with a port
-            continue
     return False

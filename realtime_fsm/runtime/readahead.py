@@ -40,13 +40,11 @@ class ReadAhead:
 
     __slots__ = ("_deliver", "_messages", "_writable", "size")
 
-    size: int
-
     def __init__(self, deliver: MessageHandler) -> None:
         self._deliver = deliver
         self._messages: deque[bytes] = deque()
         self._writable: asyncio.Event | None = None
-        self.size = 0
+        self.size: int = 0
 
     def hold(self, data: bytes) -> Awaitable[object] | None:
         """Hold a message. The reader awaits the answer, if there is one, before it reads the next message."""

@@ -36,19 +36,12 @@ if TYPE_CHECKING:
 
 
 class _Handle(Struct, eq=False):
-    """One id of a delivery.
-
-    Attributes:
-        spec: the subscription under this id.
-        delivery: the delivery.
-        granted: completes when the server acknowledges the id.
-        is_given_up: whether the user has given the id up. The machine may learn of it later.
-    """
+    """One id of a delivery."""
 
     spec: SubscriptionSpec
     delivery: SubscriptionDelivery
-    granted: asyncio.Future[None]
-    is_given_up: bool = False
+    granted: asyncio.Future[None]  # completes when the server acknowledges the id
+    is_given_up: bool = False  # by the user; the machine may learn of it later
 
 
 def _ignore(_: object) -> None:
@@ -88,20 +81,12 @@ class DeliveryRegistry:
     def begin_update(
         self, delivery: SubscriptionDelivery, spec: SubscriptionSpec, loop: asyncio.AbstractEventLoop
     ) -> asyncio.Future[None]:
-        """Prepare another subscription for a delivery.
-
-        Returns:
-            A future that completes when the server acknowledges it. From then on it takes the place of the present one.
-        """
+        """Prepare another subscription, which takes the place of the present one when the returned future completes."""
         handle = self._handles[spec.id] = self._updates[spec.id] = _Handle(spec, delivery, loop.create_future())
         return handle.granted
 
     def route(self, event: Event) -> bool:
-        """Give an event to each of its deliveries, once.
-
-        Returns:
-            Whether the reader should let consumers run.
-        """
+        """Give an event to each of its deliveries, once, and tell whether the reader should let consumers run."""
         should_yield, strays, delivery_of = False, 0, self.deliveries.get
         identifiers, timestamp = event._subscriptions, event._timestamp  # noqa: SLF001  (as they came: most are never asked for)
         if not identifiers:
@@ -134,10 +119,8 @@ class DeliveryRegistry:
     def resolve(self, event: Event, handover: Handover | None) -> list[SubscriptionDelivery]:
         """Find the subscriptions of an event by its ids, each subscription once, while two links deliver.
 
-        Args:
-            event: the event.
-            handover: the handover whose old link brings the event; None for the current link. The old link may still serve
-                subscriptions that the user has given up.
+        `handover` is the one whose old link brings the event; None for the current link. The old link may still serve
+        subscriptions that the user has given up.
         """
         identifiers = list(dict.fromkeys(event._subscriptions or self._listening_on(event)))  # noqa: SLF001
         if handover is not None:
@@ -153,14 +136,9 @@ class DeliveryRegistry:
         return identifier in self._updates if identifier in self._handles else identifier != CANARY
 
     def route_out_of_order(self, event: Event, handover: Handover | None) -> bool:
-        """Give an event to its deliveries, whose ids are all known; another link may have brought later events.
+        """Do as `route` for an event whose ids are all known, though another link may have brought later events.
 
-        Args:
-            event: the event.
-            handover: the handover whose old link brings the event. It notes each subscription that loses its order.
-
-        Returns:
-            As `route`.
+        `handover` is the one whose old link brings the event. It notes each subscription that loses its order.
         """
         should_yield = False
         for delivery in [self.deliveries[identifier] for identifier in event._subscriptions]:  # noqa: SLF001
@@ -175,11 +153,7 @@ class DeliveryRegistry:
         return [identifier for identifier in identifiers if identifier in self.deliveries]
 
     def acknowledge(self, identifier: str, channels: tuple[str, ...], now: float) -> SubscriptionDelivery | None:
-        """Note that the link that is up serves a subscription.
-
-        Returns:
-            The subscription; None if another id has taken the place of this one.
-        """
+        """Note that the link serves an id, and return its subscription; None if another id has taken the place of this one."""
         self._audit.subscription(identifier, "acknowledged")
         handle = self._handles[identifier]
         if self._updates.pop(identifier, None) is not None:
@@ -205,10 +179,9 @@ class DeliveryRegistry:
         return {identifier: one for identifier, one in self.deliveries.items() if one.established}
 
     def give_up(self, identifier: str) -> bool:
-        """Note that the user gives an id up. Until the machine removes the id, its events are delivered.
+        """Note that the user gives an id up, and tell whether it was there, and not given up before.
 
-        Returns:
-            Whether the id was there, and not given up before.
+        Until the machine removes the id, its events are delivered.
         """
         handle = self._handles.get(identifier)
         if handle is None or handle.is_given_up:

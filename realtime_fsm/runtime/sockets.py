@@ -10,8 +10,6 @@ if TYPE_CHECKING:
 
     from realtime_fsm.errors import LinkFailure
 
-__all__ = ["MessageHandler", "Socket", "Transport"]
-
 MessageHandler = Callable[[bytes], Awaitable[object] | None]
 """Takes one message. The reader awaits the answer, if there is one, before it reads the next message."""
 

@@ -42,8 +42,6 @@ class StreamBuffer(Generic[T]):
         "dropped",
     )  # fmt: skip
 
-    dropped: int
-
     def __init__(
         self, label: str, loop: asyncio.AbstractEventLoop, capacity: int, on_drops: Callable[[int], None] | None = None
     ) -> None:
@@ -59,7 +57,7 @@ class StreamBuffer(Generic[T]):
         self._error: RealtimeError | None = None
         self._ended = False
         self._released = False
-        self.dropped = 0
+        self.dropped: int = 0
         self._drops_since_take = 0  # those since the consumer last took an item
         self._unreported_drops = 0  # those of which an error is to tell the consumer
         self._on_drops = on_drops
@@ -217,7 +215,5 @@ class StreamBuffer(Generic[T]):
                 self._on_drops(episode)
 
     def _check_loop(self) -> None:
-        if self._released:
-            return
-        if asyncio.get_running_loop() is not self._loop:
+        if not self._released and asyncio.get_running_loop() is not self._loop:
             raise WrongLoop(self._label)

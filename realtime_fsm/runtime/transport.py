@@ -41,6 +41,7 @@ from realtime_fsm.errors import (
     StreamEnded,
     WrongLoop,
 )
+from realtime_fsm.runtime.callbacks import is_asked_for
 from realtime_fsm.runtime.proxies import is_proxy, proxy_from_env
 from realtime_fsm.runtime.upgrade_refusals import refusal
 from realtime_fsm.sealing import sealed
@@ -72,18 +73,13 @@ class InsecureWarning(UserWarning):
 
 
 class AiohttpTransport:
-    """WebSockets over aiohttp.
+    """WebSockets over aiohttp. The arguments are options of `Realtime`, which calls the session ``http``.
 
-    Args:
-        session: the caller's own session, which the transport never closes. Its cookie jar, proxy, connector and middlewares
-            count; the options below add to them, and win. None for a connector of our own.
-        ssl: the trusted authorities, and the client's certificate; None for the authorities of the system.
-        self_signed: whether to trust any certificate, of an ``https://`` proxy, too. Warns.
-        proxy: an ``http://`` or ``https://`` URL, with ``user:password@`` where the proxy asks for it.
-        trust_env: whether each dial takes the proxy from ``WSS_PROXY`` or ``HTTPS_PROXY`` (for ``ws://`` from ``WS_PROXY``
-            or ``HTTP_PROXY``), or else from ``ALL_PROXY``, with the exceptions of ``NO_PROXY``: names, addresses, CIDR.
-        cookies: cookies for each dial, sent as they stand.
-        max_frame: bytes of the largest message that the client accepts; a larger message ends the link before it is read.
+    The cookie jar, proxy, connector and middlewares of a caller's session count; the other options add to them, and win.
+    `self_signed` trusts any certificate of an ``https://`` proxy, too. Cookies are sent as they stand.
+
+    With `trust_env` each dial takes the proxy from ``WSS_PROXY`` or ``HTTPS_PROXY`` (for ``ws://`` from ``WS_PROXY`` or
+    ``HTTP_PROXY``), or else from ``ALL_PROXY``, with the exceptions of ``NO_PROXY``: names, addresses, CIDR.
 
     Raises:
         BadOption: when an argument, or two together, cannot be used.
@@ -127,21 +123,13 @@ class AiohttpTransport:
             warn(text, InsecureWarning)
 
     def check(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Refuse an event loop that cannot dial.
-
-        Raises:
-            WrongLoop: when the caller's session belongs to another event loop.
-        """
+        """Raise `WrongLoop` if the caller's session belongs to another event loop."""
         if self._session is not None and getattr(self._session, "_loop", loop) is not loop:  # `loop` itself is deprecated
             raise WrongLoop("the aiohttp session given as http=")
 
     @sealed
     async def dial(self, url: str, headers: Mapping[str, str]) -> Socket:
-        """Open a WebSocket.
-
-        Raises:
-            LinkFailure: when the dial fails.
-        """
+        """Open a WebSocket, or raise `LinkFailure`."""
         session = self._session
         if session is None:
             # By default, the 101st connection of a connector waits, and a connection that is used again may be dead.
@@ -173,8 +161,8 @@ class AiohttpTransport:
                 )
         except (KeyboardInterrupt, GeneratorExit):
             raise
-        except BaseException as failure:  # the application's middlewares and resolvers raise what they like
-            if isinstance(failure, asyncio.CancelledError) and _is_cancelled():
+        except BaseException as failure:  # the application's middlewares and resolvers raise any exception, also `CancelledError`
+            if is_asked_for(failure, asyncio.current_task()):
                 raise
             why = _classify_failure(failure, by="" if session is None else ", raised within the aiohttp session given as http=")
         else:
@@ -306,17 +294,10 @@ class _AiohttpSocket:
             await self.pump(self._discard)
 
 
-def _is_cancelled() -> bool:
-    """Tell whether someone cancelled the running task: code of the application may raise `CancelledError` itself."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
-
-
 def _accept_list(response: aiohttp.ClientResponse) -> bool:
-    """Accept ``Connection: keep-alive, Upgrade``. RFC 6455, 4.1, wants one token of a list, aiohttp before 3.15 no other token.
+    """Accept ``Connection: keep-alive, Upgrade``, and tell whether the token ``Upgrade`` is there.
 
-    Returns:
-        Whether the token is there.
+    RFC 6455, 4.1, wants one token of a list, aiohttp before 3.15 no other token.
     """
     connection = ",".join(response.headers.getall("Connection", ()))
     if connection.lower() == "upgrade":

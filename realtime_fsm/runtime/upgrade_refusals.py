@@ -18,13 +18,7 @@ _LONGEST = 200  # characters of a redirect's target in an error's text
 
 
 def refusal(status: int, headers: Mapping[str, str], url: str) -> UpgradeRefused:
-    """Make the error of an answer.
-
-    Args:
-        status: the HTTP status.
-        headers: the answer's headers, by names in any case.
-        url: the URL of the request, with ``http://`` or ``https://``.
-    """
+    """Make the error of an answer to an ``http://`` or ``https://`` request; the names of the headers may have any case."""
     location = _target(headers.get("Location"), url) if 300 <= status < 400 else None
     wait = _seconds(headers.get("Retry-After"), headers.get("Date")) if status in _RETRIED else None
     return UpgradeRefused(status, location=location, retry_after=wait)

@@ -308,7 +308,7 @@ def test_a_disposal_ends_the_waits_of_other_threads(served: Served) -> None:
         realtime = Realtime(served.endpoint, "demo", retry=QUICK)
         rows, changes = realtime.subscribe("rows"), realtime.states()
         events, states = pool.submit(lambda: list(rows)), pool.submit(lambda: [change.dest for change in changes])
-        inboxes = [rows._delivery.buffer, *realtime._inner._driver._state_streams._streams]
+        inboxes = [rows._delivery.buffer, *realtime._inner._driver._state_streams]
         settle(realtime, lambda: all(buffer._waiting for buffer in inboxes))
         realtime.dispose()
         assert events.result(LONG) == []

@@ -45,7 +45,7 @@ class Executing:
         driver.context.link = "the state of a link"
         driver.registry, driver.links, driver.identity = parts.registry, parts.links, parts.identity
         driver.outages, driver.audit, driver.prober = parts.outages, parts.audit, parts.prober
-        driver._waiters, driver._state_streams, driver.report = parts.waiters, parts.states, parts.report
+        driver._waiters, driver._state_streams, driver.report = parts.waiters, [parts.stream], parts.report
         self.driver: Driver = driver
 
     def __call__(self, command: commands.Command) -> list[Any]:
@@ -95,7 +95,7 @@ class Executing:
             commands.FailWaiters(GONE, (), streams=False),
             [call.identity.end_trial(), call.registry.withdraw((), GONE), call.waiters.fail(GONE, everyone=False)],
         ),
-        (commands.EndStreams(), [call.registry.end(), call.waiters.fail(Like(Disposed()), everyone=True), call.states.close()]),
+        (commands.EndStreams(), [call.registry.end(), call.waiters.fail(Like(Disposed()), everyone=True), call.stream.close()]),
     ],
     ids=lambda each: "" if isinstance(each, list) else type(each).__name__,
 )  # fmt: skip
