@@ -19,7 +19,6 @@ CHANGING = {
     "_Deafness",
     "_Handle",
     "_Head",
-    "_Message",
     "View",  # the inspector updates what it shows
     "SubscriptionView",
     "Step",

@@ -78,7 +78,7 @@ class NextDial:
 class History:
     """The successes and refusals of a connection over its links."""
 
-    been_up: bool | None = False  # since the user last asked for a link; unknown, too, where an old link may still be there
+    been_up: bool | None = False  # since the last wish for a link; an old link hides it
     ever_up: bool | None = False
     refusals: int | None = 0  # in a row
 

@@ -72,7 +72,7 @@ def needs_end(options: argparse.Namespace) -> bool:
 
 
 def resolve(options: argparse.Namespace, files: list[str]) -> dict[str, Any]:
-    """Find the moments of all options that take a time; those that are not given are None.
+    """Find the moments of all options that take a time; None stands for an option that is not given.
 
     Args:
         options: as the parser gives them.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio  # noqa: TC003  (tools read the annotations of a public class)
 from typing import TYPE_CHECKING, Any, overload
 
 from realtime_fsm.client.connection_info import ConnectionInfo
@@ -12,7 +13,6 @@ from realtime_fsm.runtime.credentials import Credentials
 from realtime_fsm.sealing import sealed
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Iterable, Mapping
 
     from realtime_fsm.runtime.credentials import Secret

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio  # noqa: TC003  (tools read the annotations of a public class)
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
@@ -19,7 +20,6 @@ from realtime_fsm.runtime.delivery import BUFFER_BYTES, DeliveryOptions
 from realtime_fsm.sealing import sealed
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Generator
     from types import TracebackType, UnionType
 

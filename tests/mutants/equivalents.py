@@ -22,9 +22,9 @@ EQUIVALENTS: dict[str, str] = {
         "The size only grows, so no item after the first one that does not fit would fit."
     ),
     "realtime_fsm/runtime/outages.py: self.current.losses += 1: 1  ->  (2)": (
-        "The registry compares the number alone, as equal or not."
+        "The gap reporter asks only whether there is one loss."
     ),
-    "realtime_fsm/audit/facts.py: been_up: bool | None = False  # since the user last asked for a link: False  ->  (True)": (
+    "realtime_fsm/audit/facts.py: been_up: bool | None = False  # since the last wish for a link; an old link hides it: False  ->  (True)": (
         "Every rule that leads out of `disconnected` sets it, and no check reads it before."
     ),
 }
