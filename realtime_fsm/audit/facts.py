@@ -78,7 +78,7 @@ class NextDial:
 class History:
     """The successes and refusals of a connection over its links."""
 
-    been_up: bool | None = False  # since the last wish for a link; an old link hides it
+    been_up: bool | None = False  # since the last call; an old link hides it
     ever_up: bool | None = False
     refusals: int | None = 0  # in a row
 

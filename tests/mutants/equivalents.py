@@ -24,7 +24,7 @@ EQUIVALENTS: dict[str, str] = {
     "realtime_fsm/runtime/outages.py: self.current.losses += 1: 1  ->  (2)": (
         "The gap reporter asks only whether there is one loss."
     ),
-    "realtime_fsm/audit/facts.py: been_up: bool | None = False  # since the last wish for a link; an old link hides it: False  ->  (True)": (
+    "realtime_fsm/audit/facts.py: been_up: bool | None = False  # since the last call; an old link hides it: False  ->  (True)": (
         "Every rule that leads out of `disconnected` sets it, and no check reads it before."
     ),
 }
