@@ -25,7 +25,8 @@ class Window:
     """A span of time; None for a beginning or an end that is not set."""
 
     def __init__(self, since: datetime | None, until: datetime | None) -> None:
-        self.since, self.until = since, until
+        self.since: datetime | None = since
+        self.until: datetime | None = until
         self.is_all: bool = since is None and until is None
 
     def includes(self, tracked: TrackedConnection, line: FlatRecord) -> bool:

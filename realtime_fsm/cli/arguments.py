@@ -32,7 +32,7 @@ def seconds(least: float, most: float) -> Callable[[str], float]:
     return number(float, least, most, f"a number of seconds from {least:g} to {most:g}")
 
 
-port = number(int, 0, 65_535, "a port from 0 to 65535")
+port: Callable[[str], int] = number(int, 0, 65_535, "a port from 0 to 65535")
 """The type of an argument that takes a port to listen on."""
 
 

@@ -86,7 +86,7 @@ class Listener(ABC, Generic[L]):
 
     def __init__(self, handler: ConnectionDispatcher, host: str, port: int) -> None:
         self.host = host  # the host, as in a URL
-        self.port = port  # the port; 0 as long as it is not known
+        self.port: int = port  # the port; 0 as long as it is not known
         self.refusing = False  # whether a dial gets HTTP 503; `stop` ends it
         self._handler = handler
         self._links: dict[L, asyncio.Task[object] | None] = {}  # each with the task that reads it, if there is one
