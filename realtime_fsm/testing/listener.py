@@ -152,7 +152,7 @@ class LoopbackServer(Listener[ServerTransport]):
         except OSError:
             self._runner = None
             raise
-        self.port = runner.addresses[0][1]
+        self.port: int = runner.addresses[0][1]
 
     async def stop(self) -> None:
         """Stop; a client that reads nothing is reset after 1 s."""
