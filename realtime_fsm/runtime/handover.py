@@ -144,9 +144,9 @@ class Handover:
         tells of it.
         """
         one = self.served.get(identifier)
-        if one is not None and deliveries.get(identifier) is one:
+        if one is None or deliveries.get(identifier) is one:
             return one
-        if one is None or deliveries.get(one.spec.id) is not one or not one.listens_to(event):
+        if deliveries.get(one.spec.id) is not one or not one.listens_to(event):
             return None
         if one.spec.queries:
             self.disordered.add(one)

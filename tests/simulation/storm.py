@@ -18,7 +18,7 @@ from unittest.mock import patch
 from realtime_fsm import Canary, PingPolicy, PingPolicyWarning, Realtime, RealtimeError, RetryPolicy, State, Timeouts, events
 from realtime_fsm.auditlog import writer as audit
 from realtime_fsm.client.subscription import MissingChannelWarning
-from realtime_fsm.runtime import driver, handover
+from realtime_fsm.runtime import canary, driver, handover
 from realtime_fsm.runtime import gaps as gaps
 from realtime_fsm.runtime import suspend as sleep
 from realtime_fsm.runtime.sockets import Transport
@@ -116,7 +116,7 @@ def _harness(world: World) -> Iterator[Records]:
         names = random.Random(world.seed)  # of presences and connections
         stack.enter_context(patch.object(uuid, "uuid4", lambda: uuid.UUID(int=names.getrandbits(128), version=4)))
         stack.enter_context(recorded(records))
-        for module in (driver, gaps, handover, audit, events):
+        for module in (driver, gaps, handover, canary, audit, events):
             stack.enter_context(patch.object(module, "datetime", world.datetime_class()))
         sleep._DETECTORS[world.loop] = watch = sleep.SuspendDetector(world.loop, world.wall)
         stack.enter_context(patch.object(watch, "_listeners", Ordered()))
