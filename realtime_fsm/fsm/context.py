@@ -159,12 +159,19 @@ class ConnectionContext:
     # --- facts that notes and effects share ---------------------------------------------------------------------------
 
     def end_fault(self, link: LinkState, *, lost: bool) -> None:
-        """End the server fault that is open on a link, if any; `lost` if the link is gone or draining."""
-        if link.fault is not None and link.fault.is_open:
-            seconds = self.now - link.fault.since
-            link.fault.is_open = lost
-            self.step.fault_news = FaultNews(opened=False, seconds=seconds)
-            self.step.commands.append(EndFault(seconds, lost))
+        """End the server fault that is open on a link, if any; `lost` if the link is gone or draining.
+
+        Nothing will prove any more that a suspected fault was none. So it counts as one whose events are lost.
+        """
+        fault = link.fault
+        if fault is not None and fault.is_open:
+            self.step.fault_news = FaultNews(opened=False, seconds=self.now - fault.since)
+        elif fault is not None and fault.suspected_since is not None and lost:
+            fault.open(fault.suspected_since)
+        else:
+            return
+        fault.is_open = lost
+        self.step.commands.append(EndFault(self.now - fault.since, lost))
 
     def record_proven(self, link: LinkState) -> None:
         """Keep that everything desired is acknowledged on a link, or nothing is desired."""

@@ -25,7 +25,6 @@ from realtime_fsm.errors import (
 from realtime_fsm.fsm.budget import SendBudget
 from realtime_fsm.fsm.commands import (
     CloseLink,
-    EndFault,
     EndStreams,
     FailWaiters,
     OpenLink,
@@ -239,9 +238,7 @@ def resume_link(context: ConnectionContext) -> None:
     context.attempt, context.attempt_at, context.frames_sent = 0, None, link.budget.frames_sent
     context.subscribes_in_url = link.subscribed_in_url
     link.request_sent_at = link.ping_in_flight = link.stable_since = None
-    if link.fault is not None and link.fault.is_open:  # the machine heard nothing of it while the link was draining
-        context.step.commands.append(EndFault(context.now - link.fault.since, lost=False))
-    link.fault = None
+    link.fault = None  # its losses are told with the return
     if context.max_link_age is not None:
         link.renew_at = max(context.now + context.max_link_age / 10, context.not_before)
     schedule_ping(context)

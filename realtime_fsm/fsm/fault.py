@@ -29,12 +29,14 @@ def pause_before(repetition: int, retry: RetryPolicy, draw: float) -> float:
 class Fault:
     """A server fault on one link, or a refusal (1008) that did not end the link. The next acknowledgement ends it."""
 
-    __slots__ = ("again_at", "is_open", "ping_failed", "repetitions", "since")
+    __slots__ = ("again_at", "is_open", "ping_failed", "repetitions", "since", "suspected_since")
 
     def __init__(self) -> None:
         self.since: float = 0.0  # when the server last proved that it worked
         self.is_open: bool = False  # whether the server has not proved since then that it works
         self.ping_failed: bool = False  # whether an error answered the newest ping
+        # when the server last proved that it worked, if a repeated request has failed since: for its own reason, or by a fault
+        self.suspected_since: float | None = None
         self.again_at: float | None = None  # when the next request may leave; None if it may leave at once
         self.repetitions: int = 0  # how many repetitions the connection has planned
 

@@ -316,7 +316,7 @@ def _prove(context: ConnectionContext, link: LinkState) -> None:
     """Keep that the server works, which ends a server fault."""
     link.proven_at = context.now
     if link.fault is not None:
-        link.fault.ping_failed = False
+        link.fault.ping_failed, link.fault.suspected_since = False, None
         context.end_fault(link, lost=False)
 
 
@@ -324,8 +324,9 @@ def _meet_fault(context: ConnectionContext, link: LinkState, input_: inputs.Erro
     """Begin or continue a server fault (PROTOCOL: "Messages", rule 10)."""
     fault = link.fault = link.fault or Fault()
     # A repeated request may fail for a reason of its own: the server has worked since the first failure of that request.
-    known = context.subscriptions.in_repetition and link.proven_at is not None
-    if not known and not fault.is_open:
+    if context.subscriptions.in_repetition and link.proven_at is not None:
+        fault.suspected_since = link.proven_at
+    elif not fault.is_open:
         fault.open(link.since if link.proven_at is None else link.proven_at)
         context.step.fault_news = FaultNews(opened=True, seconds=context.now - fault.since)
     if link.ping_in_flight is not None:

@@ -222,12 +222,11 @@ class Driver:
             case commands.RetireLink(generation=generation):
                 self.links.begin_handover(generation)
             case commands.ReleaseLink():
-                self.outages.end_handover()
-                self.links.complete_handover()
+                self.links.complete_handover(at_fault=self.outages.end_fault(now) is not None)
             case commands.ResumeLink(generation=generation, error=error, withdrawn=withdrawn):
                 self.identity.end_trial()
+                self.registry.gaps.recover_draining(self.links.require_handover, now)
                 self.links.resume(generation)
-                self.outages.end_handover()
                 self.registry.withdraw(withdrawn, error)
                 self._waiters.fail_change(error)
             case commands.CloseLink(generation=generation, graceful=graceful):

@@ -72,12 +72,14 @@ class GapReporter:
         """
         until = datetime.now(UTC)
         for identifier, delivery in self._registry.established.items():
-            served = delivery not in self._losses and (handover is None or handover.depends_on_old_link(delivery))
+            served = delivery not in self._losses and (handover is None or delivery in handover.served.values())
             if served and self._registry.is_active(identifier):
-                delivery.record_gap(until, seconds, 0, delivery.seen_until)
+                overlap = None if handover is None else handover.overlaps.get(delivery)
+                since, had = (delivery.seen_until, ()) if overlap is None else (overlap.since, overlap.versions_ahead)
+                delivery.record_gap(until, seconds, 0, since, had)
 
     def recover_draining(self, handover: Handover, now: float) -> None:
-        """Tell of a gap: an event on the old link of a handover proves that a server fault is over."""
+        """Tell of a gap: the old link of a handover shows that a server fault is over, or is the current link again."""
         seconds = self._outages.end_fault(now)
         if seconds is not None:
             self.recover(seconds, handover)
@@ -109,5 +111,5 @@ class GapReporter:
             known = self._registry.deliveries.get(delivery.spec.id) is delivery
             served = overlap.link is not None and overlap.link == handover.newer
             if known and (served or delivery.seen_until != overlap.since):
-                had = () if delivery in handover.disordered else (version for _, version in overlap.ahead)
+                had = () if delivery in handover.disordered else overlap.versions_ahead
                 delivery.record_gap(overlap.until, overlap.seconds, 1, overlap.since, had)

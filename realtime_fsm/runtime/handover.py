@@ -66,6 +66,11 @@ class Overlap:
             while self.ahead and latest(when, self.ahead[0][0]) == when:
                 self.ahead.popleft()
 
+    @property
+    def versions_ahead(self) -> Iterable[tuple[str, str] | None]:
+        """The versions of the events that came after `since`."""
+        return (version for _, version in self.ahead)
+
     def keep(self, event: Event) -> None:
         """Note an event that comes before the gap of its subscription, so that `catch_up` does not repeat the event."""
         self.ahead.append((timestamp_or_none(event), version_or_none(event)))
@@ -88,11 +93,13 @@ class Handover:
         overlaps: the subscriptions of the old link that a new link serves as well, or has served.
         ended: set when the old link is to be closed, or is the current one again.
         disordered: the subscriptions that get a gap in any case, because the old link brought them an event behind a later one.
+        incomplete: the subscriptions that get a gap in any case, because the client dropped an event of the old link.
     """
 
     __slots__ = (
-        "_asked_at", "_assume_complete", "_frames_before", "_on_drained", "_owner",
-        "_ping_at", "_timer", "began", "disordered", "ended", "is_complete", "newer", "old", "overlaps", "served",
+        "_asked_at", "_assume_complete", "_at_fault", "_frames_before", "_on_drained", "_owner",
+        "_ping_at", "_timer", "began", "disordered", "ended", "incomplete", "is_complete", "newer", "old",
+        "overlaps", "served",
     )  # fmt: skip
 
     is_complete: bool
@@ -111,9 +118,12 @@ class Handover:
         self.newer: int | None = None
         self.overlaps: dict[SubscriptionDelivery, Overlap] = {}
         self.disordered: set[SubscriptionDelivery] = set()
+        self.incomplete: set[SubscriptionDelivery] = set()
         self._owner = owner
         self._on_drained = on_drained
-        self._assume_complete: bool  # in the second stage: whether no ping asks for an answer
+        # in the second stage: whether a server fault may have lost events, and whether no ping asks for an answer
+        self._at_fault: bool
+        self._assume_complete: bool
         self.ended: asyncio.Event = asyncio.Event()
         self._frames_before = old.state.frames_received
         self._asked_at = self.began if old.pings_in_flight else None  # when the ping in flight was sent, at the latest
@@ -131,10 +141,6 @@ class Handover:
         overlap = self.overlaps.setdefault(subscription, Overlap(since, self.newer, until, seconds))
         overlap.link, overlap.until, overlap.seconds = self.newer, until, seconds
 
-    def depends_on_old_link(self, subscription: SubscriptionDelivery) -> bool:
-        """Tell whether the old link serves a subscription, and no new link has served it."""
-        return subscription in self.served.values() and subscription not in self.overlaps
-
     def find(self, identifier: str, event: Event, deliveries: Mapping[str, SubscriptionDelivery]) -> SubscriptionDelivery | None:
         """Find the subscription that had an id when the old link began to drain, if it still listens to the event.
 
@@ -149,7 +155,7 @@ class Handover:
         if deliveries.get(one.spec.id) is not one or not one.listens_to(event):
             return None
         if one.spec.queries:
-            self.disordered.add(one)
+            self.incomplete.add(one)
             return None
         return one
 
@@ -161,16 +167,19 @@ class Handover:
             overlap = self.overlaps.get(one)
             if overlap is None or one in self.disordered:
                 continue
-            # A server at fault may have lost events before this one. In the second stage a gap begins early, to be safe.
-            if from_old and not (self.is_complete or self.old.state.at_fault):
+            if from_old and not self.is_complete:  # in the second stage a gap begins early, to be safe
                 overlap.advance(event)
             elif one in new:
                 overlap.keep(event)
 
-    def greeted(self) -> None:
-        """Note that the new link serves everything, and send the last ping on the old one."""
+    def greeted(self, *, at_fault: bool) -> None:
+        """Note that the new link serves everything, and send the last ping on the old one.
+
+        Args:
+            at_fault: whether a server fault may have cost the old link events that no gap tells of yet.
+        """
         now = self._owner.loop.time()
-        self.is_complete = True
+        self.is_complete, self._at_fault = True, at_fault
         self._assume_complete, self._asked_at = not self._owner.context.ping_enabled, None
         if not self._assume_complete:
             self._ping(now)
@@ -181,26 +190,27 @@ class Handover:
         """End the handover, because the old link is to be closed. Keep the overlaps in which events may be lost."""
         self._end()
         if self.is_confirmed:
-            self._keep_disordered()
+            self._keep_doubtful()
 
     def failed(self) -> None:
         """End the handover without the new link: the old one is the current link again, and may be behind the new one."""
         self._end()
         self.disordered.update(one for one, overlap in self.overlaps.items() if overlap.ahead)
-        self._keep_disordered()
+        self._keep_doubtful()
 
     def _end(self) -> None:
         self._timer.cancel()
         self.ended.set()
 
-    def _keep_disordered(self) -> None:
-        self.overlaps = {one: overlap for one, overlap in self.overlaps.items() if one in self.disordered}
+    def _keep_doubtful(self) -> None:
+        doubtful = self.disordered | self.incomplete
+        self.overlaps = {one: overlap for one, overlap in self.overlaps.items() if one in doubtful}
 
     @property
     def is_confirmed(self) -> bool:
         """Whether the old link has delivered all its events, as its answer to the last ping shows."""
         answered = self._asked_at is not None and not self.old.pings_in_flight
-        return self.is_complete and (answered or self._assume_complete) and not (self.old.ended or self.old.state.at_fault)
+        return self.is_complete and (answered or self._assume_complete) and not (self.old.ended or self._at_fault)
 
     # --- the old link ---------------------------------------------------------------------------------------------------
 

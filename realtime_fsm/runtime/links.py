@@ -56,6 +56,12 @@ class LinkSet:
         return self.handover is not None and not self.handover.is_complete
 
     @property
+    def require_handover(self) -> Handover:
+        """The handover, for code that runs only while there is one."""
+        assert self.handover is not None
+        return self.handover
+
+    @property
     def is_cut_off(self) -> bool:
         """Whether the event loop ends: it cancels the readers, and would not finish a new task."""
         return any(link is not None and link.is_cut_off for link in (self.current, self.draining))
@@ -91,15 +97,13 @@ class LinkSet:
         self.handover = Handover(old, self._owner, served, self.close_draining)
         self.is_overlapping = True
 
-    def complete_handover(self) -> None:
-        """Close the old link as soon as it is drained: the current one serves everything."""
-        assert self.handover is not None
-        self.handover.greeted()
+    def complete_handover(self, *, at_fault: bool) -> None:
+        """Close the old link as soon as it is drained: the current one serves everything. For `at_fault` see `Handover`."""
+        self.require_handover.greeted(at_fault=at_fault)
 
     def resume(self, generation: int) -> None:
         """Make the old link the current one again."""
-        handover, self.handover = self.handover, None
-        assert handover is not None
+        handover, self.handover = self.require_handover, None
         handover.failed()
         self._require_dedup.newer_closed()
         self.current = handover.old

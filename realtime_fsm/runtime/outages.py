@@ -45,7 +45,7 @@ class OutageTracker:
 
     Attributes:
         current: the outage that is under way; None without one.
-        faulty_since: since when a server fault has lasted on a draining link; None without one.
+        faulty_since: since when a server fault may have cost a draining link events; None without one.
     """
 
     __slots__ = ("_audit", "_cause", "_dialed", "_lost", "_now", "_planned", "current", "faulty_since")
@@ -77,19 +77,13 @@ class OutageTracker:
 
     def reach_back(self, seconds: float) -> None:
         """Note a server fault on a link that is lost, or begins to drain. The server last worked so many seconds ago."""
-        self.faulty_since = self._now - seconds
+        if self.faulty_since is None:
+            self.faulty_since = self._now - seconds
 
     def end_fault(self, now: float) -> float | None:
-        """Forget that fault, and return its seconds until now; None without one.
-
-        An event on the draining link proves that the server works.
-        """
+        """Forget that fault, whose losses are now reported, and return its seconds until now; None without one."""
         since, self.faulty_since = self.faulty_since, None
         return None if since is None else now - since
-
-    def end_handover(self) -> None:
-        """Forget that fault: the handover is over, and itself reports the undelivered events of its old link."""
-        self.faulty_since = None
 
     def lose(self, *, retired: bool = False) -> None:
         """Begin an outage, or count another loss in it; `retired` if the old link of a handover has ended."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from realtime_fsm.fsm.commands import EndFault
 from realtime_fsm.fsm.fault import pause_before
-from realtime_fsm.fsm.inputs import Pong
+from realtime_fsm.fsm.inputs import Pong, Reconnect, Recovered
 from realtime_fsm.fsm.policies import PingPolicy, RetryPolicy
 from realtime_fsm.fsm.table import State
 from support.bench import Bench
@@ -46,3 +47,23 @@ def test_a_pong_ends_the_fault_that_a_ping_has_met() -> None:
     bench.expire_until("sub64")
     bench.hear(Pong(bench.generation))
     assert (fault.is_open, fault.ping_failed) == (False, False)
+
+
+@pytest.mark.parametrize("proven", [True, False])
+def test_a_repetition_that_fails_may_mean_another_fault_until_the_next_proof(proven: bool) -> None:
+    bench = Bench().to(State.SUBSCRIBED)
+    bench.subscribe("s2")
+    bench.err(0)
+    bench.hear(Recovered(bench.generation))
+    assert [ended.lost for ended in bench.requests(EndFault)] == [False]
+    before = bench.now
+    bench.expire()
+    bench.err(0)
+    assert not bench.context.require_link.at_fault, "the request may have failed for a reason of its own"
+    if proven:
+        bench.subscribe("s3")
+        bench.acknowledge()
+    bench.do(Reconnect())
+    assert bench.requests(EndFault) == [] if proven else [EndFault(bench.now - before, lost=True)]
+    assert bench.last.transition is not None
+    assert bench.last.transition.fault is None

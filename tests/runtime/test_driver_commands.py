@@ -59,11 +59,11 @@ class Executing:
     [
         (commands.SendFrame(2, b"x"), [call.links.current_of(2), call.link.send(b"x")]),
         (commands.RetireLink(2), [call.links.begin_handover(2)]),
-        (commands.ReleaseLink(1), [call.outages.end_handover(), call.links.complete_handover()]),
+        (commands.ReleaseLink(1), [call.outages.end_fault(10.0), call.links.complete_handover(at_fault=True)]),
         (
             commands.ResumeLink(2, LOST, ("s2",)),
             [
-                call.identity.end_trial(), call.links.resume(2), call.outages.end_handover(),
+                call.identity.end_trial(), call.registry.gaps.recover_draining(ANY, 10.0), call.links.resume(2),
                 call.registry.withdraw(("s2",), LOST), call.waiters.fail_change(LOST),
             ],
         ),

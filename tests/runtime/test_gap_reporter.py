@@ -116,14 +116,18 @@ async def test_the_end_of_a_fault_is_told_to_the_subscriptions_that_the_link_ser
     assert it.taken() == [("s1", 1, 4.0, 0)]
 
 
-async def test_the_end_of_a_fault_on_the_old_link_is_told_to_the_subscriptions_that_it_alone_serves() -> None:
+async def test_the_end_of_a_fault_on_the_old_link_is_told_to_the_subscriptions_that_it_serves() -> None:
     it = Told()
-    handover: Any = SimpleNamespace(depends_on_old_link=lambda delivery: delivery is it.two)
+    handover: Any = SimpleNamespace(served={"s2": it.two}, overlaps={})
     it.registry.gaps.recover_draining(handover, 20.0)
     assert it.taken() == [], "there was no fault"
     it.fault = 6.0
     it.registry.gaps.recover_draining(handover, 20.0)
     assert it.taken() == [("s2", 1, 6.0, 0)]
+    it.fault, it.two.last_timestamp = 6.0, at(3)
+    handover.overlaps[it.two] = Overlap(BEGIN + timedelta(seconds=2), 2, datetime.now(UTC), 1.0)
+    it.registry.gaps.recover_draining(handover, 20.0)
+    assert it.taken() == [("s2", 2, 6.0, 0)], "the new link brought the later event"
 
 
 async def test_deaf_links_make_one_gap_from_the_first_of_them() -> None:

@@ -132,7 +132,7 @@ async def test_a_ping_takes_from_the_budget_of_pings_alone() -> None:
     budget.record_send(now, ping=True)
     assert budget.available_at(now, ping=True) == now
     await asyncio.sleep(0)
-    one.handover.greeted()
+    one.handover.greeted(at_fault=False)
     assert one.pings == [0]
     assert budget.available_at(now, ping=True) == now + 60
     one.handover.drained()
@@ -142,7 +142,7 @@ async def test_a_link_that_has_ended_is_not_pinged() -> None:
     one = Draining()
     one.old.ended = True
     await one.until(100)
-    one.handover.greeted()
+    one.handover.greeted(at_fault=False)
     assert one.pings == []
     one.handover.drained()
 
@@ -165,7 +165,7 @@ async def test_the_old_link_is_drained_with_its_answer_or_its_timeout(
 ) -> None:
     one = Draining(first_ping=2.0)
     await asyncio.sleep(0)  # the first check of the first stage has run
-    one.handover.greeted()
+    one.handover.greeted(at_fault=False)
     assert (one.pings, one.handover.is_complete, one.handover.is_confirmed) == ([0], True, False)
     one.old.paused = read_again is not None
     if answered is not None:
@@ -185,9 +185,7 @@ async def test_without_a_ping_the_old_link_is_drained_after_a_second() -> None:
         one.old.ended = why == "ended"
         if why == "no room":
             one.state.budget.block_for_window(asyncio.get_running_loop().time())
-        if why == "at fault":
-            one.state.fault = SimpleNamespace(is_open=True)  # type: ignore[assignment]
-        one.handover.greeted()
+        one.handover.greeted(at_fault=why == "at fault")
         await one.until(10)
         assert (why, one.drained, one.pings, one.handover.is_confirmed) == (why, [1], [], confirmed)
 
@@ -203,7 +201,7 @@ async def test_a_handover_is_not_confirmed_before_the_new_link_serves_everything
 async def test_after_its_end_a_handover_does_nothing() -> None:
     for end in ("drained", "failed"):
         one = Draining(first_ping=1.0)
-        one.handover.greeted()
+        one.handover.greeted(at_fault=False)
         getattr(one.handover, end)()
         assert one.handover.ended.is_set()
         await one.until(100)
@@ -215,7 +213,6 @@ async def test_after_its_end_a_handover_does_nothing() -> None:
 
 async def test_an_overlap_tells_how_long_the_old_link_had_delivered_alone() -> None:
     one, stranger = Draining(), Served()
-    assert one.handover.depends_on_old_link(one.subscription)
     for link, moment in ((2, 2.0), (3, 5.0)):
         await one.until(moment)
         one.handover.newer = link
@@ -225,9 +222,7 @@ async def test_an_overlap_tells_how_long_the_old_link_had_delivered_alone() -> N
         ((subscription, overlap),) = one.handover.overlaps.items()
         assert (subscription, overlap.since, overlap.link, overlap.seconds) == (one.subscription, Served.seen_until, link, moment)
         assert abs(overlap.until - datetime.now(UTC)) < timedelta(minutes=1)
-    assert not one.handover.depends_on_old_link(one.subscription)
-    assert not one.handover.depends_on_old_link(stranger)  # type: ignore[arg-type]
-    one.handover.greeted()
+    one.handover.greeted(at_fault=False)
     one.handover.newer = 4
     one.handover.acknowledged(one.subscription)
     assert overlap.link == 3, "the new link serves everything already"
@@ -250,20 +245,17 @@ async def test_the_old_link_delivers_only_to_what_it_serves() -> None:
 @pytest.mark.parametrize("stage", [1, 2])
 @pytest.mark.parametrize("from_old", [True, False])
 @pytest.mark.parametrize("is_new", [True, False])
-@pytest.mark.parametrize("at_fault", [True, False])
 async def test_an_event_of_the_old_link_counts_as_in_order_before_the_second_stage(
-    stage: int, from_old: bool, is_new: bool, at_fault: bool
+    stage: int, from_old: bool, is_new: bool
 ) -> None:
     one, other = Draining(), Served()
     one.handover.acknowledged(one.subscription)
     (overlap,) = one.handover.overlaps.values()
     if stage == 2:
-        one.handover.greeted()
-    if at_fault:
-        one.state.fault = SimpleNamespace(is_open=True)  # type: ignore[assignment]
+        one.handover.greeted(at_fault=False)
     recipients: Any = [other, one.subscription]
     one.handover.record(event_for("s1", timestamp=LATER), recipients, {one.subscription} if is_new else set(), from_old=from_old)
-    in_order = from_old and stage == 1 and not at_fault
+    in_order = from_old and stage == 1
     assert parse_or_none(overlap.since) == parse_or_none(LATER if in_order else EARLIER)
     assert len(overlap.ahead) == int(is_new and not in_order)
     one.handover.disordered.add(one.subscription)
@@ -282,7 +274,7 @@ async def test_the_overlaps_in_which_nothing_is_in_doubt_are_dropped(end: str, d
     if doubt == "events ahead":
         one.handover.record(event_for("s1", timestamp=LATER), [one.subscription], [one.subscription], from_old=False)
     if end == "drained":
-        one.handover.greeted()
+        one.handover.greeted(at_fault=False)
         if doubt != "no answer":
             one.answer()
     getattr(one.handover, end)()

@@ -49,7 +49,7 @@ async def test_an_event_is_late_unless_catching_up_has_brought_it(number: int, i
     handover = Handover(cast("Any", old), cast("Any", owner), {"s1": delivery}, lambda: None)
     delivery.last_timestamp = BEFORE.isoformat()
     handover.acknowledged(delivery)
-    handover.greeted()
+    handover.greeted(at_fault=False)
     registry.route_out_of_order(live(1, AFTER), None)
     delivery.record_gap(AFTER, 1.0, 1, BEFORE)
     await eventually(lambda: len(delivery.buffer) == 2)

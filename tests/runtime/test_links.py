@@ -88,7 +88,7 @@ async def test_the_old_link_of_a_handover_is_closed_when_it_is_drained(monkeypat
     assert (one.links.current, one.links.draining, one.links.draining_serves, one.links.is_overlapping) == (None, old, True, True)
     new = one.create(2)
     one.links.handover.acknowledged(one.subscription)
-    one.links.complete_handover()
+    one.links.complete_handover(at_fault=False)
     assert (one.links.current, one.links.draining, one.links.draining_serves) == (new, old, False)
     watch = Stopwatch()
     await one.links.wait_drained()
@@ -125,7 +125,7 @@ async def test_the_next_handover_closes_an_old_link_that_is_not_drained_yet(
     if served:
         one.links.handover.acknowledged(one.subscription)
     one.end(old)
-    one.links.complete_handover()
+    one.links.complete_handover(at_fault=False)
     one.links.begin_handover(2)
     assert (one.closed, one.reported) == ([(1, 5)], [(1, 2)] * served)
     assert one.links.draining.generation == 2
@@ -147,7 +147,7 @@ async def test_a_loss_closes_both_links_only_after_the_new_one_has_served_everyt
     one.end(old)
     handover = one.links.handover
     if complete:
-        one.links.complete_handover()
+        one.links.complete_handover(at_fault=False)
     one.links.drop(2, graceful=False)
     assert one.closed == ([(1, 5), (2, 0)] if complete else [(2, 0)])
     assert (handover.newer, one.links.handover) == (None, None if complete else handover)
@@ -207,7 +207,7 @@ async def test_a_change_waits_for_the_drain_unless_the_old_link_is_not_read(monk
     one.create(2)
     await one.links.wait_drained()
     assert one.now == 0, "the change takes part in a handover that is not complete"
-    one.links.complete_handover()
+    one.links.complete_handover(at_fault=False)
     old.paused_since = one.began
     with pytest.raises(LinkPaused, match="read nothing for 2 s"):
         await one.links.wait_drained()

@@ -130,12 +130,10 @@ def test_events_are_missing_since_a_fault_on_the_lost_link() -> None:
     assert (outage.began, outage.missing_since, life.tracker.faulty_since) == (10, 5, None)
 
 
-def test_a_fault_is_over_with_an_event_or_with_the_handover() -> None:
+def test_a_fault_counts_from_the_first_one_and_is_over_once() -> None:
     life = Life()
     assert life.tracker.end_fault(8.0) is None
     life.begin(8.0)
     life.tracker.reach_back(3.0)
+    life.tracker.reach_back(1.0)
     assert (life.tracker.end_fault(9.0), life.tracker.end_fault(9.0)) == (4.0, None)
-    life.tracker.reach_back(3.0)
-    life.tracker.end_handover()
-    assert life.tracker.end_fault(9.0) is None

@@ -121,11 +121,15 @@ class Deliveries:
 
     def _recover(self, link: Link) -> None:
         """An event came on a link: a fault of its server is over, and a draining link's losses must be told of."""
-        if link is self.links.draining and link.unproven:
+        if link is self.links.draining:
+            self.recover_draining(link)
+
+    def recover_draining(self, link: Link | None) -> None:
+        """Expect gaps: what a draining link lost by a fault is told with its next event, or when it is the current link again."""
+        if link is not None and link.unproven:
             link.unproven = False
-            alone = (one for one in dict.fromkeys(link.knew.values()) if one.acknowledged_on <= link.generation)
             wanted = self.wants.streams.intersection(self.wants.desired)
-            self.outages.recover([one for one in alone if one.spec.id in wanted])
+            self.outages.recover([one for one in dict.fromkeys(link.knew.values()) if one.spec.id in wanted])
 
     def _wanted(self, link: Link, identifiers: Iterable[str], channels: tuple[str, ...]) -> Iterable[str]:
         """Return those ids that a consumer listens to; on an old link only acknowledged ones, with those replaced meanwhile."""
@@ -158,10 +162,12 @@ class Deliveries:
             if current is not None and stream.acknowledged_on == current.generation
         }
         if link is current:
-            self.must(handover.disordered.issuperset(handover.overlaps), "a gap is told, though the order is kept")
+            doubtful = handover.disordered | handover.incomplete
+            self.must(doubtful.issuperset(handover.overlaps), "a gap is told, though the order is kept")
             owed = served
         elif link in self.links.made_room:
-            self.must(not link.shows_life or handover.disordered, "a gap is told, though the link has shown that it lives")
+            doubtful = handover.disordered or handover.incomplete
+            self.must(not link.shows_life or doubtful, "a gap is told, though the link has shown that it lives")
             owed = served
         told = self._parting = list[str]()
         self._parted(handover)

@@ -111,7 +111,7 @@ class Dials:
         if isinstance(error, RetriesExhausted):
             self.given_up(error, handover=True)
         self._beyond = self._row = self._ended = 0
-        self._been_up = self._been_up_before
+        self._been_up, self._draining = self._been_up_before, None
 
     def given_up(self, error: RetriesExhausted, *, handover: bool = False) -> None:
         """Check the option whose attempts are used up: during a handover it is `attempts`."""

@@ -109,7 +109,9 @@ class Stream:
     def tell(self, since: int, upto: int, *, late: bool) -> None:
         """It was told of a gap; late, if something else has come meanwhile."""
         if late or any(number > since for number in self._early):
-            if any(number > since for number in self._disordered):
+            # A catch-up for the gap before may have brought again what was out of order. Then later events come again, too.
+            begin = min((since, *(before for before, _ in self.gaps[-1:])))
+            if any(number > begin for number in self._disordered):
                 self._again.update(number for number in self.arrived if since < number <= upto)
             self._late.update(range(since + 1, upto + 1))
         self.gaps.append((since, upto))

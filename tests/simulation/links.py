@@ -238,6 +238,7 @@ class Links:
         if link is not None and self._context.lingering is not None:
             now, budget = self._world.loop.time(), self._context.lingering.state.budget
             link.release(may_ping=self._context.ping_enabled and budget.available_at(now, ping=True) <= now)
+            link.at_fault = link.unproven
             link.audit(self._must)
             self._linger(link)
 
@@ -246,13 +247,9 @@ class Links:
         self._must(self.current is None, "goes back to a link, and keeps the other one")
         self.current, self.draining = self.draining, None
         self._must(self.current is not None and self.current.generation == generation, "goes back to another link")
-        if self.current is not None:
-            self.current.at_fault = self.current.unproven = False  # the machine forgets the fault with the return
 
     def fail(self) -> None:
         """The current link goes while its server is at fault. A draining link may have lost events as well."""
-        if self.current is not None:
-            self.current.at_fault = True
         for link in (self.current, self.draining):
             if link is not None:
                 link.unproven = True

@@ -129,9 +129,9 @@ class Scribe:
             case OpenLink():
                 self.outages.dial()
             case ReleaseLink():
-                self.outages.end_handover()
+                self.outages.end_fault(self.bench.now)
             case ResumeLink(withdrawn=withdrawn):
-                self.outages.end_handover()
+                self.outages.end_fault(self.bench.now)
                 self.tell_removed(withdrawn)
             case CloseLink(generation=generation, graceful=graceful) if generation == draining:
                 self.close_draining(generation, graceful=graceful)

@@ -1,0 +1,86 @@
+"""A server fault during a handover: a gap tells of what the old link may have lost by it, whichever link has met the fault."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from realtime_fsm import PingPolicy, Realtime, RetryPolicy, State, Subscription
+from support.eras import BY_MESSAGE, ON_EVERY_ERA
+from support.network import GREET, HANG, Network, take_numbers
+from support.virtual import eventually
+
+pytestmark = ON_EVERY_ERA
+
+BEGIN = datetime(2026, 11, 24, tzinfo=UTC)
+PATIENT = RetryPolicy(attempts=None)
+
+
+def publish(network: Network, number: int) -> None:
+    """Let an event happen at a moment of its own."""
+    network.publish("rows", payload={"n": number}, timestamp=(BEGIN + timedelta(seconds=number)).isoformat())
+
+
+async def met_by_the_new_link(network: Network, realtime: Realtime) -> Subscription:
+    """Replace the link. The new link meets a fault, and ends."""
+    rows: Subscription = await realtime.subscribe("rows")
+    publish(network, 1)
+    await eventually(lambda: len(rows._delivery.buffer) == 1)
+    network.fault = 0
+    asyncio.ensure_future(realtime.reconnect()).add_done_callback(lambda done: done.cancelled() or done.exception())
+    await eventually(lambda: realtime._driver.context.link is not None and realtime._driver.context.link.at_fault)
+    assert realtime._driver.links.draining_serves
+    network.otherwise, network.fault = HANG, None
+    network.socket.cut()
+    await eventually(lambda: realtime.state is not State.CONNECTED)
+    return rows
+
+
+def begins(rows: Subscription) -> list[float | None]:
+    """Return the beginnings of the gaps, as numbers of events."""
+    return [None if gap.since is None else (gap.since - BEGIN).total_seconds() for gap in rows.gaps]
+
+
+@BY_MESSAGE
+async def test_a_fault_of_the_new_link_is_told_with_the_next_event_of_the_old_one() -> None:
+    network = Network()
+    async with network.realtime(retry=PATIENT) as realtime:
+        rows = await met_by_the_new_link(network, realtime)
+        await asyncio.sleep(0.5)
+        assert begins(rows) == [], "the old link may still hold what happened in the fault"
+        publish(network, 2)
+        await eventually(lambda: len(rows._delivery.buffer) == 2)
+        assert begins(rows) == [1]
+        network.otherwise = GREET
+        await eventually(lambda: realtime.state is State.SUBSCRIBED)
+        await asyncio.sleep(20)
+        assert (take_numbers(rows), begins(rows)) == ([1, 2], [1])
+
+
+@BY_MESSAGE
+@pytest.mark.parametrize("enabled", [True, False])
+async def test_a_fault_of_an_earlier_new_link_is_told_when_the_old_link_is_drained(enabled: bool) -> None:
+    network = Network()
+    async with network.realtime(retry=PATIENT, ping=PingPolicy(enabled=enabled)) as realtime:
+        rows = await met_by_the_new_link(network, realtime)
+        network.otherwise = GREET
+        await eventually(lambda: realtime.state is State.SUBSCRIBED)
+        await eventually(lambda: realtime._driver.links.handover is None)
+        assert begins(rows) == [1]
+        publish(network, 2)
+        await eventually(lambda: len(rows._delivery.buffer) == 2)
+        assert (take_numbers(rows), begins(rows)) == ([1, 2], [1])
+
+
+@BY_MESSAGE
+async def test_a_fault_of_the_new_link_is_told_with_the_return_to_the_old_one() -> None:
+    network = Network()
+    async with network.realtime(retry=RetryPolicy(attempts=1)) as realtime:
+        rows = await met_by_the_new_link(network, realtime)
+        assert (realtime.state, realtime._driver.links.handover) == (State.SUBSCRIBED, None)
+        assert begins(rows) == [1]
+        publish(network, 2)
+        await eventually(lambda: len(rows._delivery.buffer) == 2)
+        assert (take_numbers(rows), begins(rows)) == ([1, 2], [1])
