@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from realtime_fsm.audit.deadline_checks import delay_bounds
 from realtime_fsm.audit.facts import LIMIT, MINUS_INFINITY, WINDOW, Frames, Link, OldLink
-from realtime_fsm.audit.guard_inference import URL_ERAS, drops_message, is_refusal, is_throttled, is_told_to_wait
+from realtime_fsm.audit.guard_inference import URL_ERAS, drops_message, failure_code, is_refusal, is_throttled, is_told_to_wait
 from realtime_fsm.audit.row_facts import DISCONNECTED, DISPOSING, EFFECT, ERROR, PING, RECONNECTING, UNSUBSCRIBED, told_facts
 from realtime_fsm.fsm.table import LIVE, State, Trigger
 from realtime_fsm.protocol.eras import Era
@@ -242,6 +242,7 @@ def _enter(tracked: TrackedConnection, facts: Facts, line: FlatRecord, step: Row
         facts.link.up_at = t
     elif dest == ERROR:
         tracked.stats.counts["gave_up"] += 1
+        facts.history.failure_code = failure_code(line)
     elif dest == DISCONNECTED:
         outages.unwanted = line.cause is not None
     if outages.covered_from is not None:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from realtime_fsm.audit.deadline_checks import deadline_of, delay
 from realtime_fsm.audit.facts import LIMIT, WINDOW
 from realtime_fsm.audit.guard_inference import URL_ERAS, choice_of, is_forgiven, is_told_to_wait
-from realtime_fsm.audit.row_facts import DISPOSING, EFFECT, OWN, SUBSCRIBED, UNSUBSCRIBED, RowFacts, Rulebook
+from realtime_fsm.audit.row_facts import DISPOSING, EFFECT, ERROR, OWN, SUBSCRIBED, UNSUBSCRIBED, RowFacts, Rulebook
 from realtime_fsm.audit.rules import ROUNDING, SINGLE, RuleBreach
+from realtime_fsm.fsm.policies import POLICY
 from realtime_fsm.fsm.table import State, Trigger
 from realtime_fsm.protocol.eras import Era
 
@@ -102,8 +103,9 @@ def _blur(at: float) -> float:
 def _keeps_era(facts: Facts, line: FlatRecord, step: RowFacts) -> bool:
     if not facts.complete or step.enters_live or EFFECT.USE_URL_SUBSCRIPTIONS in step.effects:
         return False
-    if EFFECT.FIND_ERA in step.effects and facts.policies is not None:  # after a refusal by an era the machine begins anew
-        return line.era != facts.policies.era
+    refused = step.source == ERROR and facts.history.failure_code == POLICY
+    if refused and EFFECT.FIND_ERA in step.effects and facts.policies is not None:
+        return line.era != facts.policies.era  # the server may be of another era by now, so the machine begins anew
     return not (step.row.trigger in (Trigger.PONG, Trigger.SERVER_ERROR) and {line.era, facts.era} == {Era.E1, Era.E2})
 
 

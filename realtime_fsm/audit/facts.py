@@ -81,6 +81,7 @@ class History:
     been_up: bool | None = False  # since the last call; an old link hides it
     ever_up: bool | None = False
     refusals: int | None = 0  # in a row
+    failure_code: int | str | None = None  # of the failure that led into `error` the last time
 
 
 @dataclass(slots=True, eq=False)

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from realtime_fsm.fsm.inputs import LinkClosed
+from realtime_fsm.fsm.inputs import Connect, Disconnect, GreetingReceived, LinkClosed
+from realtime_fsm.fsm.policies import RetryPolicy
+from realtime_fsm.protocol.eras import Era
 from support.alterations import judged_alterations
 from support.bench import Bench
 from support.brokenlogs import Record, Scribe, audited, collected, lines_of
@@ -73,6 +75,28 @@ def asked_by_address() -> list[Record]:
         bench.open()
         bench.greet()
     return records
+
+
+@pytest.mark.parametrize(("code", "era", "other"), [(1008, Era.E1, None), (500, Era.E3, Era.E1)])
+def test_a_server_counts_as_one_of_another_era_only_after_it_has_refused_the_connection(
+    code: int, era: Era, other: Era | None
+) -> None:
+    with collected() as records:
+        bench = Bench(era=Era.E1, retry=RetryPolicy(attempts=1))
+        Scribe(bench)
+        bench.do(Connect())
+        bench.open()
+        bench.hear(GreetingReceived(bench.generation, has_subscription_ids=True))
+        bench.do(Disconnect())
+        bench.do(Connect())
+        bench.open()
+        bench.err(code)
+        bench.do(Connect())
+    assert [records[-1][name] for name in ("source", "row", "era")] == ["error", "err1", era]
+    assert audited(lines_of(records)).verdict == "conformant"
+    records[-1]["era"] = other
+    report = audited(lines_of(records))
+    assert (report.verdict, report.counts["era"]) == ("violated", 1)
 
 
 def test_no_record_of_a_server_that_is_asked_by_the_address_can_be_altered() -> None:

@@ -225,7 +225,7 @@ def test_a_connection_begins_without_a_link_and_without_doubt() -> None:
         "next_dial": {
             "awaits": 0, "retry": None, "throttled": False, "not_before": never, "in_url": False, "doubtful": False,
         },
-        "history": {"been_up": False, "ever_up": False, "refusals": 0},
+        "history": {"been_up": False, "ever_up": False, "refusals": 0, "failure_code": None},
         "frames": {
             "sends": 0, "sent": [], "sent_known": True, "closed_until": never, "in_flight": False, "asked_at": never,
             "put_back": False, "error_answered": False, "erred": False,
@@ -261,7 +261,7 @@ def test_a_hole_makes_the_state_unknown() -> None:
     assert asdict(facts.last_step) == asdict(LastStep(9.0, None, float("-inf"), wall=50.0))
     assert asdict(facts.link) == asdict(Link(4, is_open=None, in_url=None, proven=None, accepted=None))
     assert asdict(facts.next_dial) == asdict(NextDial(None, None, None, 70.0, None, None))
-    assert asdict(facts.history) == {"been_up": None, "ever_up": None, "refusals": None}
+    assert asdict(facts.history) == {"been_up": None, "ever_up": None, "refusals": None, "failure_code": None}
     assert asdict(facts.frames) == asdict(
         Frames(12, sent_known=False, in_flight=None, put_back=None, error_answered=None, erred=None)
     )
