@@ -278,6 +278,18 @@ async def test_such_an_event_makes_a_gap_where_the_queries_may_not_let_it_pass()
 
 
 @BY_MESSAGE
+async def test_the_catch_up_for_that_gap_repeats_nothing_that_the_new_link_has_brought() -> None:
+    network = Network()
+    async with network.realtime() as realtime:
+        rows = await realtime.subscribe("rows", catch_up=Catching(2, 3))
+        await lagging(network, realtime, rows, 1, 2)
+        await rows.update(queries=['{"method":"greaterThan","attribute":"n","values":[1]}'])
+        publish(network, 3)
+        await asyncio.sleep(2 * DRAIN_SECONDS)
+        assert (take_numbers(rows), len(rows.gaps)) == ([3, 2], 1)
+
+
+@BY_MESSAGE
 async def test_a_subscription_that_has_ended_gets_nothing_from_the_old_link() -> None:
     network = Network()
     async with network.realtime() as realtime:

@@ -170,7 +170,11 @@ class Deliveries:
             self.must(not link.shows_life or doubtful, "a gap is told, though the link has shown that it lives")
             owed = served
         told = self._parting = list[str]()
+        for stream in overlaps:
+            stream.is_ahead = link is current
         self._parted(handover)
+        for stream in overlaps:
+            stream.is_ahead = False
         self._parting = None
         over = current is None or handover.newer is None
         enough = over or owed & self.wants.streams <= set(told) <= served

@@ -40,6 +40,7 @@ class Stream:
         self.acknowledged_on = 0
         self.told_on = 0
         self.given: set[int] = set()
+        self.is_ahead = False  # whether the link that is the current one again may be behind what came on another one
         self.follower: Follower | None = None
         self.missed = 0
         self.owed: deque[int] = deque()
@@ -111,7 +112,7 @@ class Stream:
         if late or any(number > since for number in self._early):
             # A catch-up for the gap before may have brought again what was out of order. Then later events come again, too.
             begin = min((since, *(before for before, _ in self.gaps[-1:])))
-            if any(number > begin for number in self._disordered):
+            if self.is_ahead or any(number > begin for number in self._disordered):
                 self._again.update(number for number in self.arrived if since < number <= upto)
             self._late.update(range(since + 1, upto + 1))
         self.gaps.append((since, upto))
