@@ -27,7 +27,7 @@ from realtime_fsm.protocol.frames import EventFrame, decode_event
 from realtime_fsm.runtime.connection import Connection
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Sequence
 
     from realtime_fsm.auditlog.writer import AuditWriter
     from realtime_fsm.events import Event
@@ -179,10 +179,12 @@ class Dispatcher:
         channels: tuple[str, ...] = ()
         with suppress(MalformedEvent):
             channels = event.channels
-        meant = link.routes.match(event._subscriptions, channels)
-        if CANARY in meant and link is self._links.current:
-            self._registry.on_canary(event)
-        event._subscriptions = self._registry.filter_known(meant)
+        meant: Sequence[str] = link.routes.match(event._subscriptions, channels)
+        if link is self._links.current:
+            if CANARY in meant:
+                self._registry.on_canary(event)
+            meant = self._registry.filter_known(meant)
+        event._subscriptions = list(meant)
         return bool(event._subscriptions) or self._links.is_overlapping
 
     def _route_overlapping(self, link: LinkIO, event: Event) -> bool:
@@ -191,10 +193,10 @@ class Dispatcher:
         from_old = None if link is self._links.current else handover
         if from_old is not None:
             self._registry.gaps.recover_draining(from_old, self._owner.loop.time())
-        if link.plan is None:
-            known = self._registry.resolve(event, from_old)
-        else:
-            known = [self._registry.deliveries[identifier] for identifier in event._subscriptions]
+        identifiers = event._subscriptions
+        if not identifiers and link.plan is None:
+            identifiers = self._registry.listening_on(event)
+        known = self._registry.resolve(event, identifiers, from_old)
         new = self._links.filter_new(link, event, known)
         event._subscriptions = [one.spec.id for one in new]
         should_yield = self._registry.route_out_of_order(event, from_old)

@@ -90,7 +90,7 @@ class DeliveryRegistry:
         should_yield, strays, delivery_of = False, 0, self.deliveries.get
         identifiers, timestamp = event._subscriptions, event._timestamp  # noqa: SLF001  (as they came: most are never asked for)
         if not identifiers:
-            identifiers = event._subscriptions = self._listening_on(event)  # noqa: SLF001
+            identifiers = event._subscriptions = self.listening_on(event)  # noqa: SLF001
         elif len(set(identifiers)) != len(identifiers):
             identifiers = list(dict.fromkeys(identifiers))
         for identifier in identifiers:
@@ -109,20 +109,20 @@ class DeliveryRegistry:
             self.on_strays(strays)
         return should_yield
 
-    def _listening_on(self, event: Event) -> list[str]:
+    def listening_on(self, event: Event) -> list[str]:
         """Find the subscriptions to the channels of an event for which the server names no subscription.
 
         The server does so with ``stats.connections`` on channel ``project`` (PROTOCOL: "Messages", rule 12).
         """
         return [identifier for identifier, one in self.established.items() if one.listens_to(event)]
 
-    def resolve(self, event: Event, handover: Handover | None) -> list[SubscriptionDelivery]:
+    def resolve(self, event: Event, identifiers: Iterable[str], handover: Handover | None) -> list[SubscriptionDelivery]:
         """Find the subscriptions of an event by its ids, each subscription once, while two links deliver.
 
         `handover` is the one whose old link brings the event; None for the current link. The old link may still serve
         subscriptions that the user has given up.
         """
-        identifiers = list(dict.fromkeys(event._subscriptions or self._listening_on(event)))  # noqa: SLF001
+        identifiers = list(dict.fromkeys(identifiers))
         if handover is not None:
             found = (handover.find(one, event, self.deliveries) for one in identifiers)
             return list(dict.fromkeys(one for one in found if one is not None))

@@ -13,6 +13,7 @@ from realtime_fsm import Gap, PingPolicy, Realtime, RetryPolicy, State, Subscrip
 from realtime_fsm.errors import DialFailed
 from realtime_fsm.fsm.link import DRAIN_SECONDS
 from realtime_fsm.protocol.frames import PING
+from realtime_fsm.protocol.spec import SubscriptionSpec
 from realtime_fsm.testing.wire import error
 from support.eras import BY_MESSAGE, ON_EVERY_ERA
 from support.network import GREET, HANG, Network, SimulatedSocket, take_numbers
@@ -253,6 +254,23 @@ async def test_an_event_of_the_id_before_an_update_comes_from_a_lagging_old_link
         assert sorted(take_numbers(rows)) == [1, 2, 3]
         assert len(rows.gaps) == 1, "their order is lost"
         assert realtime.malformed == {}
+
+
+async def test_such_an_event_comes_from_an_old_link_with_channels_in_its_url_as_well() -> None:
+    """The server has been upgraded since that link, and knows updates."""
+    network = Network()
+    async with network.realtime() as realtime:
+        rows = await realtime.subscribe("rows")
+        network.socket.latency = SLOW
+        publish(network, 1)
+        network.otherwise = HANG
+        asyncio.ensure_future(realtime.reconnect()).add_done_callback(lambda done: done.cancelled() or done.exception())
+        await eventually(lambda: realtime._driver.links.draining_serves)
+        registry = realtime._driver.registry
+        registry.begin_update(rows._delivery, SubscriptionSpec("s9", ("rows", "files")), asyncio.get_running_loop())
+        registry._switch_id(registry._handles["s9"])
+        await asyncio.sleep(2 * SLOW)
+        assert take_numbers(rows) == [1]
 
 
 @BY_MESSAGE

@@ -183,13 +183,13 @@ async def test_an_error_of_the_connection_reaches_each_iterator_until_a_link_may
 async def test_two_links_find_each_subscription_of_an_event_once_and_count_strays() -> None:
     it = Registered()
     heard = event_for("s1", "canary", "s9", "s1", "s8", "s3")
-    assert it.registry.resolve(heard, None) == [it.one, it.new]
+    assert it.registry.resolve(heard, heard._subscriptions, None) == [it.one, it.new]
     assert (it.strays, it.canaries) == ([2], [heard])
-    assert it.registry.resolve(event_for("s2"), None) == [it.two]
-    assert it.registry.resolve(event_for(), None) == [it.one, it.two], "its channels tell"
-    assert it.registry.resolve(event_for(channels=("files",)), None) == []
+    assert it.registry.resolve(event_for("s2"), ["s2"], None) == [it.two]
+    assert it.registry.listening_on(event_for()) == ["s1", "s2"], "its channels tell"
+    assert it.registry.listening_on(event_for(channels=("files",))) == []
     handover: Any = SimpleNamespace(find=lambda identifier, *_: {"s0": it.one, "s7": it.two}.get(identifier))
-    assert it.registry.resolve(event_for("s0", "s1", "canary", "s9", "s7"), handover) == [it.one, it.two]
+    assert it.registry.resolve(event_for(), ["s0", "s1", "canary", "s9", "s7"], handover) == [it.one, it.two]
     assert (it.strays, it.canaries) == ([2], [heard]), "the old link may still serve what is given up"
 
 
