@@ -45,7 +45,9 @@ class Deafness:
             self._must(False, "a link is deaf that is not there")
             return
         awake = world.loop.time() > world.woke_at + _SLOW
-        self._must(world.stormy or socket.unheard or not awake or not socket.sound, "a link is called deaf that hears")
+        assert self._context.canary is not None
+        stormy = world.stormy or world.loop.time() <= world.healed_at + self._context.canary.within  # the canary went out in it
+        self._must(stormy or socket.unheard or not awake or not socket.sound, "a link is called deaf that hears")
         socket.unheard = {number for number in socket.unheard if number <= link.newest}  # the rest is told
 
     def end(self, told: list[str], ids: Iterable[str]) -> None:

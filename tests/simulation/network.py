@@ -170,6 +170,7 @@ class Network:
     def heal(self) -> None:
         """From now on nothing goes wrong any more. Earlier faults stay: a silent stream stays silent."""
         self.world.stormy, self.world.event_lag = False, 0.0
+        self.world.healed_at = self.world.loop.time()
         self.parted = False
         self.backend.dial_quota = MinuteQuota(None)
         for server in self.servers:

@@ -48,9 +48,9 @@ class Outages:
 
     def grant(self, stream: Stream) -> None:
         """A subscription is acknowledged."""
-        if self.under_way and stream.told_on != self._losses and stream not in self._deafness.served:
+        if self.under_way and stream.told_on != self._losses:
             stream.told_on = self._losses
-            if stream.granted:
+            if stream.granted and stream not in self._deafness.served:  # a deaf link's gap comes with the next echo
                 self._owed.append(stream.spec.id)
 
     def recover(self, streams: Iterable[Stream]) -> None:

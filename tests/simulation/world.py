@@ -132,6 +132,7 @@ class World:
         self.rng = random.Random(seed)
         self.loop = loop
         self.stormy = True
+        self.healed_at = -1e9  # when faults struck no more
         self.buffer = 1024
         self.faults: Counter[str] = Counter()
         self.actions: Counter[str] = Counter()
