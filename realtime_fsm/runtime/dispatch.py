@@ -85,7 +85,7 @@ class Dispatcher:
             except (ValueError, RecursionError):
                 frame = frames.decode(data)
             if type(frame) is not EventFrame:
-                link.count_pong(frame)
+                link.count_pong(frame, drains=link is not links.current)
                 if link is links.current:
                     self._handle_control_frame(link, frame)
                 elif links.draining_serves:

@@ -86,10 +86,17 @@ class LinkIO:
         """Whether a cancellation other than that of `close` ends the reader: the event loop ends."""
         return self._reader is not None and self._reader.cancelling() > 0 and not self._is_closing
 
-    def count_pong(self, frame: Frame | Malformed) -> None:
-        """Count a pong, or an error frame that takes its place (PROTOCOL: "Four server eras", "Messages", rule 4)."""
-        if isinstance(frame, PongFrame) or (isinstance(frame, ErrorFrame) and (frame.code == 1003 or is_throttle(frame.code))):
-            self.pings_in_flight = max(0, self.pings_in_flight - 1)
+    def count_pong(self, frame: Frame | Malformed, *, drains: bool) -> None:
+        """Count a pong, or an error frame that takes its place (PROTOCOL: "Four server eras", "Messages", rule 4).
+
+        Where the client subscribes by messages, a 1003 refuses a message, and on a link that drains, a 1013 may answer the last
+        one before the pings. Nothing answers a ping that has not left. Another frame that counts as the answer to the last ping
+        would hide the events behind it.
+        """
+        is_pong, by_message = isinstance(frame, PongFrame), self.plan is None
+        if isinstance(frame, ErrorFrame):
+            is_pong = not (by_message and drains) if is_throttle(frame.code) else frame.code == 1003 and not by_message
+        self.pings_in_flight = max(self._send_queue.count(PING), self.pings_in_flight - is_pong)
 
     def send(self, data: bytes) -> None:
         """Send a text frame, after those before it."""
@@ -142,9 +149,10 @@ class LinkIO:
 
     async def _write(self) -> None:
         assert self._socket is not None
-        while self._send_queue:
-            with suppress(LinkFailure):  # the reader tells of the end, and of its cause
-                await self._socket.send(self._send_queue.pop(0))
+        with suppress(LinkFailure):  # the reader tells of the end, and of its cause
+            while self._send_queue:
+                await self._socket.send(self._send_queue[0])
+                del self._send_queue[0]  # not earlier: `count_pong` reads which pings have not left
         self._writer = None  # 0.4 KB that an idle link does not need
 
     async def _close(self, seconds: float) -> None:

@@ -10,11 +10,14 @@ import pytest
 
 from realtime_fsm.errors import DialFailed, FrameTooLarge, StreamEnded
 from realtime_fsm.fsm.inputs import Closed, DialFailure, LinkClosed, Opened
+from realtime_fsm.protocol.eras import UrlPlan
 from realtime_fsm.protocol.frames import PING, decode
 from realtime_fsm.runtime.link import LinkIO
 from realtime_fsm.testing.wire import error
 
 HANG = "hang"
+
+PONG = b'{"type":"pong"}'
 
 
 class Linked:
@@ -110,33 +113,61 @@ async def test_frames_leave_in_order_and_pings_are_counted() -> None:
     one = Linked()
     one.open()
     await asyncio.sleep(1)
-    for frame in (b"a", PING, b"lost", PING):
+    for frame in (b"a", PING, b"b", PING):
         one.link.send(frame)
     assert one.link.pings_in_flight == 2
     await asyncio.sleep(1)
     assert len(asyncio.all_tasks()) == 2, "an idle link has a reader, and no writer"
-    one.link.send(b"b")
+    one.link.send(b"c")
     await asyncio.sleep(1)
-    assert (one.sent, one.link.pings_in_flight) == ([b"a", PING, PING, b"b"], 2)
+    assert (one.sent, one.link.pings_in_flight) == ([b"a", PING, b"b", PING, b"c"], 2)
     await one.link.close(0)
 
 
-async def test_a_pong_and_an_error_in_its_place_answer_one_ping() -> None:
+async def test_after_a_frame_that_does_not_leave_no_ping_is_answered() -> None:
     one = Linked()
-    pong = b'{"type":"pong"}'
+    one.open()
+    await asyncio.sleep(1)
+    for frame in (b"lost", PING):
+        one.link.send(frame)
+    await asyncio.sleep(1)
+    assert len(asyncio.all_tasks()) == 2, "the writer has ended"
+    one.link.count_pong(decode(PONG), drains=True)
+    assert (one.sent, one.link.pings_in_flight) == ([], 1)
+    await one.link.close(0)
+
+
+@pytest.mark.parametrize("plan", [None, UrlPlan("", {}, {})])
+@pytest.mark.parametrize("drains", [True, False])
+async def test_a_pong_and_an_error_in_its_place_answer_one_ping(plan: UrlPlan | None, drains: bool) -> None:
+    one = Linked()
+    one.link.plan = plan
     for frame, before, after in (
-        (pong, 2, 1),
-        (error(1003), 2, 1),
-        (error(1013), 2, 1),
-        (error(429), 2, 1),
+        (PONG, 2, 1),
+        (error(1003), 2, 2 if plan is None else 1),
+        (error(1013), 2, 2 if plan is None and drains else 1),
+        (error(429), 2, 2 if plan is None and drains else 1),
         (error(1008), 2, 2),
         (error(500), 2, 2),
         (b"{", 2, 2),
-        (pong, 0, 0),
+        (PONG, 0, 0),
     ):
         one.link.pings_in_flight = before
-        one.link.count_pong(decode(frame))
+        one.link.count_pong(decode(frame), drains=drains)
         assert one.link.pings_in_flight == after
+
+
+async def test_a_ping_that_waits_for_the_socket_is_not_answered_yet() -> None:
+    one = Linked()
+    one.open()
+    await asyncio.sleep(1)
+    one.link.send(PING)
+    one.link.count_pong(decode(PONG), drains=True)
+    assert one.link.pings_in_flight == 1
+    await asyncio.sleep(1)
+    one.link.count_pong(decode(PONG), drains=True)
+    assert (one.sent, one.link.pings_in_flight) == ([PING], 0)
+    await one.link.close(0)
 
 
 @pytest.mark.parametrize("seconds", [0, 5.0])

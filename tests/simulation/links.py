@@ -63,6 +63,7 @@ class Link:
         newest: the highest number of the events that came on it.
         upto: how many events had happened when the link had drained.
         knew: the streams, by their ids at the moment at which the link began to drain.
+        drains: whether another link is to take its place, or has.
     """
 
     def __init__(self, generation: int, specs: tuple[SubscriptionSpec, ...] | None) -> None:
@@ -81,6 +82,7 @@ class Link:
         self.at_fault = self.unproven = False
         self.newest = self.upto = 0
         self.knew: Mapping[str, Stream] = {}
+        self.drains = False
         self.user: object = None
         self.heard_at = 0.0
         self._before_release: int | None = None  # how many frames were put before its socket
@@ -91,7 +93,12 @@ class Link:
         """A message came on it."""
         self.heard += 1
         self.heard_at = 0.0 if self.socket is None else self.socket.world.loop.time()
-        if _ANSWER.match(data) and self.socket is not None:
+        answer = _ANSWER.match(data)
+        other = {
+            b"1003": self.specs is None,
+            b"1013": self.specs is None and self.drains,
+        }  # codes that may answer another message than a ping
+        if answer and not other.get(answer[2]) and self.socket is not None:
             self.answered = min(self.answered + 1, self.socket.sent.count(PING))
 
     @property
@@ -210,7 +217,7 @@ class Links:
         self.left = self.draining = self.current
         self.current = None
         if self.draining is not None:
-            self.draining.knew = knew
+            self.draining.knew, self.draining.drains = knew, True
             self.draining.heard_at = self._world.loop.time()
 
     def missing(self, desired: Iterable[str]) -> set[str]:
@@ -247,6 +254,8 @@ class Links:
         self._must(self.current is None, "goes back to a link, and keeps the other one")
         self.current, self.draining = self.draining, None
         self._must(self.current is not None and self.current.generation == generation, "goes back to another link")
+        if self.current is not None:
+            self.current.drains = False
 
     def fail(self) -> None:
         """The current link goes while its server is at fault. A draining link may have lost events as well."""
