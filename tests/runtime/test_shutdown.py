@@ -190,4 +190,4 @@ async def test_nothing_is_left_after_many_lives() -> None:
         await server.wait_for_connections(0)
         left = asyncio.all_tasks() - {asyncio.current_task()}
         assert {task.get_name() for task in left if "realtime_fsm" in task.get_name()} == set()
-        assert open_files() <= before + 1
+        await eventually(lambda: open_files() <= before)  # a loop closes the last sockets a turn later
