@@ -104,6 +104,11 @@ class SimulatedSocket:
         late = max(self._latest, self._latest_event, self._latest_out) > self.world.loop.time() + 2 * self._latency
         return not (late or self._stalled or self._ended or self._silent_in or self._silent_out)
 
+    @property
+    def sends_in_vain(self) -> bool:
+        """Whether what the client sends is lost, and what the server sends arrives."""
+        return self._silent_out and not (self._silent_in or self._ended)
+
     # --- the client's end ---------------------------------------------------------------------------------------------
 
     async def send(self, data: bytes) -> None:
