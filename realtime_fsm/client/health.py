@@ -62,7 +62,10 @@ def delivering(driver: Driver, state: State) -> frozenset[str]:
 
 
 def faulty_since(driver: Driver) -> float | None:
-    """Return when the server last worked, in seconds of the loop's clock; None without an open server fault."""
+    """Return when the server last worked, in seconds of the loop's clock; None without a server fault.
+
+    During a handover, the fault may be a suspected one of the old link.
+    """
     link = driver.context.link
     fault = None if link is None else link.fault
     return fault.since if fault is not None and fault.is_open else driver.outages.faulty_since

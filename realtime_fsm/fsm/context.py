@@ -159,9 +159,10 @@ class ConnectionContext:
     # --- facts that notes and effects share ---------------------------------------------------------------------------
 
     def end_fault(self, link: LinkState, *, lost: bool) -> None:
-        """End the server fault that is open on a link, if any; `lost` if the link is gone or draining.
+        """End the server fault of a link, if any; `lost` if the link is gone or draining.
 
-        Nothing will prove any more that a suspected fault was none. So it counts as one whose events are lost.
+        If `lost`, a suspected fault counts as a real one, because nothing can disprove it any more. A link that drains meanwhile
+        has the fault, too.
         """
         fault = link.fault
         if fault is not None and fault.is_open:
@@ -171,6 +172,8 @@ class ConnectionContext:
         else:
             return
         fault.is_open = lost
+        if lost and self.draining is not None:
+            self.draining.state.suffer(fault.since)
         self.step.commands.append(EndFault(self.now - fault.since, lost))
 
     def record_proven(self, link: LinkState) -> None:

@@ -39,6 +39,7 @@ from realtime_fsm.fsm.notes import update_timers
 from realtime_fsm.fsm.policies import POLICY, RATE_LIMIT_WINDOW, Verdict
 from realtime_fsm.protocol import frames
 from realtime_fsm.protocol.eras import Era
+from realtime_fsm.protocol.faults import FaultNews
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -238,13 +239,23 @@ def resume_link(context: ConnectionContext) -> None:
     context.attempt, context.attempt_at, context.frames_sent = 0, None, link.budget.frames_sent
     context.subscribes_in_url = link.subscribed_in_url
     link.request_sent_at = link.ping_in_flight = link.stable_since = None
-    link.fault = None  # its losses are told with the return
+    _resume_fault(context, link)
     if context.max_link_age is not None:
         link.renew_at = max(context.now + context.max_link_age / 10, context.not_before)
     schedule_ping(context)
     link.idle_since = link.handover_wanted_since = None
     update_timers(context)
     context.step.commands.append(ResumeLink(link.generation, error, tuple(new)))
+
+
+def _resume_fault(context: ConnectionContext, link: LinkState) -> None:
+    """Go on with a server fault: the next proof that the server works ends it, and its gap tells of the losses."""
+    since, news = (link.fault.since, context.step.fault_news) if link.fault is not None and link.at_fault else (None, None)
+    link.fault = None
+    if since is not None:
+        # The fault of the new link, which ends in this step, goes on as that of the old one.
+        link.suffer(since if news is None else context.now - news.seconds)
+        context.step.fault_news = FaultNews(opened=True, seconds=context.now - since) if news is None else None
 
 
 def abort_link(context: ConnectionContext) -> None:

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from realtime_fsm.fsm.fault import Fault
+
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from realtime_fsm.errors import ServerError
     from realtime_fsm.fsm.budget import SendBudget
-    from realtime_fsm.fsm.fault import Fault
     from realtime_fsm.protocol.eras import Era
 
 DRAIN_SECONDS = 1.0
@@ -54,6 +55,12 @@ class LinkState(Struct, eq=False):
     handover_wanted_since: float | None = None  # since when only another URL can ask for a desired subscription
     backoff_reset: bool = False  # whether the connection has forgiven earlier failures
     probed: bool = False  # whether a canary went out on this link
+
+    def suffer(self, since: float) -> None:
+        """Begin a server fault, if there is none: the server last worked at `since`."""
+        self.fault = self.fault or Fault()
+        if not self.fault.is_open:
+            self.fault.open(since)
 
     @property
     def at_fault(self) -> bool:

@@ -192,6 +192,9 @@ class Dispatcher:
         handover = self._links.handover
         from_old = None if link is self._links.current else handover
         if from_old is not None:
+            current = self._links.current
+            if current is not None and current.state.at_fault:  # else the gap would begin behind this event
+                self._owner.feed(Recovered(current.generation))
             self._registry.gaps.recover_draining(from_old, self._owner.loop.time())
         identifiers = event._subscriptions
         if not identifiers and link.plan is None:

@@ -225,8 +225,8 @@ class Driver:
                 self.links.complete_handover(at_fault=self.outages.end_fault(now) is not None)
             case commands.ResumeLink(generation=generation, error=error, withdrawn=withdrawn):
                 self.identity.end_trial()
-                self.registry.gaps.recover_draining(self.links.require_handover, now)
                 self.links.resume(generation)
+                self.outages.end_fault(now)  # the link has the fault now
                 self.registry.withdraw(withdrawn, error)
                 self._waiters.fail_change(error)
             case commands.CloseLink(generation=generation, graceful=graceful):

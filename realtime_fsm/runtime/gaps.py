@@ -79,7 +79,7 @@ class GapReporter:
                 delivery.record_gap(until, seconds, 0, since, had)
 
     def recover_draining(self, handover: Handover, now: float) -> None:
-        """Tell of a gap: the old link of a handover shows that a server fault is over, or is the current link again."""
+        """Tell of a gap: an event on the old link of a handover proves that a server fault is over."""
         seconds = self._outages.end_fault(now)
         if seconds is not None:
             self.recover(seconds, handover)
@@ -110,6 +110,6 @@ class GapReporter:
         for delivery, overlap in handover.overlaps.items():
             known = self._registry.deliveries.get(delivery.spec.id) is delivery
             served = overlap.link is not None and overlap.link == handover.newer
-            if known and (served or delivery.seen_until != overlap.since):
+            if known and (served or handover.is_resumed or delivery.seen_until != overlap.since):
                 had = () if delivery in handover.disordered else overlap.versions_ahead
                 delivery.record_gap(overlap.until, overlap.seconds, 1, overlap.since, had)

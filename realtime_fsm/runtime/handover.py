@@ -90,6 +90,7 @@ class Handover:
         began: when the old link began to drain, in seconds of the loop's clock.
         newer: the generation of the new link; None before its dial, and after its end.
         is_complete: whether the new link serves everything that the old one served.
+        is_resumed: whether the old link is the current one again.
         overlaps: the subscriptions of the old link that a new link serves as well, or has served.
         ended: set when the old link is to be closed, or is the current one again.
         disordered: the subscriptions that get a gap in any case, because the old link brought them an event behind a later one.
@@ -98,7 +99,7 @@ class Handover:
 
     __slots__ = (
         "_asked_at", "_assume_complete", "_at_fault", "_frames_before", "_on_drained", "_owner",
-        "_ping_at", "_timer", "began", "disordered", "ended", "incomplete", "is_complete", "newer", "old",
+        "_ping_at", "_timer", "began", "disordered", "ended", "incomplete", "is_complete", "is_resumed", "newer", "old",
         "overlaps", "served",
     )  # fmt: skip
 
@@ -114,7 +115,7 @@ class Handover:
         self.old: LinkIO = old
         self.served: Mapping[str, SubscriptionDelivery] = served
         self.began: float = owner.loop.time()
-        self.is_complete = False
+        self.is_complete = self.is_resumed = False
         self.newer: int | None = None
         self.overlaps: dict[SubscriptionDelivery, Overlap] = {}
         self.disordered: set[SubscriptionDelivery] = set()
@@ -167,7 +168,8 @@ class Handover:
             overlap = self.overlaps.get(one)
             if overlap is None or one in self.disordered:
                 continue
-            if from_old and not self.is_complete:  # in the second stage a gap begins early, to be safe
+            # In the second stage a gap begins early, to be safe; and before an event that the client has dropped.
+            if from_old and not self.is_complete and one not in self.incomplete:
                 overlap.advance(event)
             elif one in new:
                 overlap.keep(event)
@@ -179,7 +181,7 @@ class Handover:
             at_fault: whether a server fault may have cost the old link events that no gap tells of yet.
         """
         now = self._owner.loop.time()
-        self.is_complete, self._at_fault = True, at_fault
+        self.is_complete, self._at_fault, self.old.is_throttled = True, at_fault, False
         self._assume_complete, self._asked_at = not self._owner.context.ping_enabled, None
         if not self._assume_complete:
             self._ping(now)
@@ -195,6 +197,7 @@ class Handover:
     def failed(self) -> None:
         """End the handover without the new link: the old one is the current link again, and may be behind the new one."""
         self._end()
+        self.is_resumed = True
         self.disordered.update(one for one, overlap in self.overlaps.items() if overlap.ahead)
         self._keep_doubtful()
 
@@ -209,8 +212,9 @@ class Handover:
     @property
     def is_confirmed(self) -> bool:
         """Whether the old link has delivered all its events, as its answer to the last ping shows."""
-        answered = self._asked_at is not None and not self.old.pings_in_flight
-        return self.is_complete and (answered or self._assume_complete) and not (self.old.ended or self._at_fault)
+        if not self.is_complete or self.old.ended or self.old.is_throttled or self._at_fault:
+            return False
+        return self._assume_complete or (self._asked_at is not None and not self.old.pings_in_flight)
 
     # --- the old link ---------------------------------------------------------------------------------------------------
 

@@ -42,11 +42,12 @@ class LinkIO:
         plan: the subscriptions that the URL asks for; None where messages ask.
         routes: the way from an event to its subscriptions; None where the server names them by our ids.
         pings_in_flight: how many pings are unanswered.
+        is_throttled: whether a 1013 has come in place of a pong, or of another answer, while the link drained.
     """
 
     __slots__ = (
         "_is_closing", "_owner", "_pausing", "_reader", "_send_queue", "_socket", "_writer",
-        "generation", "paused_since", "pings_in_flight", "plan", "read_ahead", "routes", "state",
+        "generation", "is_throttled", "paused_since", "pings_in_flight", "plan", "read_ahead", "routes", "state",
     )  # fmt: skip
 
     def __init__(self, state: LinkState, owner: LinkedConnection, plan: UrlPlan | None = None) -> None:
@@ -57,6 +58,7 @@ class LinkIO:
         self.plan: UrlPlan | None = plan
         self.routes: EventRoutes | None = None
         self.pings_in_flight: int = 0
+        self.is_throttled: bool = False
         self._owner = owner
         self._is_closing = False
         self._socket: Socket | None = None
@@ -89,13 +91,14 @@ class LinkIO:
     def count_pong(self, frame: Frame | Malformed, *, drains: bool) -> None:
         """Count a pong, or an error frame that takes its place (PROTOCOL: "Four server eras", "Messages", rule 4).
 
-        Where the client subscribes by messages, a 1003 refuses a message, and on a link that drains, a 1013 may answer the last
-        one before the pings. Nothing answers a ping that has not left. Another frame that counts as the answer to the last ping
-        would hide the events behind it.
+        Where the client subscribes by messages, a 1003 is no pong, and a 1013 may answer another message than a ping. Nothing
+        answers a ping that has not left.
         """
-        is_pong, by_message = isinstance(frame, PongFrame), self.plan is None
-        if isinstance(frame, ErrorFrame):
-            is_pong = not (by_message and drains) if is_throttle(frame.code) else frame.code == 1003 and not by_message
+        by_message, is_pong = self.plan is None, isinstance(frame, PongFrame)
+        if isinstance(frame, ErrorFrame) and is_throttle(frame.code):
+            is_pong, self.is_throttled = True, self.is_throttled or (drains and by_message and self.pings_in_flight > 0)
+        elif isinstance(frame, ErrorFrame):
+            is_pong = frame.code == 1003 and not by_message
         self.pings_in_flight = max(self._send_queue.count(PING), self.pings_in_flight - is_pong)
 
     def send(self, data: bytes) -> None:

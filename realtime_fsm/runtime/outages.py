@@ -81,7 +81,7 @@ class OutageTracker:
             self.faulty_since = self._now - seconds
 
     def end_fault(self, now: float) -> float | None:
-        """Forget that fault, whose losses are now reported, and return its seconds until now; None without one."""
+        """Forget that fault, and return its seconds until now; None without one. The caller tells of its losses."""
         since, self.faulty_since = self.faulty_since, None
         return None if since is None else now - since
 

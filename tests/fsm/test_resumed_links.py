@@ -18,13 +18,16 @@ from realtime_fsm.fsm.inputs import (
     Connect,
     DialFailure,
     Disconnect,
+    GreetingReceived,
     Pong,
     Reconnect,
+    Recovered,
     Unsubscribe,
 )
 from realtime_fsm.fsm.policies import RetryPolicy
 from realtime_fsm.fsm.table import State
 from realtime_fsm.protocol.eras import Era
+from realtime_fsm.protocol.faults import FaultNews
 from realtime_fsm.protocol.options import Timeouts
 from support.bench import ONCE, Bench
 from support.scenes import row_of
@@ -33,6 +36,12 @@ D, R, C, S, U, P, E, X = State
 
 
 OLD = {"era": Era.E2}
+
+
+def news_of(bench: Bench) -> FaultNews | None:
+    """Return what the record of the last step tells of a server fault."""
+    assert bench.last.transition is not None
+    return bench.last.transition.fault
 
 
 def given_up(bench: Bench) -> None:
@@ -70,17 +79,34 @@ def test_by_message_the_old_link_is_asked_for_what_is_new() -> None:
     assert bench.state is S
 
 
-def test_a_resumed_link_knows_nothing_of_its_fault_before_the_handover() -> None:
+def test_the_fault_of_a_resumed_link_goes_on_until_the_next_proof() -> None:
     bench = Bench(retry=ONCE).to(P)
     proven = bench.context.require_link.proven_at
     assert proven is not None
     assert proven < bench.now
     bench.err(500)
     bench.do(Reconnect(), after=5)
-    assert bench.requests(EndFault) == [EndFault(bench.now - proven, lost=True)], "the runtime tells of its losses"
+    assert bench.requests(EndFault) == [EndFault(bench.now - proven, lost=True)]
     bench.fail_dial()
     assert (bench.state, bench.requests(EndFault)) == (S, [])
-    assert bench.context.require_link.fault is None
+    assert news_of(bench) == FaultNews(opened=True, seconds=bench.now - proven)
+    bench.hear(Recovered(bench.generation))
+    assert bench.requests(EndFault) == [EndFault(bench.now - proven, lost=False)]
+
+
+def test_the_fault_of_a_failed_new_link_goes_on_as_that_of_the_resumed_one() -> None:
+    bench = Bench(retry=ONCE).to(S)
+    old, link = bench.generation, bench.context.require_link
+    bench.do(Reconnect())
+    bench.open()
+    bench.hear(GreetingReceived(bench.generation))
+    began = bench.now
+    bench.err(500)
+    assert news_of(bench) == FaultNews(opened=True, seconds=bench.now - began)
+    bench.lose()
+    assert (bench.generation, bench.context.link, link.at_fault, news_of(bench)) == (bench.generation, link, True, None)
+    bench.hear(Recovered(old))
+    assert bench.requests(EndFault) == [EndFault(bench.now - began, lost=False)]
 
 
 def test_a_resumed_link_that_serves_everything_answers_a_ping_proves_itself_and_is_forgiven() -> None:

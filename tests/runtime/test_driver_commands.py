@@ -63,7 +63,7 @@ class Executing:
         (
             commands.ResumeLink(2, LOST, ("s2",)),
             [
-                call.identity.end_trial(), call.registry.gaps.recover_draining(ANY, 10.0), call.links.resume(2),
+                call.identity.end_trial(), call.links.resume(2), call.outages.end_fault(10.0),
                 call.registry.withdraw(("s2",), LOST), call.waiters.fail_change(LOST),
             ],
         ),
@@ -101,6 +101,12 @@ class Executing:
 )  # fmt: skip
 async def test_the_driver_executes_a_command_by_calls_of_its_parts(command: commands.Command, calls: list[Any]) -> None:
     assert Executing()(command) == calls
+
+
+async def test_a_drained_link_without_a_fault_may_be_trusted() -> None:
+    one = Executing()
+    one.parts.outages.end_fault.return_value = None
+    assert one(commands.ReleaseLink(1))[-1] == call.links.complete_handover(at_fault=False)
 
 
 async def test_a_dial_opens_a_link_and_lets_iterators_wait_again() -> None:

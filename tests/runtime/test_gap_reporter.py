@@ -163,15 +163,16 @@ async def test_a_proof_after_the_last_event_is_where_the_gap_begins() -> None:
     ("link", "newer", "last", "told"),
     [(2, 2, 1, True), (2, 3, 1, False), (2, 3, 4, True), (None, None, 1, False), (None, None, 4, True), (2, None, 1, False)],
 )
+@pytest.mark.parametrize("is_resumed", [True, False])
 async def test_a_possible_loss_is_told_now_unless_an_outage_will_tell_it(
-    link: int | None, newer: int | None, last: int, told: bool
+    link: int | None, newer: int | None, last: int, told: bool, is_resumed: bool
 ) -> None:
     it = Told()
     it.one.last_timestamp = at(last)
     overlap = Overlap(BEGIN + timedelta(seconds=1), link, BEGIN + timedelta(seconds=9), 3.0)
-    handover: Any = SimpleNamespace(overlaps={it.one: overlap}, newer=newer, disordered=set())
+    handover: Any = SimpleNamespace(overlaps={it.one: overlap}, newer=newer, is_resumed=is_resumed, disordered=set())
     it.registry.gaps.report_possible_loss(handover)
-    assert it.taken() == [("s1", 1, 3.0, 1)] * told
+    assert it.taken() == [("s1", 1, 3.0, 1)] * (told or is_resumed)
     it.registry.remove("s1")
     it.registry.gaps.report_possible_loss(handover)
     assert it.taken() == [], "the subscription has ended"

@@ -42,7 +42,13 @@ class Draining(Stopwatch):
         due = None if first_ping is None else self.began + first_ping
         self.state = LinkState(1, self.began, SendBudget(ping.interval), False, ping_at=due)
         self.old: Any = SimpleNamespace(
-            generation=1, state=self.state, ended=False, paused=False, pings_in_flight=in_flight, send=self._send
+            generation=1,
+            state=self.state,
+            ended=False,
+            paused=False,
+            is_throttled=False,
+            pings_in_flight=in_flight,
+            send=self._send,
         )
         self.pings: list[float] = []
         self.fed: list[tuple[float, Any]] = []
@@ -258,6 +264,9 @@ async def test_an_event_of_the_old_link_counts_as_in_order_before_the_second_sta
     in_order = from_old and stage == 1
     assert parse_or_none(overlap.since) == parse_or_none(LATER if in_order else EARLIER)
     assert len(overlap.ahead) == int(is_new and not in_order)
+    one.handover.incomplete.add(one.subscription)
+    one.handover.record(event_for("s1", timestamp="2026-11-24T10:00:02.000+00:00"), recipients, set(), from_old=True)
+    assert parse_or_none(overlap.since) == parse_or_none(LATER if in_order else EARLIER), "an event before this one was dropped"
     one.handover.disordered.add(one.subscription)
     one.handover.record(event_for("s1", timestamp=LATER), recipients, {one.subscription}, from_old=False)
     assert len(overlap.ahead) == int(is_new and not in_order), "its gap begins before all of them"

@@ -121,12 +121,7 @@ class Deliveries:
 
     def _recover(self, link: Link) -> None:
         """An event came on a link: a fault of its server is over, and a draining link's losses must be told of."""
-        if link is self.links.draining:
-            self.recover_draining(link)
-
-    def recover_draining(self, link: Link | None) -> None:
-        """Expect gaps: what a draining link lost by a fault is told with its next event, or when it is the current link again."""
-        if link is not None and link.unproven:
+        if link is self.links.draining and link.unproven:
             link.unproven = False
             wanted = self.wants.streams.intersection(self.wants.desired)
             self.outages.recover([one for one in dict.fromkeys(link.knew.values()) if one.spec.id in wanted])

@@ -330,7 +330,6 @@ class Watch(Deliveries):
             case ResumeLink(generation=generation, error=error):
                 self._dials.resume(error)
                 self.links.resume(generation)
-                self.recover_draining(self.links.current)
             case CloseLink(generation=generation):
                 self._dropped.add(generation)
                 if self.links.drop(generation):

@@ -255,7 +255,7 @@ class Links:
         self.current, self.draining = self.draining, None
         self._must(self.current is not None and self.current.generation == generation, "goes back to another link")
         if self.current is not None:
-            self.current.drains = False
+            self.current.drains = self.current.unproven = False  # its fault goes on
 
     def fail(self) -> None:
         """The current link goes while its server is at fault. A draining link may have lost events as well."""
