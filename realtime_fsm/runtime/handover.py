@@ -181,7 +181,7 @@ class Handover:
             at_fault: whether a server fault may have cost the old link events that no gap tells of yet.
         """
         now = self._owner.loop.time()
-        self.is_complete, self._at_fault, self.old.is_throttled = True, at_fault, False
+        self.is_complete, self._at_fault = True, at_fault
         self._assume_complete, self._asked_at = not self._owner.context.ping_enabled, None
         if not self._assume_complete:
             self._ping(now)
@@ -197,7 +197,7 @@ class Handover:
     def failed(self) -> None:
         """End the handover without the new link: the old one is the current link again, and may be behind the new one."""
         self._end()
-        self.is_resumed = True
+        self.is_resumed, self.old.unsure_answers = True, 0
         self.disordered.update(one for one, overlap in self.overlaps.items() if overlap.ahead)
         self._keep_doubtful()
 
@@ -212,7 +212,7 @@ class Handover:
     @property
     def is_confirmed(self) -> bool:
         """Whether the old link has delivered all its events, as its answer to the last ping shows."""
-        if not self.is_complete or self.old.ended or self.old.is_throttled or self._at_fault:
+        if not self.is_complete or self.old.ended or self.old.unsure_answers or self._at_fault:
             return False
         return self._assume_complete or (self._asked_at is not None and not self.old.pings_in_flight)
 

@@ -42,12 +42,12 @@ class LinkIO:
         plan: the subscriptions that the URL asks for; None where messages ask.
         routes: the way from an event to its subscriptions; None where the server names them by our ids.
         pings_in_flight: how many pings are unanswered.
-        is_throttled: whether a 1013 has come in place of a pong, or of another answer, while the link drained.
+        unsure_answers: how many 1013 came in place of a pong, or of another answer, while the link drained.
     """
 
     __slots__ = (
         "_is_closing", "_owner", "_pausing", "_reader", "_send_queue", "_socket", "_writer",
-        "generation", "is_throttled", "paused_since", "pings_in_flight", "plan", "read_ahead", "routes", "state",
+        "generation", "paused_since", "pings_in_flight", "plan", "read_ahead", "routes", "state", "unsure_answers",
     )  # fmt: skip
 
     def __init__(self, state: LinkState, owner: LinkedConnection, plan: UrlPlan | None = None) -> None:
@@ -58,7 +58,7 @@ class LinkIO:
         self.plan: UrlPlan | None = plan
         self.routes: EventRoutes | None = None
         self.pings_in_flight: int = 0
-        self.is_throttled: bool = False
+        self.unsure_answers: int = 0
         self._owner = owner
         self._is_closing = False
         self._socket: Socket | None = None
@@ -95,8 +95,11 @@ class LinkIO:
         answers a ping that has not left.
         """
         by_message, is_pong = self.plan is None, isinstance(frame, PongFrame)
-        if isinstance(frame, ErrorFrame) and is_throttle(frame.code):
-            is_pong, self.is_throttled = True, self.is_throttled or (drains and by_message and self.pings_in_flight > 0)
+        if is_pong and not self.pings_in_flight:
+            self.unsure_answers = max(0, self.unsure_answers - 1)  # so the 1013 before it had answered another message
+        elif isinstance(frame, ErrorFrame) and is_throttle(frame.code):
+            is_pong = True
+            self.unsure_answers += drains and by_message and self.pings_in_flight > 0
         elif isinstance(frame, ErrorFrame):
             is_pong = frame.code == 1003 and not by_message
         self.pings_in_flight = max(self._send_queue.count(PING), self.pings_in_flight - is_pong)

@@ -46,7 +46,7 @@ class Draining(Stopwatch):
             state=self.state,
             ended=False,
             paused=False,
-            is_throttled=False,
+            unsure_answers=0,
             pings_in_flight=in_flight,
             send=self._send,
         )

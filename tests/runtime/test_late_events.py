@@ -44,7 +44,7 @@ async def test_an_event_is_late_unless_catching_up_has_brought_it(number: int, i
     spec, options = SubscriptionSpec("s1", ("rows",)), DeliveryOptions(catch_up=catch_up)
     delivery = registry.register(spec, options, asyncio.get_running_loop())
     facts = SimpleNamespace(budget=None, at_fault=False, ping_at=None, frames_received=0)
-    old = SimpleNamespace(ended=False, pings_in_flight=0, state=facts)
+    old = SimpleNamespace(ended=False, pings_in_flight=0, unsure_answers=0, state=facts)
     owner = SimpleNamespace(context=ConnectionContext(ping=PingPolicy(enabled=False)), loop=asyncio.get_running_loop())
     handover = Handover(cast("Any", old), cast("Any", owner), {"s1": delivery}, lambda: None)
     delivery.last_timestamp = BEFORE.isoformat()
