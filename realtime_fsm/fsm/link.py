@@ -57,7 +57,7 @@ class LinkState(Struct, eq=False):
     probed: bool = False  # whether a canary went out on this link
 
     def suffer(self, since: float) -> None:
-        """Begin a server fault, if there is none: the server last worked at `since`."""
+        """Begin a server fault unless one is open. The server last worked at `since`."""
         self.fault = self.fault or Fault()
         if not self.fault.is_open:
             self.fault.open(since)
