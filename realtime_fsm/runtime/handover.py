@@ -104,6 +104,7 @@ class Handover:
     )  # fmt: skip
 
     is_complete: bool
+    is_resumed: bool
 
     def __init__(
         self,
