@@ -94,6 +94,20 @@ def test_the_fault_of_a_resumed_link_goes_on_until_the_next_proof() -> None:
     assert bench.requests(EndFault) == [EndFault(bench.now - proven, lost=False)]
 
 
+def test_where_both_links_met_a_fault_the_record_of_the_later_one_goes_on() -> None:
+    bench = Bench(retry=ONCE).to(P)
+    bench.err(500)
+    bench.do(Reconnect(), after=5)
+    bench.open()
+    bench.hear(GreetingReceived(bench.generation))
+    began = bench.now
+    bench.err(500)
+    bench.lose()
+    assert news_of(bench) is None
+    assert bench.context.require_link.fault is not None
+    assert bench.context.require_link.fault.since == began
+
+
 def test_the_fault_of_a_failed_new_link_goes_on_as_that_of_the_resumed_one() -> None:
     bench = Bench(retry=ONCE).to(S)
     old, link = bench.generation, bench.context.require_link
