@@ -250,12 +250,15 @@ def resume_link(context: ConnectionContext) -> None:
 
 def _resume_fault(context: ConnectionContext, link: LinkState) -> None:
     """Go on with a server fault: the next proof that the server works ends it, and its gap tells of the losses."""
-    since, news = (link.fault.since, context.step.fault_news) if link.fault is not None and link.at_fault else (None, None)
-    link.fault = None
-    if since is not None:
-        # The fault of the new link, which ends in this step, goes on as that of the old one.
-        link.suffer(since if news is None else context.now - news.seconds)
-        context.step.fault_news = FaultNews(opened=True, seconds=context.now - since) if news is None else None
+    fault, news, link.fault = link.fault, context.step.fault_news, None
+    if fault is None or not fault.is_open:
+        return
+    if news is None:
+        link.suffer(fault.since)
+        context.step.fault_news = FaultNews(opened=True, seconds=context.now - fault.since)
+    else:  # the fault of the new link, which ends in this step, goes on as that of the old one
+        link.suffer(context.now - news.seconds)
+        context.step.fault_news = None
 
 
 def abort_link(context: ConnectionContext) -> None:

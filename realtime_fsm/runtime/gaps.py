@@ -72,7 +72,7 @@ class GapReporter:
         """
         until = datetime.now(UTC)
         for identifier, delivery in self._registry.established.items():
-            served = delivery not in self._losses and (handover is None or delivery in handover.served.values())
+            served = delivery not in self._losses and (handover is None or handover.serves(delivery))
             if served and self._registry.is_active(identifier):
                 overlap = None if handover is None else handover.overlaps.get(delivery)
                 since, had = (delivery.seen_until, ()) if overlap is None else (overlap.since, overlap.versions_ahead)

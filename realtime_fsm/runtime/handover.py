@@ -98,7 +98,7 @@ class Handover:
     """
 
     __slots__ = (
-        "_asked_at", "_assume_complete", "_at_fault", "_frames_before", "_on_drained", "_owner",
+        "_asked_at", "_assume_complete", "_at_fault", "_deliveries", "_frames_before", "_on_drained", "_owner",
         "_ping_at", "_timer", "began", "disordered", "ended", "incomplete", "is_complete", "is_resumed", "newer", "old",
         "overlaps", "served",
     )  # fmt: skip
@@ -115,6 +115,7 @@ class Handover:
     ) -> None:
         self.old: LinkIO = old
         self.served: Mapping[str, SubscriptionDelivery] = served
+        self._deliveries = frozenset(served.values())
         self.began: float = owner.loop.time()
         self.is_complete = self.is_resumed = False
         self.newer: int | None = None
@@ -137,11 +138,15 @@ class Handover:
 
     def acknowledged(self, subscription: SubscriptionDelivery) -> None:
         """Note that the new link serves a subscription: the new link brings later events, and the old one the earlier ones."""
-        if self.is_complete or subscription not in self.served.values():
+        if self.is_complete or not self.serves(subscription):
             return
         since, until, seconds = subscription.seen_until, datetime.now(UTC), self._owner.loop.time() - self.began
         overlap = self.overlaps.setdefault(subscription, Overlap(since, self.newer, until, seconds))
         overlap.link, overlap.until, overlap.seconds = self.newer, until, seconds
+
+    def serves(self, subscription: SubscriptionDelivery) -> bool:
+        """Tell whether the old link serves a subscription."""
+        return subscription in self._deliveries
 
     def find(self, identifier: str, event: Event, deliveries: Mapping[str, SubscriptionDelivery]) -> SubscriptionDelivery | None:
         """Find the subscription that had an id when the old link began to drain, if it still listens to the event.

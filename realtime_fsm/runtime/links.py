@@ -56,12 +56,6 @@ class LinkSet:
         return self.handover is not None and not self.handover.is_complete
 
     @property
-    def require_handover(self) -> Handover:
-        """The handover, for code that runs only while there is one."""
-        assert self.handover is not None
-        return self.handover
-
-    @property
     def is_cut_off(self) -> bool:
         """Whether the event loop ends: it cancels the readers, and would not finish a new task."""
         return any(link is not None and link.is_cut_off for link in (self.current, self.draining))
@@ -98,12 +92,15 @@ class LinkSet:
         self.is_overlapping = True
 
     def complete_handover(self, *, at_fault: bool) -> None:
-        """Close the old link as soon as it is drained: the current one serves everything. For `at_fault` see `Handover`."""
-        self.require_handover.greeted(at_fault=at_fault)
+        """Close the old link as soon as it is drained: the current one serves everything.
+
+        `at_fault` is that of `Handover.greeted`.
+        """
+        self._require_handover.greeted(at_fault=at_fault)
 
     def resume(self, generation: int) -> None:
         """Make the old link the current one again."""
-        handover, self.handover = self.require_handover, None
+        handover, self.handover = self._require_handover, None
         handover.failed()
         self._require_dedup.newer_closed()
         self.current = handover.old
@@ -147,6 +144,11 @@ class LinkSet:
 
     def _update_overlap(self) -> None:
         self.is_overlapping = self.handover is not None or (self._dedup is not None and self._dedup.is_behind)
+
+    @property
+    def _require_handover(self) -> Handover:
+        assert self.handover is not None, "a handover is under way"
+        return self.handover
 
     @property
     def _require_dedup(self) -> HandoverDeduplicator:

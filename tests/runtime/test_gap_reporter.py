@@ -118,7 +118,7 @@ async def test_the_end_of_a_fault_is_told_to_the_subscriptions_that_the_link_ser
 
 async def test_the_end_of_a_fault_on_the_old_link_is_told_to_the_subscriptions_that_it_serves() -> None:
     it = Told()
-    handover: Any = SimpleNamespace(served={"s2": it.two}, overlaps={})
+    handover: Any = SimpleNamespace(serves=lambda delivery: delivery is it.two, overlaps={})
     it.registry.gaps.recover_draining(handover, 20.0)
     assert it.taken() == [], "there was no fault"
     it.fault = 6.0

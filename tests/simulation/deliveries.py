@@ -158,11 +158,11 @@ class Deliveries:
         }
         if link is current:
             doubtful = handover.disordered | handover.incomplete
-            self.must(doubtful.issuperset(handover.overlaps), "a gap is told, though the order is kept")
+            self.must(doubtful.issuperset(handover.overlaps), "the client reports a gap, though the order is kept")
             owed = served
         elif link in self.links.made_room:
             doubtful = handover.disordered or handover.incomplete
-            self.must(not link.shows_life or doubtful, "a gap is told, though the link has shown that it lives")
+            self.must(not link.shows_life or doubtful, "the client reports a gap, though the link has answered its last ping")
             owed = served
         told = self._parting = list[str]()
         for stream in overlaps:
