@@ -253,12 +253,9 @@ def _resume_fault(context: ConnectionContext, link: LinkState) -> None:
     fault, news, link.fault = link.fault, context.step.fault_news, None
     if fault is None or not fault.is_open:
         return
-    if news is None:
-        link.suffer(fault.since)
-        context.step.fault_news = FaultNews(opened=True, seconds=context.now - fault.since)
-    else:  # the fault of the new link, which ends in this step, goes on as that of the old one
-        link.suffer(context.now - news.seconds)
-        context.step.fault_news = None
+    # The fault of the new link, which ends in this step, goes on as that of the old one.
+    link.suffer(fault.since if news is None else context.now - news.seconds)
+    context.step.fault_news = FaultNews(opened=True, seconds=context.now - fault.since) if news is None else None
 
 
 def abort_link(context: ConnectionContext) -> None:
