@@ -19,6 +19,12 @@ from support.pages import ROOT, blocks_of, eventually, source_of
 PAGE = ROOT / "docs" / "tutorial" / "ten-minutes.md"
 INSTALL, SERVE, LISTEN, LOST, BACK, END, AUDIT, REPLAY = (block.splitlines() for block in blocks_of(PAGE, "console"))
 EVENT = "sample"
+RUN = """\
+import runpy, sys
+from realtime_fsm.runtime.jitter import drawing
+with drawing(lambda: 0.25):  # the page shows a run without a ping; one could leave at any moment of the first 30 s
+    runpy.run_path(sys.argv[1], run_name="__main__")
+"""
 
 
 def shape(text: str) -> str:
@@ -49,11 +55,12 @@ def failed_dials(log: Path) -> int:
 
 @contextmanager
 def reader(endpoint: str, folder: Path) -> Iterator[subprocess.Popen[str]]:
-    """Save the page's program, with another endpoint, and run it as a reader does."""
+    """Save the page's program, with another endpoint, and run it as a reader does, but with the same delays each time."""
     text = source_of(PAGE).lstrip()
     assert text.count("http://127.0.0.1:8090/v1") == 1
     (folder / "listener.py").write_text(text.replace("http://127.0.0.1:8090/v1", endpoint), encoding="utf-8")
-    with subprocess.Popen([sys.executable, "listener.py"], cwd=folder, stdout=subprocess.PIPE, text=True) as process:
+    command = [sys.executable, "-c", RUN, "listener.py"]
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield process
         finally:
