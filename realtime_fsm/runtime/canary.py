@@ -1,7 +1,7 @@
 """The canaries: a connection causes an event for its own hidden subscription; a link that does not bring the event is deaf.
 
 Invariant: the prober calls a link deaf for one reason only: a canary was sent on it, and no event of the hidden subscription
-came in time, while the client read the link.
+came in time, while the client read the link and the server told of no fault.
 
 Design: the prober owns one timer. It asks the machine to send a canary (`Probe`), and tells the machine of a missing echo
 (`Deaf`). The driver calls the prober within a step, so the prober feeds only from a timer or a task.
@@ -63,6 +63,7 @@ class Prober:
         self._timer: asyncio.TimerHandle | None = None
         self._probing = False  # whether a canary was asked for, and its echo is still awaited
         self._began: float  # when the newest canary was asked for
+        self._met_fault = False  # whether a server fault was open at some time since then
         self._proven: float  # the last proof, or the moment at which the link could first give one
         self._proof: Any = None  # the server's time of the last echo, as it came
         self._deaf: _Deafness | None = None
@@ -83,6 +84,7 @@ class Prober:
         """Follow a step of the machine: begin to probe a link that serves everything, and stop with the link."""
         context = self._owner.context
         link = context.link
+        self._met_fault |= link is not None and link.at_fault
         serves = link is not None and self._owner.state.is_live and context.subscriptions.all_acknowledged
         number = link.generation if link is not None and serves else 0
         if number == self._link:
@@ -147,7 +149,9 @@ class Prober:
             self._tell_gap(self._owner.loop.time())
             self._set_timer(self._canary.every, self._probe)
             return
-        self._probing, self._began = True, self._owner.loop.time()
+        link = self._owner.context.link
+        assert link is not None
+        self._probing, self._began, self._met_fault = True, self._owner.loop.time(), link.at_fault
         self._owner.feed(input_)
 
     def _next(self) -> Probe | None:
@@ -200,13 +204,21 @@ class Prober:
         self._set_timer(self._canary.within, self._miss)
 
     def _miss(self) -> None:
-        """Call the link deaf. While the client does not read the link, silence proves nothing, and the wait begins anew."""
+        """Call the link deaf, unless the silence proves nothing.
+
+        While the client does not read the link, the wait begins anew. A server fault explains the silence, and has a gap of its
+        own: the link stays, and the next canary goes out after the usual interval.
+        """
         link = self._owner.context.link
         assert link is not None
         if link.read_paused:
             self._await_echo()
             return
-        self._audit.canary("missed", seconds=self._owner.loop.time() - self._began)
+        now = self._owner.loop.time()
+        self._audit.canary("missed", seconds=now - self._began)
+        if self._met_fault:
+            self._end_probe(now)
+            return
         if self._deaf is None:
             self._deaf = _Deafness(self._proven, self._proof, self._link)
         self._registry.gaps.note_deaf_link()

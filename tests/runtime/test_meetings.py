@@ -1,4 +1,4 @@
-"""Where two features meet: identities on trial, lost links, pauses, and calls that end each other."""
+"""Where two features meet: identities on trial, lost links, pauses, server faults, canaries, and calls that end each other."""
 
 from __future__ import annotations
 
@@ -8,8 +8,19 @@ from typing import Any
 
 import pytest
 
-from realtime_fsm import Disconnected, Disposed, LinkLost, LinkPaused, RealtimeError, RefusedByServer, State, Timeouts
+from realtime_fsm import (
+    Disconnected,
+    Disposed,
+    LinkLost,
+    LinkPaused,
+    PingPolicy,
+    RealtimeError,
+    RefusedByServer,
+    State,
+    Timeouts,
+)
 from realtime_fsm.testing.wire import Reply, error
+from support.canary import OWN, deafen, own, statuses
 from support.network import MUTE, Network
 from support.virtual import eventually, run
 
@@ -82,3 +93,25 @@ def test_a_new_identity_that_the_server_refuses_asks_no_callable_of_the_old_one(
 
     run(main)
     assert "rec130" not in [record.get("row") for record in records], "the new identity is no callable's"
+
+
+@pytest.mark.parametrize("seconds", [5, 40])
+async def test_a_link_whose_server_was_at_fault_stays_and_gets_the_gap_of_the_fault_alone(
+    seconds: float, records: Records
+) -> None:
+    network = Network()
+    async with own(network, ping=PingPolicy(interval=4, timeout=4)) as realtime:
+        rows = await realtime.subscribe("rows")
+        await asyncio.sleep(250)
+        since = deafen(network)
+        await eventually(lambda: len(statuses(network)) == 2)
+        network.backend.faulty = True
+        await asyncio.sleep(seconds)
+        network.backend.faulty = False
+        await asyncio.sleep(20)
+        (gap,) = rows.gaps
+        assert gap.outage_seconds == pytest.approx(seconds, abs=6)
+        assert (len(network.dials), gap.attempts) == (1, 0)
+        await eventually(lambda: not realtime.is_live)
+        assert network.wall() - since == pytest.approx(50 + OWN.every + OWN.within, abs=1), "the next canary finds it deaf"
+    assert [record["change"] for record in records if record["event"] == "realtime.canary"] == ["echoed", "missed", "missed"]

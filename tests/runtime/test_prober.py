@@ -68,7 +68,7 @@ class Probed(Stopwatch):
 
     def serve(self, number: int) -> None:
         """Make link `number` serve everything."""
-        self.context.link, self.context.generation = SimpleNamespace(generation=number, read_paused=False), number
+        self.context.link, self.context.generation = SimpleNamespace(generation=number, read_paused=False, at_fault=False), number
         self.prober.follow_step()
 
     def lose(self) -> None:
@@ -196,6 +196,34 @@ async def test_after_a_late_echo_the_next_canary_goes_out_at_once() -> None:
     one.hear()
     await one.until(356)
     assert one.probes == [0, 355]
+    one.lose()
+
+
+@pytest.mark.parametrize(("began", "ended"), [(-1, 5), (2, 5), (2, 20)])
+async def test_a_server_fault_explains_a_missing_echo_and_the_next_canary_proves_the_link(began: int, ended: int) -> None:
+    one = Probed()
+    one.serve(1)
+    for moment, at_fault in ((began, True), (ended, False)):
+        await one.until(max(0, moment))
+        one.context.link.at_fault = at_fault
+        one.prober.follow_step()
+    await one.until(301)
+    assert (one.told, one.probes, one.prober.is_deaf) == ([(10, "missed", 10)], [0, 300], False)
+    await one.until(311)
+    assert one.told[1:] == [(310, "missed", 10), (310, "noted"), (310, "deaf", 1)]
+    one.lose()
+
+
+async def test_a_server_fault_ends_the_gap_of_an_earlier_deaf_link() -> None:
+    one = Probed()
+    one.serve(1)
+    await one.until(11)
+    one.lose()
+    one.serve(2)
+    one.context.link.at_fault = True
+    one.prober.follow_step()
+    await one.until(22)
+    assert one.told[-2:] == [(21, "missed", 10), (21, "gap", 21, 1, None)]
     one.lose()
 
 
