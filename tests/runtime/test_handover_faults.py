@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from realtime_fsm import PingPolicy, Realtime, RetryPolicy, State, Subscription
 from support.eras import BY_MESSAGE, ON_EVERY_ERA
+from support.handing import begins, publish, replace_link
 from support.network import GREET, HANG, Network, take_numbers
 from support.virtual import eventually
 
 pytestmark = ON_EVERY_ERA
 
-BEGIN = datetime(2026, 11, 24, tzinfo=UTC)
 PATIENT = RetryPolicy(attempts=None)
-
-
-def publish(network: Network, number: int) -> None:
-    """Let an event happen at a moment of its own."""
-    network.publish("rows", payload={"n": number}, timestamp=(BEGIN + timedelta(seconds=number)).isoformat())
 
 
 async def at_fault(network: Network, realtime: Realtime) -> Subscription:
@@ -29,7 +23,7 @@ async def at_fault(network: Network, realtime: Realtime) -> Subscription:
     publish(network, 1)
     await eventually(lambda: len(rows._delivery.buffer) == 1)
     network.fault = 0
-    asyncio.ensure_future(realtime.reconnect()).add_done_callback(lambda done: done.cancelled() or done.exception())
+    replace_link(realtime)
     await eventually(lambda: realtime._driver.context.link is not None and realtime._driver.context.link.at_fault)
     assert realtime._driver.links.draining_serves
     return rows
@@ -42,11 +36,6 @@ async def met_by_the_new_link(network: Network, realtime: Realtime) -> Subscript
     network.socket.cut()
     await eventually(lambda: realtime.state is not State.CONNECTED)
     return rows
-
-
-def begins(rows: Subscription) -> list[float | None]:
-    """Return the beginnings of the gaps, as numbers of events."""
-    return [None if gap.since is None else (gap.since - BEGIN).total_seconds() for gap in rows.gaps]
 
 
 @BY_MESSAGE

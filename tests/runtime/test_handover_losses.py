@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -16,27 +16,14 @@ from realtime_fsm.protocol.frames import PING
 from realtime_fsm.protocol.spec import SubscriptionSpec
 from realtime_fsm.testing.wire import error
 from support.eras import BY_MESSAGE, ON_EVERY_ERA
+from support.handing import BEGIN, begins, moment, publish, replace_link, row
 from support.network import GREET, HANG, Network, SimulatedSocket, take_numbers
 from support.virtual import eventually
 
 pytestmark = ON_EVERY_ERA
 
 PATIENT = RetryPolicy(attempts=None)
-BEGIN = datetime(2026, 11, 24, tzinfo=UTC)
 SLOW = 0.3
-
-
-def moment(number: int) -> str:
-    return (BEGIN + timedelta(seconds=number)).isoformat(timespec="milliseconds")
-
-
-def row(number: int) -> dict[str, Any]:
-    return {"$id": f"row{number}", "$updatedAt": moment(number), "n": number}
-
-
-def publish(network: Network, number: int, *channels: str) -> None:
-    """Let an event happen at a moment of its own."""
-    network.publish(*(channels or ("rows",)), payload=row(number), timestamp=moment(number))
 
 
 def kill(socket: SimulatedSocket) -> None:
@@ -76,7 +63,7 @@ async def half_served(network: Network, realtime: Realtime, *, old: float = 10.0
     network.latencies.append(SLOW)
     publish(network, 2)
     network.refused.add(b"files")
-    asyncio.ensure_future(realtime.reconnect()).add_done_callback(lambda done: done.cancelled() or done.exception())
+    replace_link(realtime)
     await eventually(lambda: rows.id in realtime._driver.context.subscriptions.acknowledged and len(network.sockets) == 2)
     assert realtime._driver.links.draining_serves, "the new link does not serve everything yet"
     return rows
@@ -125,7 +112,7 @@ async def test_the_gap_of_such_a_subscription_begins_where_the_old_link_had_come
         kill(network.sockets[0])
         await asyncio.sleep(2)
         assert take_numbers(rows) == [1, 2, 3, 4]
-        assert [gap.since for gap in rows.gaps] == [BEGIN + timedelta(seconds=2)]
+        assert begins(rows) == [2]
 
 
 @BY_MESSAGE
@@ -154,7 +141,7 @@ async def test_what_a_new_link_brought_before_it_died_the_old_one_does_not_repea
         network.refused.clear()
         await asyncio.sleep(10)
         assert (take_numbers(rows), realtime.state) == ([1, 3, 2], State.SUBSCRIBED)
-        assert [gap.since for gap in rows.gaps] == [BEGIN + timedelta(seconds=1)], "the order is lost"
+        assert begins(rows) == [1], "the order is lost"
         publish(network, 4)
         await asyncio.sleep(2)
         assert take_numbers(rows) == [4]
@@ -171,7 +158,7 @@ async def test_what_a_failed_new_link_brought_the_resumed_one_does_not_repeat() 
         await eventually(lambda: realtime.state is State.SUBSCRIBED)
         assert realtime._driver.links.current is not None
         assert realtime._driver.links.current.generation == 1
-        assert [gap.since for gap in rows.gaps] == [BEGIN + timedelta(seconds=1)], "event 2 comes behind event 3"
+        assert begins(rows) == [1], "event 2 comes behind event 3"
         await asyncio.sleep(5)
         assert take_numbers(rows) == [1, 3, 2]
         publish(network, 4)
@@ -204,11 +191,11 @@ async def test_two_dead_links_are_told_once_each() -> None:
         await asyncio.sleep(0.001)
         kill(network.sockets[0])
         await asyncio.sleep(0.001)
-        assert [gap.since for gap in rows.gaps] == [BEGIN + timedelta(seconds=1)]
+        assert begins(rows) == [1]
         network.otherwise = "greet"
         network.refused.clear()
         await eventually(lambda: realtime.state is State.SUBSCRIBED)
-        assert [gap.since for gap in rows.gaps] == [BEGIN + timedelta(seconds=number) for number in (1, 3)]
+        assert begins(rows) == [1, 3]
 
 
 @BY_MESSAGE
@@ -219,7 +206,7 @@ async def test_where_nothing_is_in_doubt_two_dead_links_make_one_gap(ends: Any) 
         rows = await half_served(network, realtime)
         kill(network.socket)
         await asyncio.sleep(0.001)
-        assert [gap.since for gap in rows.gaps] == []
+        assert begins(rows) == []
         network.refused.clear()
         if ends is None:
             await realtime.disconnect()
@@ -227,7 +214,7 @@ async def test_where_nothing_is_in_doubt_two_dead_links_make_one_gap(ends: Any) 
         else:
             ends(network.sockets[0])
         await eventually(lambda: realtime.state is State.SUBSCRIBED)
-        assert [gap.since for gap in rows.gaps] == [BEGIN + timedelta(seconds=1)]
+        assert begins(rows) == [1]
 
 
 # --- an update while the old link lags ----------------------------------------------------------------------------------------
@@ -264,7 +251,7 @@ async def test_such_an_event_comes_from_an_old_link_with_channels_in_its_url_as_
         network.socket.latency = SLOW
         publish(network, 1)
         network.otherwise = HANG
-        asyncio.ensure_future(realtime.reconnect()).add_done_callback(lambda done: done.cancelled() or done.exception())
+        replace_link(realtime)
         await eventually(lambda: realtime._driver.links.draining_serves)
         registry = realtime._driver.registry
         registry.begin_update(rows._delivery, SubscriptionSpec("s9", ("rows", "files")), asyncio.get_running_loop())
@@ -292,7 +279,7 @@ async def test_such_an_event_makes_a_gap_where_the_queries_may_not_let_it_pass()
         await lagging(network, realtime, rows, 1)
         await rows.update(queries=['{"method":"greaterThan","attribute":"n","values":[1]}'])
         await asyncio.sleep(2 * DRAIN_SECONDS)
-        assert (take_numbers(rows), [gap.since for gap in rows.gaps]) == ([], [None])
+        assert (take_numbers(rows), begins(rows)) == ([], [None])
 
 
 @BY_MESSAGE
