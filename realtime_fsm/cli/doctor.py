@@ -12,7 +12,7 @@ from realtime_fsm.cli.loop import run_until_interrupted
 from realtime_fsm.cli.output import WIDTH, fold, pretty_json
 from realtime_fsm.cli.replay_view import palette_for
 from realtime_fsm.ops.doctor import Status, examine
-from realtime_fsm.ops.doctor.observed import MOST_PINGS
+from realtime_fsm.ops.doctor.observed import MOST_CHANNELS, MOST_PINGS
 
 if TYPE_CHECKING:
     import argparse
@@ -38,7 +38,11 @@ def add_parser(commands: Any) -> None:
     )
     add_server(parser)
     channels = parser.add_argument(
-        "channels", metavar="CHANNEL", nargs="+", default=[], help="a channel that brings no events, such as rows or account"
+        "channels",
+        metavar="CHANNEL",
+        nargs="+",
+        default=[],
+        help=f"up to {MOST_CHANNELS} channels that bring no events, such as rows or account",
     )
     channels.required = False  # with nargs="*", argparse before 3.12 takes no channel that follows an option
     parser.add_argument("--session", metavar="SECRET", help="the session; better give it as APPWRITE_SESSION")

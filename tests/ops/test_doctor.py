@@ -750,7 +750,8 @@ async def test_budget_of_dials() -> None:
     [
         ({"endpoint": "ftp://host"}, "endpoint"),
         ({"project": ""}, "project"),
-        ({"channel": "console.tail.demo"}, "channels"),
+        ({"channels": ["console.tail.demo"]}, "channels"),
+        ({"channels": [f"rows.{number}" for number in range(13)]}, "channels"),
         ({"pings": 0}, "pings"),
         ({"pings": 13}, "pings"),
         ({"pings": True}, "pings"),
@@ -761,9 +762,9 @@ async def test_budget_of_dials() -> None:
     ],
 )
 async def test_an_argument_that_cannot_be_used(arguments: dict[str, Any], option: str) -> None:
-    given = {"endpoint": "http://127.0.0.1:1/v1", "project": "demo", "channel": "rows"} | arguments
+    given = {"endpoint": "http://127.0.0.1:1/v1", "project": "demo", "channels": ["rows"]} | arguments
     with pytest.raises(BadOption) as caught:
-        await examine(given.pop("endpoint"), given.pop("project"), given.pop("channel"), **given)
+        await examine(given.pop("endpoint"), given.pop("project"), *given.pop("channels"), **given)
     assert caught.value.option == option
     assert_silent(caught.value)
 

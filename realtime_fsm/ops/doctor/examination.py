@@ -8,8 +8,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from realtime_fsm.errors import BadOption, DialFailed
+from realtime_fsm.fsm.budget import MESSAGES_PER_MINUTE
 from realtime_fsm.ops.doctor.link import LinkExaminer
-from realtime_fsm.ops.doctor.observed import MOST_PINGS, ObservedRealtime
+from realtime_fsm.ops.doctor.observed import MOST_CHANNELS, MOST_PINGS, ObservedRealtime
 from realtime_fsm.ops.doctor.path import Path, examine_path
 from realtime_fsm.ops.doctor.report import ORDER, Checks, ExaminationEnded
 from realtime_fsm.protocol.options import check_seconds, realtime_url
@@ -45,7 +46,7 @@ async def examine(
     Args:
         endpoint: the Appwrite endpoint, such as ``"https://cloud.appwrite.io/v1"``.
         project: the project's id.
-        channels: the channels to subscribe to.
+        channels: the channels to subscribe to, at most 12.
         pings: the number of pings, from 1 to 12: the first four a second apart, then one every 5 seconds.
         echo: whether to set a presence and await its event, which proves that events arrive. Other users may see the presence
             for a moment.
@@ -65,6 +66,9 @@ async def examine(
     if isinstance(pings, bool) or not isinstance(pings, int) or not 1 <= pings <= MOST_PINGS:
         raise BadOption("pings", f"{pings!r:.40} is not a whole number from 1 to {MOST_PINGS}")
     names = subscription_spec("doctor", channels, (), project).channels if channels else ()
+    if len(names) > MOST_CHANNELS:
+        reason = f"{len(names)} channels are too many for one examination; give at most {MOST_CHANNELS} at a time"
+        raise BadOption("channels", f"{reason}, because each takes one of the {MESSAGES_PER_MINUTE} messages of a minute")
     planned = (*ORDER[: None if names else -1], *(["echo"] if echo else []), *(["idle"] if idle else []), "budget")
     checks = Checks(on_check)
     quick, patient = (ObservedRealtime(endpoint, project, ping, **options) for ping in (_QUICK, _PATIENT))

@@ -24,6 +24,8 @@ PATIENCE = 5.0
 """Seconds for the upgrade, the greeting and a reply."""
 MOST_PINGS = 12
 """Pings in a minute, which leave most of the budget of messages."""
+MOST_CHANNELS = 12
+"""Channels of an examination. Requests have half of the budget of messages, and an echo takes three of them."""
 
 
 class Observation:

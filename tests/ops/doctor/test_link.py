@@ -31,6 +31,7 @@ class Link:
 
     Args:
         reply: the seconds until the server acknowledges a subscription.
+        end: the seconds until the server ends a subscription.
         event: the seconds until an event, or the answer to the first ping after a pause, comes.
         changes: the changes of state, each with the seconds before it.
     """
@@ -39,9 +40,13 @@ class Link:
     missing_channels = ()
 
     def __init__(
-        self, reply: float | None = 0.0, event: float | None = None, changes: list[tuple[float, Any]] | None = None
+        self,
+        reply: float | None = 0.0,
+        event: float | None = None,
+        changes: list[tuple[float, Any]] | None = None,
+        end: float | None = 0.0,
     ) -> None:
-        self.reply, self.event, self.changes = reply, event, changes or []
+        self.reply, self.event, self.end, self.changes = reply, event, end, changes or []
         self.user: dict[str, str] | None = {"$id": "alice"}
         self.observation = SimpleNamespace(
             upgrade=None, greeting=None, pings=list[float](), errors=[], sent=3, dials=1, throttled=False
@@ -54,17 +59,15 @@ class Link:
 
     def subscribe(self, channel: str, queries: list[str] | None = None) -> Any:
         self.asked.append((channel, queries) if queries else channel)
-        return self if queries else self._subscribed()
+        return self._subscribed()
 
     async def _subscribed(self) -> Self:
         await after(self.reply)
         return self
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
+    async def unsubscribe(self) -> None:
         self.asked.append("unsubscribe")
+        await after(self.end)
 
     async def __anext__(self) -> None:
         await after(self.event)
@@ -186,6 +189,12 @@ async def test_an_echo_tells_its_time_and_is_awaited_for_ten_seconds(checks: Che
     assert told(checks) == [
         ("echo", "ok", "an event came back 500 ms after its cause"), ("echo", "failed", "no event within 10 s"),
     ]  # fmt: skip
+
+
+async def test_an_echo_waits_five_seconds_for_the_end_of_its_subscription(checks: Checks) -> None:
+    watch = Stopwatch()
+    await examiner(Link(event=0.5, end=None), checks).check_echo()
+    assert (watch.now, told(checks)) == (5.5, [("echo", "ok", "an event came back 500 ms after its cause")])
 
 
 @pytest.mark.parametrize(
