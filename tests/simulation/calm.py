@@ -71,6 +71,7 @@ class Calm:
             late = in_vain and world.loop.time() > begin + HEAL_BOUND / 2
             if late or watch.state in (State.ERROR, State.DISCONNECTED):
                 world.note("heal", watch.name)
+                await crowd.give_up_refused()
                 self._try_again(crowd.realtime)
             await asyncio.sleep(0.5)
         self.slowest = max(self.slowest, world.loop.time() - begin)

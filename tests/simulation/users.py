@@ -159,6 +159,15 @@ class Crowd:
         mine = {one.id for one in (*self.all, *self.listeners)}
         return [identifier for identifier in self.watch.wants.desired if identifier not in mine]
 
+    async def give_up_refused(self) -> None:
+        """Give up what an upgraded server refuses, if nothing else is desired: no client can tell it from a refusal of all."""
+        desired = self.watch.wants.desired
+        if desired and all(_TAIL in spec.channels for spec in desired.values()):
+            ends = [(one.id, one.unsubscribe) for one in self.all] + [(one.id, one.stop) for one in self.listeners]
+            for identifier, end in ends:
+                if identifier in desired:
+                    await end()
+
     async def drain(self, *, end: bool) -> None:
         """Read every stream empty; at the end nothing may be left, not even for those who are still catching up."""
         for listener in self.listeners:
