@@ -13,9 +13,9 @@ from realtime_fsm.audit.facts import LIMIT, WINDOW
 from realtime_fsm.audit.guard_inference import URL_ERAS, choice_of, is_forgiven, is_told_to_wait
 from realtime_fsm.audit.row_facts import DISPOSING, EFFECT, ERROR, OWN, SUBSCRIBED, UNSUBSCRIBED, RowFacts, Rulebook
 from realtime_fsm.audit.rules import ROUNDING, SINGLE, RuleBreach
-from realtime_fsm.fsm.policies import POLICY
 from realtime_fsm.fsm.table import State, Trigger
 from realtime_fsm.protocol.eras import Era
+from realtime_fsm.protocol.faults import POLICY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

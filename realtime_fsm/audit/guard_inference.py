@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 
 from realtime_fsm.audit.rules import RuleBreach
 from realtime_fsm.fsm.names import Guard
-from realtime_fsm.fsm.policies import POLICY
 from realtime_fsm.protocol.eras import Era
-from realtime_fsm.protocol.faults import is_server_fault, is_throttle
+from realtime_fsm.protocol.faults import POLICY, is_server_fault, is_throttle
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -36,10 +36,10 @@ from realtime_fsm.fsm.commands import (
 from realtime_fsm.fsm.link import LinkState, Phase, PingInFlight
 from realtime_fsm.fsm.names import Effect
 from realtime_fsm.fsm.notes import update_timers
-from realtime_fsm.fsm.policies import POLICY, RATE_LIMIT_WINDOW, Verdict
+from realtime_fsm.fsm.policies import RATE_LIMIT_WINDOW, Verdict
 from realtime_fsm.protocol import frames
 from realtime_fsm.protocol.eras import Era
-from realtime_fsm.protocol.faults import FaultNews
+from realtime_fsm.protocol.faults import POLICY, FaultNews
 
 if TYPE_CHECKING:
     from collections.abc import Callable

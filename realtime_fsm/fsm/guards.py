@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from realtime_fsm.fsm.names import Guard
-from realtime_fsm.fsm.policies import POLICY, Verdict
+from realtime_fsm.fsm.policies import Verdict
 from realtime_fsm.fsm.table import LIVE
 from realtime_fsm.protocol.eras import Era
-from realtime_fsm.protocol.faults import is_server_fault, is_throttle
+from realtime_fsm.protocol.faults import POLICY, is_server_fault, is_throttle
 
 if TYPE_CHECKING:
     from collections.abc import Callable

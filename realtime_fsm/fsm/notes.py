@@ -18,11 +18,11 @@ from realtime_fsm.fsm.control import AUTHENTICATE
 from realtime_fsm.fsm.fault import Fault
 from realtime_fsm.fsm.link import LastError, LinkState, Phase
 from realtime_fsm.fsm.names import Note
-from realtime_fsm.fsm.policies import POLICY, verdict
+from realtime_fsm.fsm.policies import verdict
 from realtime_fsm.fsm.subscriptions import GREETING_ACK
 from realtime_fsm.fsm.table import LIVE, TABLE
 from realtime_fsm.protocol.eras import Era
-from realtime_fsm.protocol.faults import FaultNews, is_server_fault, is_throttle
+from realtime_fsm.protocol.faults import POLICY, FaultNews, is_server_fault, is_throttle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

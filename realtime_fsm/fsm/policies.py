@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from realtime_fsm.callers import warn
 from realtime_fsm.errors import BadOption, CertificateRefused, GreetedAsGuest, ServerError, StreamEnded, UpgradeRefused
-from realtime_fsm.protocol.faults import is_throttle
+from realtime_fsm.protocol.faults import POLICY, is_throttle
 from realtime_fsm.protocol.options import check_count, check_seconds
 
 if TYPE_CHECKING:
@@ -176,10 +176,6 @@ class Verdict(enum.Enum):
     FATAL = "fatal"
     THROTTLED = "throttled"
     TRANSIENT = "transient"
-
-
-POLICY = 1008
-"""The code of a refusal, in an error frame, or in a close without one."""
 
 
 def verdict(cause: LinkFailure, *, live: bool, may_pass: bool = False) -> Verdict:

@@ -12,8 +12,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from realtime_fsm.fsm.control import SUBSCRIBE, Batch, ControlRequest, batched, halves
-from realtime_fsm.fsm.policies import POLICY
 from realtime_fsm.fsm.refusals import Refusals
+from realtime_fsm.protocol.faults import POLICY
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Container, Iterable, Iterator, Mapping

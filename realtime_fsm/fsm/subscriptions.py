@@ -29,11 +29,11 @@ from realtime_fsm.fsm.commands import (
 )
 from realtime_fsm.fsm.control import AUTHENTICATE, PRESENCE, SUBSCRIBE, UNSUBSCRIBE, ControlRequest, KindOrder, batched
 from realtime_fsm.fsm.link import DrainingLink
-from realtime_fsm.fsm.policies import POLICY
 from realtime_fsm.fsm.presence import PresenceTracker
 from realtime_fsm.fsm.subscribe_queue import SubscribeQueue
 from realtime_fsm.protocol import eras, frames
 from realtime_fsm.protocol.eras import Era
+from realtime_fsm.protocol.faults import POLICY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, KeysView, Sequence

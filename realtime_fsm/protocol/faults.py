@@ -13,7 +13,9 @@ from msgspec import Struct
 if TYPE_CHECKING:
     from realtime_fsm.protocol.frames import Code
 
-_BAD_MESSAGE, _POLICY = 1003, 1008
+POLICY = 1008
+"""The code of a refusal, in an error frame, or in a close without one."""
+_BAD_MESSAGE = 1003
 _TOO_MANY = (1013, 429, "429")
 _REFUSALS = range(400, 500)
 
@@ -25,7 +27,7 @@ def is_server_fault(code: Code) -> bool:
     """
     if is_throttle(code):
         return False
-    return isinstance(code, str) or (code not in (_BAD_MESSAGE, _POLICY) and code not in _REFUSALS)
+    return isinstance(code, str) or (code not in (_BAD_MESSAGE, POLICY) and code not in _REFUSALS)
 
 
 def is_throttle(code: Code) -> bool:

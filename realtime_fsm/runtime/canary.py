@@ -19,9 +19,9 @@ import msgspec
 
 from realtime_fsm.fsm.canary import CANARY, CANARY_STATUS
 from realtime_fsm.fsm.inputs import Deaf, Probe
-from realtime_fsm.fsm.policies import POLICY
 from realtime_fsm.fsm.table import State
 from realtime_fsm.protocol.eras import Era
+from realtime_fsm.protocol.faults import POLICY
 from realtime_fsm.protocol.spec import SubscriptionSpec, presence_message
 from realtime_fsm.runtime.callbacks import Callback
 

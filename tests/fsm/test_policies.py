@@ -20,7 +20,8 @@ from realtime_fsm.errors import (
     StreamEnded,
     UpgradeRefused,
 )
-from realtime_fsm.fsm.policies import POLICY, RATE_LIMIT_WINDOW, PingPolicy, RetryPolicy, Verdict, verdict
+from realtime_fsm.fsm.policies import RATE_LIMIT_WINDOW, PingPolicy, RetryPolicy, Verdict, verdict
+from realtime_fsm.protocol.faults import POLICY
 from support.some import some
 
 few = settings(deadline=None, max_examples=100)

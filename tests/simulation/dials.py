@@ -12,9 +12,9 @@ from realtime_fsm.fsm.commands import OpenLink
 from realtime_fsm.fsm.context import ConnectionContext
 from realtime_fsm.fsm.inputs import ErrorReceived, Input, LinkClosed
 from realtime_fsm.fsm.names import Effect
-from realtime_fsm.fsm.policies import POLICY
 from realtime_fsm.fsm.table import State, Trigger
 from realtime_fsm.fsm.tablespec import Row
+from realtime_fsm.protocol.faults import POLICY
 
 _WINDOW = 60.0
 _DUST = 1e-6  # what floating point leaves of a moment
