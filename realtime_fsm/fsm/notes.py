@@ -331,7 +331,7 @@ def _meet_fault(context: ConnectionContext, link: LinkState, input_: inputs.Erro
         context.step.fault_news = FaultNews(opened=True, seconds=context.now - fault.since)
     if link.ping_in_flight is not None:
         fault.ping_failed = True
-        context.subscriptions.reunite()
+        context.subscriptions.queue.reunite()
         return
     context.step.commands += context.subscriptions.repeat(
         input_.code, input_.message, context.retry.attempts, whole=fault.ping_failed

@@ -65,9 +65,9 @@ class SubscriptionTracker:
         self.all_removed: bool = False  # whether something was desired on this link, and nothing is any more
         self.subscribed_in_url: bool = False  # whether the URL of the link that is up asked for the subscriptions
         self.presence: PresenceTracker = PresenceTracker()  # the presence and the canary
-        self.queue: SubscribeQueue = SubscribeQueue()  # the subscriptions to ask for
         self._acknowledged: dict[str, None] = {}  # dicts, because an empty set takes 150 bytes more
         self._ever_acknowledged: dict[str, None] = {}
+        self.queue: SubscribeQueue = SubscribeQueue(self.desired, self._ever_acknowledged)  # the subscriptions to ask for
         self._removals: dict[str, None] = {}
         self._dropped: ControlRequest | None = None  # the subscribe that the last 1013 put back into the queue
         self._ids_in_url: tuple[str, ...] = ()  # the subscriptions in the URL of the newest link
@@ -137,8 +137,8 @@ class SubscriptionTracker:
         removed = [SubscriptionRemoved(identifier) for identifier in self._removals]
         if self.in_flight is not None and not self.presence.sent(self.in_flight):
             removed += self._withdrawn_of(self.in_flight)  # an authentication is not put back: the next dial carries it
-            self.queue.put_back(self.in_flight, self.desired)
-        self.queue.end_link(self.desired)
+            self.queue.put_back(self.in_flight)
+        self.queue.end_link()
         self._order.reset()
         self._removals.clear()
         self._acknowledged.clear()
@@ -226,9 +226,9 @@ class SubscriptionTracker:
         if not self.has_pending_request:
             return None
         if self.queue.has_new:
-            request = self.queue.take_new(self.desired)
+            request = self.queue.take_new()
         elif (kind := self._order.next_kind(self._others)) == SUBSCRIBE:
-            request = self.queue.take_batch(self.desired)
+            request = self.queue.take_batch()
         elif kind == UNSUBSCRIBE:
             request = batched(UNSUBSCRIBE, self._removals, map(frames.unsubscribe_item, self._removals))
         else:
@@ -289,7 +289,7 @@ class SubscriptionTracker:
             else:  # the user withdrew it while the request was in flight
                 self._removals[one.subscription_id] = None
         if commands and self.queue.refusals.accept():  # the server had refused everything, so no group is to blame
-            self.reunite()
+            self.queue.reunite()
         self._update_all_acknowledged()
         return commands
 
@@ -306,7 +306,7 @@ class SubscriptionTracker:
         if self.presence.sent(request):
             return self.presence.refuse(request, code, message)
         removed = self._withdrawn_of(request)  # an unsubscribe counts as done: the runtime drops late events for its items
-        rejected = self.queue.divide(request, code, self.desired, self._ever_acknowledged, attempts)
+        rejected = self.queue.divide(request, code, attempts)
         if rejected is None and code == POLICY:
             self._order.record(SUBSCRIBE, failed=True)
         return [*removed, *self._reject(rejected, code, message)]
@@ -327,7 +327,7 @@ class SubscriptionTracker:
             self._removals |= dict.fromkeys(request.ids)
             return []
         removed = self._withdrawn_of(request)
-        rejected = self.queue.postpone(request, self.desired, self._ever_acknowledged, attempts, whole=whole)
+        rejected = self.queue.postpone(request, attempts, whole=whole)
         return [*removed, *self._reject(rejected, code, message)]
 
     def requeue_in_flight(self) -> Sequence[AuthenticationRefused | SubscriptionRemoved]:
@@ -342,14 +342,10 @@ class SubscriptionTracker:
         elif request.kind == UNSUBSCRIBE:
             self._removals |= dict.fromkeys(request.ids)
         else:
-            self.queue.put_back(request, self.desired)
+            self.queue.put_back(request)
             self._dropped = request
             return self._withdrawn_of(request)
         return []
-
-    def reunite(self) -> None:
-        """Join the divided batches, because the server fails for every item and no item is to blame."""
-        self.queue.reunite(self._ever_acknowledged)
 
     @property
     def in_repetition(self) -> bool:

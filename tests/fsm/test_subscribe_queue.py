@@ -71,7 +71,7 @@ def test_while_pings_fail_it_is_repeated_whole_and_what_was_divided_is_put_toget
     assert fail(tracker) == ("s1", "s2")
     assert fail(tracker) == ("s3",)
     tracker.repeat(500, "", 3, whole=False)
-    tracker.reunite()
+    tracker.queue.reunite()
     assert set(asked(tracker).ids) == {"s1", "s2", "s3"}
     assert fail(tracker, whole=True) == ("s4",)
     assert set(fail(tracker, whole=True)) == {"s1", "s2", "s3"}
@@ -115,7 +115,7 @@ def test_a_batch_that_does_not_fit_into_a_frame_goes_out_in_turn() -> None:
     assert asked(tracker).ids == ("s1",)
     assert fail(tracker) == ("s2",)
     tracker.repeat(500, "", 3, whole=True)
-    tracker.reunite()
+    tracker.queue.reunite()
     assert asked(tracker).ids == ("s1",)
     accept_all(tracker)
     assert asked(tracker).ids == ("s2",)
@@ -141,7 +141,7 @@ def test_a_kind_of_request_that_meets_a_fault_gives_way_to_the_others() -> None:
 
 
 def test_a_subscription_that_is_withdrawn_leaves_every_request_that_waits() -> None:
-    queue, kept = SubscribeQueue(), [Batch(("b",), 2), Batch(("b",), 3)]
+    queue, kept = SubscribeQueue({}, ()), [Batch(("b",), 2), Batch(("b",), 3)]
     queue.pending = {"a": None, "b": None}
     queue.groups = (("a", "b"), ("a",))
     queue.batches = (Batch(("b", "a"), 2), Batch(("a",), 1), Batch(("b",), 3))
@@ -150,11 +150,11 @@ def test_a_subscription_that_is_withdrawn_leaves_every_request_that_waits() -> N
 
 
 def test_the_rest_of_a_batch_that_exceeds_a_frame_waits_behind_the_other_batches() -> None:
-    queue, large = SubscribeQueue(), "x" * 40_000
-    desired = {name: SubscriptionSpec(name, (large,)) for name in "abc"}
+    large = "x" * 40_000
+    queue = SubscribeQueue({name: SubscriptionSpec(name, (large,)) for name in "abc"}, ())
     queue.batches = Batch(("a", "b"), 1), Batch(("c",), 2)
-    assert queue.take_batch(desired).ids == ("a",)
+    assert queue.take_batch().ids == ("a",)
     assert queue.batches == (Batch(("c",), 2), Batch(("b",), 1))
-    assert [queue.take_batch(desired).ids for _ in range(2)] == [("c",), ("b",)]
+    assert [queue.take_batch().ids for _ in range(2)] == [("c",), ("b",)]
     assert not queue.has_new
     assert len(queue.batches) == 0

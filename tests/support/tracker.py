@@ -240,7 +240,7 @@ class TrackerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.up and not self.dying)
     @rule()
     def fail_a_ping(self) -> None:
-        self.subscriptions.reunite()
+        self.subscriptions.queue.reunite()
 
     @precondition(
         lambda self: (
