@@ -146,13 +146,8 @@ class PresenceTracker:
 
     def refuse(self, request: ControlRequest, code: Code, message: str) -> list[Command]:
         """Give up the canary, or the presence, that the server refused."""
-        if request.ids == _HIDDEN:
-            self._known_canary.presence_due = False
-            return [CanaryRefused(code)]
-        self._asked_id = None
-        canary, alone = self._end_canary()
-        commands: list[Command] = [CanaryRefused(code)] if canary else []
-        if alone or self.pending:  # a newer presence follows, and the server may accept it
+        commands, held_presence = self._give_up_canary(request, code)
+        if not held_presence or self.pending:  # a newer presence follows, and the server may accept it
             return commands
         self._restore()
         return [PresenceRefused(PresenceRejected(code, message)), *commands]
@@ -163,14 +158,10 @@ class PresenceTracker:
         Returns:
             The commands about the canary, and whether the request held the user's presence.
         """
-        if request.ids == _HIDDEN:
-            self._known_canary.presence_due = False
-            return [CanaryRefused(code)], False
-        self._asked_id = None
-        canary, alone = self._end_canary()
-        if not alone:
+        commands, held_presence = self._give_up_canary(request, code)
+        if held_presence:
             self.begin_link()
-        return [CanaryRefused(code)] if canary else [], not alone
+        return commands, held_presence
 
     def requeue(self, request: ControlRequest) -> None:
         """Plan to send the request again, because the server dropped it (1013, 429)."""
@@ -181,6 +172,15 @@ class PresenceTracker:
         if canary:
             self._known_canary.presence_due = True
         self.pending = self.message is not None and not alone
+
+    def _give_up_canary(self, request: ControlRequest, code: Code) -> tuple[list[Command], bool]:
+        """Give up the canary of a request that failed, if it held one; the result is as that of `repeat`."""
+        if request.ids == _HIDDEN:
+            self._known_canary.presence_due = False
+            return [CanaryRefused(code)], False
+        self._asked_id = None
+        canary, alone = self._end_canary()
+        return [CanaryRefused(code)] if canary else [], not alone
 
     @property
     def _known_canary(self) -> CanaryTracker:
