@@ -183,6 +183,10 @@ class ConnectionContext:
 
     # --- deadlines ----------------------------------------------------------------------------------------------------
 
+    def is_due(self, moment: float | None) -> bool:
+        """Tell whether a moment has come."""
+        return moment is not None and moment <= self.now
+
     @property
     def reply_by(self) -> float | None:
         """When the reply to the request in flight is overdue; None while the driver does not read the link."""

@@ -56,7 +56,7 @@ def server_at_fault(context: ConnectionContext) -> bool:
 
 def repetition_due(context: ConnectionContext) -> bool:
     """Ask whether a request that met a server fault or a refusal (1008) is to be repeated now, and the budget has room."""
-    return context.again_at is not None and _is_due(context.budget_at, context.now)
+    return context.again_at is not None and context.is_due(context.budget_at)
 
 
 def error_answers_request(context: ConnectionContext) -> bool:
@@ -107,17 +107,17 @@ def can_dial_early(context: ConnectionContext) -> bool:
 
 def attempt_due(context: ConnectionContext) -> bool:
     """Ask whether the delay before the next dial is over."""
-    return _is_due(context.attempt_at, context.now)
+    return context.is_due(context.attempt_at)
 
 
 def reply_overdue(context: ConnectionContext) -> bool:
     """Ask whether the reply to the request in flight is overdue."""
-    return _is_due(context.reply_by, context.now)
+    return context.is_due(context.reply_by)
 
 
 def ping_due(context: ConnectionContext) -> bool:
     """Ask whether the next ping is due: the budget has room, and no request is in flight."""
-    return _is_due(context.ping_at, context.now)
+    return context.is_due(context.ping_at)
 
 
 def may_ping(context: ConnectionContext) -> bool:
@@ -128,7 +128,7 @@ def may_ping(context: ConnectionContext) -> bool:
 
 def handover_due(context: ConnectionContext) -> bool:
     """Ask whether only another URL can ask for a desired subscription, and the short wait for further ones is over."""
-    return _is_due(context.handover_at, context.now)
+    return context.is_due(context.handover_at)
 
 
 def presence_needs_link(context: ConnectionContext) -> bool:
@@ -176,7 +176,7 @@ def presence_wanted(context: ConnectionContext) -> bool:
 
 def renewal_due(context: ConnectionContext) -> bool:
     """Ask whether the link has reached its greatest age, and no request is in flight."""
-    return _is_due(context.renew_at, context.now)
+    return context.is_due(context.renew_at)
 
 
 def can_authenticate_in_band(context: ConnectionContext) -> bool:
@@ -201,12 +201,12 @@ def can_authenticate_in_band(context: ConnectionContext) -> bool:
 
 def idle_due(context: ConnectionContext) -> bool:
     """Ask whether the link has had no subscriptions for `Timeouts.idle` seconds."""
-    return _is_due(context.idle_at, context.now)
+    return context.is_due(context.idle_at)
 
 
 def stable_due(context: ConnectionContext) -> bool:
     """Ask whether everything desired has been acknowledged on the link for `RetryPolicy.stable_after` seconds."""
-    return _is_due(context.stable_at, context.now)
+    return context.is_due(context.stable_at)
 
 
 def ping_enabled(context: ConnectionContext) -> bool:
@@ -222,10 +222,6 @@ def heard_since_ping(context: ConnectionContext) -> bool:
 def _error_code(context: ConnectionContext) -> Code | None:
     last = context.require_link.last_error
     return None if last is None else last.cause.code
-
-
-def _is_due(moment: float | None, now: float) -> bool:
-    return moment is not None and moment <= now
 
 
 GUARDS: dict[str, Callable[[ConnectionContext], bool]] = {

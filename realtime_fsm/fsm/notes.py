@@ -250,7 +250,7 @@ def record_overdue(context: ConnectionContext, _: inputs.Deadline) -> None:
         context.step.heard = link.frames_received != link.ping_in_flight.frames_received
         if link.no_reply_to_ping:
             _fail(context, Overdue("pong", context.ping.timeout))
-    elif context.reply_by is not None and context.reply_by <= context.now:
+    elif context.is_due(context.reply_by):
         _fail(context, Overdue("reply", context.timeouts.reply))
 
 
