@@ -142,13 +142,9 @@ def start_live_link(context: ConnectionContext) -> None:
     link = context.require_link
     link.phase, link.since = Phase.LIVE, context.now
     context.renewed = False
-    link.stable_since = None if context.subscriptions.desired and not context.subscriptions.all_acknowledged else context.now
-    if link.stable_since is not None:
-        context.record_proven(link)
+    update_timers(context)
     if context.max_link_age is not None:  # up to a tenth earlier, so that a fleet does not renew at once
         link.renew_at = context.now + context.max_link_age * (1 - context.step.take_draw() / 10)
-    link.handover_wanted_since = context.now if context.subscriptions.needs_handover else None
-    context.end_handover()
     schedule_ping(context)
     if link.ping_at is not None:  # anywhere in the first interval, so that a fleet that came back does not ping at once
         link.ping_at -= context.step.take_draw() * context.ping.interval
