@@ -225,7 +225,8 @@ def resume_link(context: ConnectionContext) -> None:
     old = context.draining
     assert old is not None
     error, link = _final_error(context), old.state
-    new = [one for one in context.subscriptions.desired if one not in context.desired_on_old_link]
+    kept = set(context.desired_on_old_link)
+    new = [one for one in context.subscriptions.desired if one not in kept]
     for identifier in new:
         context.subscriptions.withdraw(identifier)
     context.draining, context.link = None, link
