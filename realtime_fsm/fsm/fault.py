@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 if TYPE_CHECKING:
     from realtime_fsm.fsm.policies import RetryPolicy
 
@@ -26,19 +28,16 @@ def pause_before(repetition: int, retry: RetryPolicy, draw: float) -> float:
     return min(retry.delay(repetition, draw), STEADY) if repetition < QUICK else STEADY
 
 
-class Fault:
+class Fault(Struct, eq=False):
     """A server fault on one link, or a refusal (1008) that did not end the link. The next acknowledgement ends it."""
 
-    __slots__ = ("again_at", "is_open", "ping_failed", "repetitions", "since", "suspected_since")
-
-    def __init__(self) -> None:
-        self.since: float = 0.0  # when the server last proved that it worked
-        self.is_open: bool = False  # whether the server has not proved since then that it works
-        self.ping_failed: bool = False  # whether an error answered the newest ping
-        # when the server last proved that it worked, if a repeated request has failed since: for its own reason, or by a fault
-        self.suspected_since: float | None = None
-        self.again_at: float | None = None  # when the next request may leave; None if it may leave at once
-        self.repetitions: int = 0  # how many repetitions the connection has planned
+    since: float = 0.0  # when the server last proved that it worked
+    is_open: bool = False  # whether the server has not proved since then that it works
+    ping_failed: bool = False  # whether an error answered the newest ping
+    # when the server last proved that it worked, if a repeated request has failed since: for its own reason, or by a fault
+    suspected_since: float | None = None
+    again_at: float | None = None  # when the next request may leave; None if it may leave at once
+    repetitions: int = 0  # how many repetitions the connection has planned
 
     def open(self, since: float) -> None:
         """Begin a fault: the server last worked at `since`."""
