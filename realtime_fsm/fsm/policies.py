@@ -70,17 +70,11 @@ class RetryPolicy:
     def __post_init__(self) -> None:
         for name in ("attempts", "reconnect_attempts", "dials_per_minute"):
             check_count(f"RetryPolicy.{name}", getattr(self, name), none=True)
-        check_seconds("RetryPolicy.base", self.base)
-        check_seconds("RetryPolicy.cap", self.cap)
-        check_seconds("RetryPolicy.stable_after", self.stable_after)
-        if (
-            isinstance(self.factor, bool)
-            or not isinstance(self.factor, int | float)
-            or not 1 <= self.factor <= sys.float_info.max
-        ):
-            raise BadOption(
-                "RetryPolicy.factor", f"{self.factor!r:.40} is not a number from 1 (below it the delays would shrink)"
-            )
+        for name in ("base", "cap", "stable_after"):
+            check_seconds(f"RetryPolicy.{name}", getattr(self, name))
+        factor = self.factor
+        if isinstance(factor, bool) or not isinstance(factor, int | float) or not 1 <= factor <= sys.float_info.max:
+            raise BadOption("RetryPolicy.factor", f"{factor!r:.40} is not a number from 1 (below it the delays would shrink)")
         if self.cap < self.base:
             raise BadOption("RetryPolicy.cap", f"{self.cap!r} is below base ({self.base!r})")
 
