@@ -243,9 +243,7 @@ def _validator_failed(error: BaseException) -> str:
     return f"a check of the type raised {type(error).__name__}"
 
 
-_level: msgspec.json.Decoder[dict[str, msgspec.Raw] | list[msgspec.Raw]] = msgspec.json.Decoder(
-    dict[str, msgspec.Raw] | list[msgspec.Raw]
-)
+_level = msgspec.json.Decoder(dict[str, msgspec.Raw] | list[msgspec.Raw])
 
 
 def _replace_empty_array(wire: bytes | msgspec.Raw, steps: tuple[Step, ...]) -> bytes | None:
