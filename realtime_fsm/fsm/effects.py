@@ -33,6 +33,7 @@ from realtime_fsm.fsm.commands import (
     RetireLink,
     SendFrame,
 )
+from realtime_fsm.fsm.guards import may_retry
 from realtime_fsm.fsm.link import LinkState, Phase, PingInFlight
 from realtime_fsm.fsm.names import Effect
 from realtime_fsm.fsm.notes import update_timers
@@ -351,7 +352,7 @@ def _final_error(context: ConnectionContext) -> RealtimeError:
     if context.step.verdict is not Verdict.FATAL:
         if not isinstance(cause, IdentityUnavailable):
             cause.server = context.server  # an error of a live link names its server only here
-        if context.retry.allows(context.attempt, been_up=context.counts_reconnects):
+        if may_retry(context):
             return LinkLost(cause)
         return RetriesExhausted(context.attempt, cause, "reconnect_attempts" if context.counts_reconnects else "attempts")
     match cause:
