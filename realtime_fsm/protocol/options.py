@@ -19,12 +19,12 @@ _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,35}")
 
 
-def check_seconds(option: str, value: float | None, *, least: float = 0.0, none: bool = False) -> None:
-    """Refuse a value that is not a finite number of seconds above ``least``; ``none`` allows None."""
+def check_seconds(option: str, value: float | None, *, none: bool = False) -> None:
+    """Refuse a value that is not a finite number of seconds above 0; ``none`` allows None."""
     if value is None and none:
         return
-    if isinstance(value, bool) or not isinstance(value, int | float) or not least < value <= sys.float_info.max:
-        raise BadOption(option, f"{value!r:.40} is not a number of seconds above {least:g}")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= sys.float_info.max:
+        raise BadOption(option, f"{value!r:.40} is not a number of seconds above 0")
 
 
 def check_count(option: str, value: int | None, *, none: bool = False) -> None:

@@ -71,12 +71,6 @@ def test_none_passes_only_where_allowed() -> None:
         check_seconds("idle", 0, none=True)
 
 
-def test_the_least_is_exclusive() -> None:
-    check_seconds("dial", 5.1, least=5)
-    with pytest.raises(BadOption, match="above 5"):
-        check_seconds("dial", 5, least=5)
-
-
 # --- ids and lists of texts ---------------------------------------------------------------------------------------------
 
 
