@@ -155,7 +155,7 @@ class Calm:
         calls.append(asyncio.ensure_future(crowd.realtime.reconnect()))
         for result in await asyncio.gather(*calls, return_exceptions=True):
             world.must(result is None or isinstance(result, RealtimeError), f"reconnect() raised {result!r}")
-        waited = crowd.watch.wire.dialed_at - begin
+        waited = min(at for at in crowd.watch.wire.dialed_at if at >= begin) - begin  # an older server may take a second dial
         world.must(waited <= 4 * _MINUTE / limit, f"{crowd.watch.name}: a dial waits {waited:.1f} s for no other dial")
 
     async def outage(self, crowds: Sequence[Crowd]) -> None:

@@ -314,8 +314,9 @@ class Links:
 
     def _see_it_gone(self, link: Link, until: float) -> None:
         loop, socket = self._world.loop, link.socket
-        if loop.time() > until + 2 * _LATE:  # the process slept; what was due meanwhile comes first
-            loop.call_later(_LATE, self._see_it_gone, link, loop.time())
+        now = loop.time()
+        if now > until + 2 * _LATE or now == self._world.woke_at:  # the process slept; what was due meanwhile comes first
+            loop.call_later(_LATE, self._see_it_gone, link, now)
             return
         gone = socket is None or socket.given_up
         overdue = self._until - DRAIN_SECONDS + max(DRAIN_SECONDS, self._context.ping.timeout) + _LOOKS

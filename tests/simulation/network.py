@@ -186,7 +186,7 @@ class Wire:
         sockets: every socket that was ever opened, in order.
         released: how often the transport was closed.
         guest: whether its user has ever logged out.
-        dialed_at: when the newest dial left.
+        dialed_at: when each dial left.
     """
 
     def __init__(self, network: Network, name: str) -> None:
@@ -195,7 +195,7 @@ class Wire:
         self.sockets: list[SimulatedSocket] = []
         self.released = 0
         self.guest = False
-        self.dialed_at = 0.0
+        self.dialed_at: list[float] = []
 
     def check(self, loop: asyncio.AbstractEventLoop) -> None:
         pass
@@ -203,7 +203,7 @@ class Wire:
     async def dial(self, url: str, headers: Mapping[str, str]) -> SimulatedSocket:
         """Open a WebSocket, if nothing comes between."""
         world, network = self.network.world, self.network
-        self.dialed_at = world.loop.time()
+        self.dialed_at.append(world.loop.time())
         world.must(self.released == 0, "a dial after the transport was released")
         session = headers.get("X-Appwrite-Session")
         world.must(session in (*network.sessions, BOGUS) or self.guest, "a dial without its identity")
