@@ -11,6 +11,7 @@ import msgspec
 import realtime_fsm
 
 CHANGING = {
+    "Fault",
     "Event",  # decodes each part at the first access
     "_TypedEvent",
     "FlatRecord",  # the audit restores what shippers have changed
@@ -28,7 +29,7 @@ CHANGING = {
 }
 COLLECTED_BY_COUNT_ALONE = {"Event", "EventFrame", "_Version", "FlatRecord", "FastLine"}
 """The structures that come by the million, and hold no cycle: the garbage collector leaves them out."""
-COMPARED_BY_IDENTITY = {"Event", "LinkState", "_TypedEvent", "Outage", "_Handle"}
+COMPARED_BY_IDENTITY = {"Event", "Fault", "LinkState", "_TypedEvent", "Outage", "_Handle"}
 
 
 def structures(kind: type[msgspec.Struct] = msgspec.Struct) -> Iterator[type[msgspec.Struct]]:

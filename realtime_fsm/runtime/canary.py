@@ -24,6 +24,7 @@ from realtime_fsm.protocol.eras import Era
 from realtime_fsm.protocol.faults import POLICY
 from realtime_fsm.protocol.spec import SubscriptionSpec, presence_message
 from realtime_fsm.runtime.callbacks import Callback
+from realtime_fsm.runtime.grace import GracedTimer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,7 +61,7 @@ class Prober:
         self._audit = audit
         self._presence_id = uuid.uuid4().hex
         self._link = 0  # the number of the link that is probed; 0 for none
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: GracedTimer | None = None
         self._probing = False  # whether a canary was asked for, and its echo is still awaited
         self._began: float  # when the newest canary was asked for
         self._met_fault = False  # whether a server fault was open at some time since then
@@ -235,7 +236,8 @@ class Prober:
 
     def _set_timer(self, delay: float, action: Callable[[], None]) -> None:
         self._cancel_timer()
-        self._timer = self._owner.loop.call_later(delay, action)
+        loop = self._owner.loop
+        self._timer = GracedTimer(loop, loop.time() + delay, action)
 
     def _stop(self) -> None:
         self._cancel_timer()

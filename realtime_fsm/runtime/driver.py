@@ -34,6 +34,7 @@ from realtime_fsm.runtime.canary import Prober
 from realtime_fsm.runtime.credentials import Identity
 from realtime_fsm.runtime.dispatch import Dispatcher, decode_json_object
 from realtime_fsm.runtime.failures import Failures
+from realtime_fsm.runtime.grace import grace_after
 from realtime_fsm.runtime.input_queue import InputQueue
 from realtime_fsm.runtime.jitter import random_source
 from realtime_fsm.runtime.links import LinkSet
@@ -104,6 +105,7 @@ class Driver:
         self._state_streams: WeakSet[StreamBuffer[Change]] | tuple[()] = ()  # most connections have no stream, and need no set
         self._timer: asyncio.Handle | None = None
         self._armed_for: float | None = None  # the moment of that timer: on uvloop, the handle of one that is due has no `when`
+        self._due: float  # the moment at which that timer is to fire: a deadline may have passed before
         self._releasing: asyncio.Task[None] | None = None
 
     # --- what the client reads ----------------------------------------------------------------------------------------
@@ -297,8 +299,14 @@ class Driver:
             self._timer = None
         if deadline is not None:
             self._timer, self._armed_for = self.loop.call_at(deadline, self._on_deadline), deadline
+            self._due = max(deadline, self.loop.time())
 
     def _on_deadline(self) -> None:
+        self._timer = grace_after(self.loop, self._due, self._feed_deadline)
+        if self._timer is None:
+            self.feed(Deadline())
+
+    def _feed_deadline(self) -> None:
         self._timer = None
         self.feed(Deadline())
 

@@ -22,6 +22,7 @@ from realtime_fsm.errors import Overdue
 from realtime_fsm.fsm.inputs import LinkClosed
 from realtime_fsm.fsm.link import DRAIN_SECONDS
 from realtime_fsm.protocol.frames import PING
+from realtime_fsm.runtime.grace import GracedTimer
 from realtime_fsm.runtime.timestamps import latest, timestamp_or_none, version_or_none
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ class Handover:
         self._asked_at = self.began if old.pings_in_flight else None  # when the ping in flight was sent, at the latest
         due = old.state.ping_at
         self._ping_at = self.began + owner.context.ping.interval if due is None else max(self.began, due)
-        self._timer: asyncio.Handle = owner.loop.call_soon(self._check_alive)
+        self._timer: asyncio.Handle | GracedTimer = owner.loop.call_soon(self._check_alive)
 
     # --- the stages -----------------------------------------------------------------------------------------------------
 
@@ -192,7 +193,7 @@ class Handover:
         if not self._assume_complete:
             self._ping(now)
         self._timer.cancel()
-        self._timer = self._owner.loop.call_later(DRAIN_SECONDS, self._check_drained)
+        self._timer = GracedTimer(self._owner.loop, now + DRAIN_SECONDS, self._check_drained)
 
     def drained(self) -> None:
         """End the handover, because the old link is to be closed. Keep the overlaps in which events may be lost."""
@@ -248,7 +249,7 @@ class Handover:
                 if self._owner.context.ping_enabled:
                     self._ping(now)
         due = self._ping_at if self._asked_at is None else self._asked_at + ping.timeout
-        self._timer = self._owner.loop.call_at(due, self._check_alive)
+        self._timer = GracedTimer(self._owner.loop, due, self._check_alive)
 
     def _check_drained(self) -> None:
         now, waits = self._owner.loop.time(), self.old.paused  # while the client does not read the link, silence proves nothing
@@ -256,6 +257,6 @@ class Handover:
             self._asked_at = now if self.old.paused else self._asked_at
             waits = waits or now < self._asked_at + self._owner.context.ping.timeout
         if waits:
-            self._timer = self._owner.loop.call_later(_POLL, self._check_drained)
+            self._timer = GracedTimer(self._owner.loop, now + _POLL, self._check_drained)
         else:
             self._on_drained()

@@ -297,7 +297,7 @@ async def test_a_task_that_starts_eagerly_waits_for_its_echo_like_any_other() ->
         return loop.create_task(rest(work))
 
     one, loop = Probed(write), asyncio.get_running_loop()
-    one.owner.loop = SimpleNamespace(time=loop.time, call_later=loop.call_later, create_task=begin_at_once)
+    one.owner.loop = SimpleNamespace(time=loop.time, call_at=loop.call_at, create_task=begin_at_once)
     one.serve(1)
     await one.until(20)
     assert one.told == [(10, "missed", 10), (10, "noted"), (10, "deaf", 1)]

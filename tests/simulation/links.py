@@ -19,6 +19,7 @@ from realtime_fsm.fsm.link import DRAIN_SECONDS
 from realtime_fsm.protocol.eras import UrlPlan
 from realtime_fsm.protocol.frames import PING
 from realtime_fsm.protocol.spec import SubscriptionSpec
+from realtime_fsm.runtime.grace import GRACE
 from simulation.history import History, passes
 from simulation.ledger import Stream
 from simulation.sockets import SimulatedSocket
@@ -315,8 +316,8 @@ class Links:
     def _see_it_gone(self, link: Link, until: float) -> None:
         loop, socket = self._world.loop, link.socket
         now = loop.time()
-        if now > until + 2 * _LATE or now == self._world.woke_at:  # the process slept; what was due meanwhile comes first
-            loop.call_later(_LATE, self._see_it_gone, link, now)
+        if now > until + 2 * _LATE or now <= self._world.woke_at + GRACE:  # the process slept; what was due meanwhile comes first
+            loop.call_later(GRACE + _LATE, self._see_it_gone, link, now + GRACE)
             return
         gone = socket is None or socket.given_up
         overdue = self._until - DRAIN_SECONDS + max(DRAIN_SECONDS, self._context.ping.timeout) + _LOOKS
