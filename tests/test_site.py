@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import re
+import tomllib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +26,8 @@ from support.surface import MODULES, parsers
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 API = [pages.fill(page.read_text(encoding="utf-8")) for page in sorted((DOCS / "reference" / "api").glob("*.md"))]
 ERRORS = pages.fill((DOCS / "reference" / "errors.md").read_text(encoding="utf-8"))
+INDEX = DOCS / "README.md"
+"""The index for readers on GitHub; the site leaves it out."""
 SOURCES = [page for page in DOCS.rglob("*.md") if "_build" not in page.parts]
 _PLACE = re.compile(r"^\.\. (currentmodule|py:module|auto\w+|py:data|py:class):: ([\w.]+)", re.MULTILINE)
 
@@ -123,15 +126,35 @@ def test_each_transition_rule_has_a_target_that_the_states_link_to() -> None:
 
 
 def test_each_marker_has_a_part_and_each_part_a_page() -> None:
-    markers = [
-        name for page in SOURCES for name in re.findall(r"^<!-- generated: (.+) -->$", page.read_text("utf-8"), re.MULTILINE)
-    ]
-    assert sorted(markers) == sorted(pages.PARTS)
+    names = Counter(name for page in SOURCES for name, _ in pages.MARKER.findall(page.read_text("utf-8")))
+    assert names.keys() == pages.PARTS.keys()
+    assert [name for name in names if names[name] > 1 and name != "docstrings"] == []
 
 
 def test_an_unknown_marker_is_refused() -> None:
     with pytest.raises(KeyError):
-        pages.fill("<!-- generated: nonsense -->")
+        pages.fill("[On the site only: nonsense](README.md)")
+
+
+def test_each_marker_leads_to_the_section_that_names_the_site() -> None:
+    assert "\n## On GitHub\n" in INDEX.read_text(encoding="utf-8")
+    marked = [page for page in SOURCES if "[On the site only" in page.read_text("utf-8")]
+    for page in some(marked):
+        text = page.read_text(encoding="utf-8")
+        links = {link.partition("#")[::2] for _, link in pages.MARKER.findall(text)}
+        assert {((page.parent / place).resolve(), section) for place, section in links} == {(INDEX, "on-github")}
+        assert "[On the site only" not in pages.fill(text), page
+
+
+def test_each_page_of_directives_has_a_marker() -> None:
+    wanted = [page for page in SOURCES if re.search(r"^\.\. auto", page.read_text("utf-8"), re.MULTILINE)]
+    assert [page for page in some(wanted) if "docstrings" not in dict(pages.MARKER.findall(page.read_text("utf-8")))] == []
+
+
+def test_the_pages_for_github_name_the_site() -> None:
+    site = tomllib.loads((DOCS.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]["Documentation"]
+    for page in (INDEX, DOCS.parent / "README.md", DOCS / "reference" / "index.md", DOCS / "reference" / "api" / "index.md"):
+        assert set(re.findall(r"https://[\w.-]+\.github\.io/[^)\s]*", page.read_text(encoding="utf-8"))) == {site}
 
 
 @pytest.mark.parametrize("page", sorted((DOCS / "explanation").glob("*.md")), ids=lambda page: page.stem)

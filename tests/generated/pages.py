@@ -1,7 +1,8 @@
 """The generated parts of pages, as Markdown: commands, errors, records, rules of the audit, states and transitions.
 
 Invariant: each part comes from the code that runs, so no page can differ from the code. A page of the site holds the line
-``<!-- generated: NAME -->``, and the build puts the part of that name there.
+``[On the site only: NAME](PLACE)``, and the build puts the part of that name there. On GitHub the line leads the reader to the
+section of ``docs/README.md`` that tells where the site is.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ _WIDE = 8
 """The columns of a table of transition rules."""
 _MARKS = re.compile(r"([\\`*_\[\]<>|#])")
 _VERBATIM = re.compile(r"(`[^`]+`|(?<![\w-])--[a-z][a-z-]*|'[^' ]+')")
-_MARKER = re.compile(r"^<!-- generated: ([a-z-]+) -->$", re.MULTILINE)
+MARKER = re.compile(r"^\[On the site only: ([a-z-]+)\]\(([^)]*)\)$", re.MULTILINE)
+"""The line of a page in whose place the build puts a part: the part's name, and the link for a reader of the source."""
 
 
 def fill(source: str) -> str:
@@ -45,7 +47,7 @@ def fill(source: str) -> str:
     Raises:
         KeyError: for a name without a part.
     """
-    return _MARKER.sub(lambda found: PARTS[found[1]](), source)
+    return MARKER.sub(lambda found: PARTS[found[1]](), source)
 
 
 def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
@@ -253,5 +255,6 @@ PARTS: dict[str, Callable[[], str]] = {
     "transitions": transitions,
     "opentelemetry": opentelemetry,
     "mermaid": mermaid,
+    "docstrings": str,  # nothing: Sphinx makes this part, from the directives below the marker
 }
 """The generated parts by name."""
