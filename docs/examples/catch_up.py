@@ -10,19 +10,28 @@ No list holds deleted rows, so a deletion during an outage stays unknown.
 
 import asyncio
 import os
+import sys
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from appwrite.client import Client
+from appwrite.exception import AppwriteException
 from appwrite.services.tables_db import TablesDB
 
 from realtime_fsm import Event, Gap, Realtime
 from realtime_fsm.catch_up import rows
+from realtime_fsm.errors import RealtimeError
 
 DATABASE, TABLE = "main", "orders"
 CLOCKS_DIFFER = timedelta(minutes=1)  # by at most so much, between this machine and the server
+
+
+def variable(name: str) -> str:
+    """Return a variable of the environment, or end the program with a sentence."""
+    return os.environ.get(name) or sys.exit(f"{name} is not set; the top of catch_up.py shows how to set it")
 
 
 class Orders:
@@ -43,9 +52,9 @@ class Orders:
 async def main() -> None:
     """Print the orders without end."""
     client = Client()
-    client.set_endpoint(os.environ["APPWRITE_ENDPOINT"])
-    client.set_project(os.environ["APPWRITE_PROJECT"])
-    client.set_session(os.environ["APPWRITE_SESSION"])
+    client.set_endpoint(variable("APPWRITE_ENDPOINT"))
+    client.set_project(variable("APPWRITE_PROJECT"))
+    client.set_session(variable("APPWRITE_SESSION"))
     async with Realtime.from_client(client) as realtime:
         orders = Orders(TablesDB(client))
         channel = f"databases.{DATABASE}.tables.{TABLE}.rows"
@@ -54,4 +63,8 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    try:
+        with suppress(KeyboardInterrupt):
+            asyncio.run(main())
+    except (RealtimeError, AppwriteException) as failure:  # an expired session, a server that is away, ...
+        sys.exit(str(failure))

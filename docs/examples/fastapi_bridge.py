@@ -12,6 +12,7 @@ Every browser sees the same events: those that the identity of this connection m
 import asyncio
 import json
 import os
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -23,6 +24,11 @@ from realtime_fsm import Event, Gap, Realtime, RetryPolicy, State
 
 PAGE = Path(__file__).with_suffix(".html")
 WAITING = 100  # messages that wait for one browser; a slower browser loses its oldest messages
+
+
+def variable(name: str) -> str:
+    """Return a variable of the environment, or end the program with a sentence."""
+    return os.environ.get(name) or sys.exit(f"{name} is not set; the top of fastapi_bridge.py shows how to set it")
 
 
 class Feed:
@@ -68,6 +74,7 @@ class Feed:
         return f"event: {kind}\ndata: {json.dumps(data)}\n\n"
 
 
+ENDPOINT, PROJECT = variable("APPWRITE_ENDPOINT"), variable("APPWRITE_PROJECT")
 feed = Feed()
 
 
@@ -75,8 +82,8 @@ feed = Feed()
 async def lifespan(_: FastAPI) -> AsyncIterator[None]:
     """Keep one connection to Appwrite for as long as the application runs."""
     async with Realtime(
-        os.environ["APPWRITE_ENDPOINT"],
-        os.environ["APPWRITE_PROJECT"],
+        ENDPOINT,
+        PROJECT,
         session=os.environ.get("APPWRITE_SESSION"),
         retry=RetryPolicy(attempts=None),  # the application starts without Appwrite, too
     ) as realtime:

@@ -20,18 +20,19 @@ from realtime_fsm.errors import RealtimeError
 log = logging.getLogger("listener")
 
 
+def variable(name: str) -> str:
+    """Return a variable of the environment, or end the program with a sentence."""
+    return os.environ.get(name) or sys.exit(f"{name} is not set; the top of listener.py shows how to set it")
+
+
 def report_gap(gap: Gap) -> None:
     """Log that events may be missing; gap.since is None where no event came before the outage."""
     log.warning("events may be missing from %s to %s", gap.since or "the start", gap.until)
 
 
-async def listen(channels: list[str]) -> None:
+async def listen(endpoint: str, project: str, channels: list[str]) -> None:
     """Print the events of the channels without end."""
-    realtime = Realtime(
-        os.environ["APPWRITE_ENDPOINT"],
-        os.environ["APPWRITE_PROJECT"],
-        session=os.environ.get("APPWRITE_SESSION"),  # None: listen as a guest
-    )
+    realtime = Realtime(endpoint, project, session=os.environ.get("APPWRITE_SESSION"))  # None: listen as a guest
     async with realtime, realtime.subscribe(*channels, on_gap=report_gap) as subscription:
         async for event in subscription:
             print(json.dumps({"action": event.action, "id": event.id, "payload": event.payload}), flush=True)
@@ -39,7 +40,8 @@ async def listen(channels: list[str]) -> None:
 
 async def main() -> int:
     """Listen until a signal, and return the exit code."""
-    listening = asyncio.create_task(listen(sys.argv[1:] or ["rows"]))
+    endpoint, project = variable("APPWRITE_ENDPOINT"), variable("APPWRITE_PROJECT")
+    listening = asyncio.create_task(listen(endpoint, project, sys.argv[1:] or ["rows"]))
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, listening.cancel)  # not on Windows
     try:

@@ -14,11 +14,23 @@ import os
 import sqlite3
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import nats
+from nats.errors import Error
 
 SUBJECTS = "appwrite.demo.>"  # or "appwrite.demo.databases.main.tables.orders.rows.*" for one table
+
+
+def variable(name: str) -> str:
+    """Return a variable of the environment, or end the program with a sentence."""
+    return os.environ.get(name) or sys.exit(f"{name} is not set; the top of relay_worker.py shows how to set it")
+
+
+async def report_trouble(trouble: Exception) -> None:
+    """Print why nats-py has no broker; nats-py tries again without your help."""
+    print("the broker:", trouble, file=sys.stderr, flush=True)
 
 
 def is_new(database: sqlite3.Connection, row: Mapping[str, Any]) -> bool:
@@ -31,11 +43,11 @@ def is_new(database: sqlite3.Connection, row: Mapping[str, Any]) -> bool:
     return change.rowcount == 1
 
 
-async def main(file: str) -> None:
+async def main(broker: str, file: str) -> None:
     """Work without end."""
     database = sqlite3.connect(file)
     database.execute("CREATE TABLE IF NOT EXISTS versions (id TEXT PRIMARY KEY, at TEXT)")
-    async with await nats.connect(os.environ["NATS_URL"]) as client:
+    async with await nats.connect(broker, error_cb=report_trouble) as client:
         jobs = await client.jetstream().pull_subscribe(SUBJECTS, "workers", stream="APPWRITE")
         while True:
             try:
@@ -52,4 +64,10 @@ async def main(file: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1]))
+    if len(sys.argv) != 2:
+        sys.exit("give the file of the database: python relay_worker.py orders.db")
+    try:
+        with suppress(KeyboardInterrupt):
+            asyncio.run(main(variable("NATS_URL"), sys.argv[1]))
+    except Error as failure:  # the broker stays away, or the relay has not made the stream yet
+        sys.exit(f"the broker: {failure}")

@@ -8,12 +8,25 @@ FastStream decodes the payload, because the message names its content type. ``de
 
 import asyncio
 import os
+import sys
 from typing import Any
 
 from faststream import AckPolicy, FastStream
 from faststream.nats import JStream, NatsBroker, NatsMessage, PullSub
+from nats.errors import Error
 
-broker = NatsBroker(os.environ["NATS_URL"])
+
+def variable(name: str) -> str:
+    """Return a variable of the environment, or end the program with a sentence."""
+    return os.environ.get(name) or sys.exit(f"{name} is not set; the top of relay_worker_faststream.py shows how to set it")
+
+
+async def report_trouble(trouble: Exception) -> None:
+    """Print why nats-py has no broker; nats-py tries again without your help."""
+    print("the broker:", trouble, file=sys.stderr, flush=True)
+
+
+broker = NatsBroker(variable("NATS_URL"), error_cb=report_trouble)
 stream = JStream("APPWRITE", declare=False)
 
 
@@ -30,4 +43,7 @@ async def work(row: dict[str, Any], message: NatsMessage) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(FastStream(broker).run())
+    try:
+        asyncio.run(FastStream(broker).run())
+    except Error as failure:  # the relay has not made the stream yet
+        sys.exit(f"the broker: {failure}")

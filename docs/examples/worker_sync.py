@@ -15,6 +15,7 @@ from threading import Event as Flag
 import msgspec
 
 from realtime_fsm import Event
+from realtime_fsm.errors import RealtimeError
 from realtime_fsm.sync import Realtime
 
 CHANNEL = "databases.main.tables.orders.rows"
@@ -25,6 +26,11 @@ class Order(msgspec.Struct):
 
     id: str = msgspec.field(name="$id")
     title: str = ""
+
+
+def variable(name: str) -> str:
+    """Return a variable of the environment, or end the program with a sentence."""
+    return os.environ.get(name) or sys.exit(f"{name} is not set; the top of worker_sync.py shows how to set it")
 
 
 def store(database: sqlite3.Connection, event: Event[Order]) -> None:
@@ -50,18 +56,22 @@ def work(realtime: Realtime, database: sqlite3.Connection, stop: Flag) -> None:
 
 def main() -> None:
     """Work until a signal."""
+    if len(sys.argv) != 2:
+        sys.exit("give the file of the database: python worker_sync.py orders.sqlite")
+    endpoint, project = variable("APPWRITE_ENDPOINT"), variable("APPWRITE_PROJECT")
     stop = Flag()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     with (
         closing(sqlite3.connect(sys.argv[1])) as database,
-        Realtime(
-            os.environ["APPWRITE_ENDPOINT"], os.environ["APPWRITE_PROJECT"], session=os.environ.get("APPWRITE_SESSION")
-        ) as realtime,
+        Realtime(endpoint, project, session=os.environ.get("APPWRITE_SESSION")) as realtime,
     ):
         database.execute("CREATE TABLE IF NOT EXISTS orders (id TEXT PRIMARY KEY, title TEXT)")
         work(realtime, database, stop)
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except RealtimeError as failure:  # a server that is away, a refused subscription, ...
+        sys.exit(str(failure))

@@ -63,6 +63,14 @@ def program(*words: str, **options: Any) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
+def ended(*words: str) -> tuple[int, str]:
+    """Run an example without any of its variables to its end; return its exit code and stderr."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("APPWRITE_", "NATS_"))}
+    with program(*words, env=environment) as process:
+        _, told = process.communicate(timeout=PATIENCE)
+    return process.returncode, told
+
+
 def publish(server: RealtimeServer, row: str, action: str, **columns: object) -> None:
     server.publish([f"{ORDERS}.{row}.{action}"], ["rows", ORDERS], {"$id": row, **columns})
 
@@ -94,6 +102,50 @@ async def test_the_listener_names_a_refusal_and_fails() -> None:
     assert listener.returncode == 1
     assert "ERROR the server" in told
     assert "Traceback" not in told
+
+
+@pytest.mark.parametrize(
+    ("words", "variable", "package"),
+    [
+        (["listener.py"], "APPWRITE_ENDPOINT", "realtime_fsm"),
+        (["worker_sync.py", "orders.sqlite"], "APPWRITE_ENDPOINT", "realtime_fsm"),
+        (["catch_up.py"], "APPWRITE_ENDPOINT", "appwrite"),
+        (["fastapi_bridge.py"], "APPWRITE_ENDPOINT", "fastapi"),
+        (["relay_worker.py", "orders.db"], "NATS_URL", "nats"),
+        (["relay_worker_faststream.py"], "NATS_URL", "faststream"),
+    ],
+)
+def test_a_variable_that_is_not_set_is_named(words: list[str], variable: str, package: str) -> None:
+    pytest.importorskip(package)
+    assert ended(*words) == (1, f"{variable} is not set; the top of {words[0]} shows how to set it\n")
+
+
+@pytest.mark.parametrize("name", ["worker_sync.py", "relay_worker.py"])
+def test_a_missing_argument_is_named(name: str) -> None:
+    code, told = ended(name)
+    assert (code, told.partition(" python ")[0], told.count("\n")) == (1, "give the file of the database:", 1)
+
+
+@pytest.mark.loopback
+@pytest.mark.parametrize("words", [["worker_sync.py", "orders.sqlite"], ["catch_up.py"]])
+async def test_an_expired_session_ends_a_program_with_a_sentence(words: list[str], tmp_path: Path) -> None:
+    async with appwrite() as server:
+        with environment_of(server, APPWRITE_SESSION="expired"), program(*words, cwd=tmp_path) as process:
+            _, told = await asyncio.to_thread(process.communicate, timeout=PATIENCE)
+    *log, sentence = told.splitlines()
+    assert process.returncode == 1
+    assert "the session or JWT is unknown or expired" in sentence
+    assert [line for line in log if not line.startswith("dial 1 failed")] == []
+
+
+@pytest.mark.loopback
+async def test_catching_up_ends_in_order_with_ctrl_c() -> None:
+    async with appwrite() as server:
+        with environment_of(server, APPWRITE_SESSION=server.add_user("ada")), program("catch_up.py") as process:
+            await server.wait_for_subscriptions(1, timeout=PATIENCE)
+            process.send_signal(signal.SIGINT)
+            _, told = await asyncio.to_thread(process.communicate, timeout=PATIENCE)
+    assert (process.returncode, told) == (0, "")
 
 
 @pytest.mark.loopback

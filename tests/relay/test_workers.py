@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
@@ -44,16 +45,17 @@ async def fill(broker: Broker) -> None:
 
 
 @asynccontextmanager
-async def workers(broker: Broker, *words: str) -> AsyncIterator[list[Process]]:
-    """Run an example three times."""
+async def workers(broker: Broker, *words: str, count: int = 3) -> AsyncIterator[list[Process]]:
+    """Run an example three times, or as often as given."""
     command = [sys.executable, str(ROOT / "docs" / "examples" / words[0]), *words[1:]]
     environment = {**os.environ, "NATS_URL": broker.url}
-    processes = [await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=PIPE, env=environment) for _ in range(3)]
+    processes = [await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=PIPE, env=environment) for _ in range(count)]
     try:
         yield processes
     finally:
         for process in processes:
-            process.kill()
+            if process.returncode is None:
+                process.kill()
             await process.communicate()
 
 
@@ -115,3 +117,28 @@ async def test_workers_with_faststream_get_the_decoded_rows() -> None:
             assert (await js.stream_info("APPWRITE")).config == before
     assert [line.split()[1] for line in lines if line.startswith("create")] == sorted(f"row{number}" for number in range(COUNT))
     assert [line for line in lines if line.startswith("caught_up")] == [f"caught_up row0 {CREATED}"]
+
+
+@pytest.mark.loopback
+async def test_a_worker_with_nats_py_ends_in_order_with_ctrl_c(tmp_path: Path) -> None:
+    with running_broker() as broker:
+        await fill(broker)
+        async with workers(broker, "relay_worker.py", str(tmp_path / "orders.db"), count=1) as processes:
+            await printed(processes, COUNT + 1)
+            processes[0].send_signal(signal.SIGINT)
+            _, told = await asyncio.wait_for(processes[0].communicate(), 20)
+    assert (processes[0].returncode, told) == (0, b"")
+
+
+@pytest.mark.loopback
+@pytest.mark.parametrize("name", ["relay_worker.py", "relay_worker_faststream.py"])
+async def test_a_worker_before_the_relay_ends_with_a_sentence(name: str, tmp_path: Path) -> None:
+    words = [str(tmp_path / "orders.db")] if name == "relay_worker.py" else []
+    with running_broker() as broker:
+        async with workers(broker, name, *words, count=1) as processes:
+            _, told = await asyncio.wait_for(processes[0].communicate(), 20)
+    assert processes[0].returncode == 1
+    *log, sentence = told.decode().splitlines()
+    assert sentence.startswith("the broker: ")
+    assert "stream not found" in sentence
+    assert [line for line in log if "INFO" not in line] == [], "FastStream logs its start"
