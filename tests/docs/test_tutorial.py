@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from support.commands import PATIENCE, line, result_of, running
@@ -54,13 +55,13 @@ def failed_dials(log: Path) -> int:
 
 
 @contextmanager
-def reader(endpoint: str, folder: Path) -> Iterator[subprocess.Popen[str]]:
+def reader(endpoint: str, folder: Path, **options: Any) -> Iterator[subprocess.Popen[str]]:
     """Save the page's program, with another endpoint, and run it as a reader does, but with the same delays each time."""
     text = source_of(PAGE).lstrip()
     assert text.count("http://127.0.0.1:8090/v1") == 1
     (folder / "listener.py").write_text(text.replace("http://127.0.0.1:8090/v1", endpoint), encoding="utf-8")
     command = [sys.executable, "-c", RUN, "listener.py"]
-    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True, **options) as process:
         try:
             yield process
         finally:
@@ -87,6 +88,15 @@ def test_each_step_shows_what_the_page_shows(tmp_path: Path) -> None:
     for shown in (AUDIT, REPLAY):
         result = result_of(*shown[0].removeprefix("$ realtime-fsm ").split(), cwd=tmp_path)
         assert (result.returncode, missing(shown, result.stdout)) == (0, [])
+
+
+def test_without_a_server_the_listener_ends_as_the_page_says(tmp_path: Path) -> None:
+    with reader("http://127.0.0.1:1/v1", tmp_path, stderr=subprocess.PIPE) as listener:
+        _, told = listener.communicate(timeout=PATIENCE)
+    said = re.search(r"the listener dials (\w+) times.*?`(\w+)` and\s+`([^`]+)`", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    assert said is not None
+    assert (said[1], failed_dials(tmp_path / "audit.jsonl")) == ("three", 3)
+    assert re.search(rf"\.{said[2]}: .*{said[3]}$", told), told
 
 
 def test_a_line_that_no_output_resembles_is_missing() -> None:
