@@ -10,7 +10,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from realtime_fsm.audit.decoding import BadRecord
-from realtime_fsm.audit.finding import describe_hole
+from realtime_fsm.audit.finding import describe_hole, describe_repetition
 from realtime_fsm.audit.rules import RuleBreach
 from realtime_fsm.audit.secret_scan import looks_secret
 from realtime_fsm.audit.tracking import EarlyRecord, TrackedConnection
@@ -128,7 +128,7 @@ class Connections:
                 self._window.look_back(tracked, early.record)
         elif seq <= tracked.seq or seq in tracked.early:
             tracked.missing -= 1
-            self._reporter.report(tracked, RuleBreach("seq", f"number {seq} comes after number {max(tracked.seq, seq)}"))
+            self._reporter.report(tracked, RuleBreach("seq", describe_repetition(seq, is_sure=not tracked.skipped)))
             if early.secrets:
                 self._reporter.report_secrets(tracked, early.secrets)
         else:
@@ -165,6 +165,7 @@ class Connections:
         if self._counts(tracked, early.record):
             self._reporter.report(tracked, RuleBreach("seq", describe_hole(tracked.seq, seq)))
         tracked.facts.note_hole()
+        tracked.skipped = True
         tracked.missing += seq - tracked.seq - 1
         tracked.seq = seq - 1
         self._take_early(tracked)

@@ -128,6 +128,13 @@ def describe_hole(before: int, seq: int) -> str:
     return f"{pluralize(seq - before - 1, 'record is', 'records are')} missing before number {seq}"
 
 
+def describe_repetition(seq: int, *, is_sure: bool) -> str:
+    """Describe a number that has had its turn; not `is_sure` where an earlier number was missing, which may be this one."""
+    if is_sure:
+        return f"number {seq} is repeated: name a copied log once, or leave repeated lines out"
+    return f"number {seq} is repeated, or comes too late to be judged"
+
+
 def decode_redacted(line: bytes) -> dict[str, Any] | None:
     """Decode a record and hide its secrets; None for a line without a record."""
     try:

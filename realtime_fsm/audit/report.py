@@ -36,7 +36,7 @@ _MEANINGS = {
     Verdict.CONFORMANT: "The log shows nothing that a rule forbids.",
     Verdict.VIOLATED: "The log breaks a rule.",
     Verdict.UNUSABLE: "The input cannot be read, or the command is wrong.",
-    Verdict.INCONCLUSIVE: "Records are missing, out of order, or of an unknown table or schema.",
+    Verdict.INCONCLUSIVE: "Records are missing, repeated, out of order, or of an unknown table or schema.",
 }
 
 

@@ -40,6 +40,7 @@ class TrackedConnection:
     first_line: int  # the number of the line of its first record
     seq: int = 0  # of the last record
     missing: int = 0  # numbers that no record had; a record without a number of its own counts against it
+    skipped: bool = False  # whether the auditor has ceased to wait for a number, which may still come
     early: dict[int, EarlyRecord] = field(default_factory=dict)  # by their numbers
     recent: deque[tuple[int, bytes]] = field(default_factory=lambda: deque(maxlen=CONTEXT))  # the newest lines, by their numbers
     first: datetime | None = None

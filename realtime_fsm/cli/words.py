@@ -43,11 +43,12 @@ _WEIGHTS = {
     " nothing that a doubt hides.",
     Severity.NOTE: "Nothing: it may happen to a conformant connection. `--fail-on` makes a violation of it.",
 }
+_REPEATED = " Repeated records hide nothing: name a copied log once, and leave repeated lines out with `awk '!seen[$0]++'`."
 _AFTER_VERDICTS = {
     Verdict.CONFORMANT: "",
     Verdict.VIOLATED: _WEIGHTS[Severity.VIOLATION],
     Verdict.UNUSABLE: "Read the message: it names the file or the option.",
-    Verdict.INCONCLUSIVE: _WEIGHTS[Severity.DOUBT],
+    Verdict.INCONCLUSIVE: _WEIGHTS[Severity.DOUBT] + _REPEATED,
 }
 _ERRORS: dict[str, type[RealtimeError]] = {name: getattr(realtime_fsm, name) for name in REMEDIES}
 
@@ -177,7 +178,8 @@ def _log_words() -> Iterator[Meaning]:
         means = dict.fromkeys(each.description for kind in KINDS for each in kind.fields if each.name == name)
         yield Meaning(name, "field", _plain(" / ".join(means)), {"in": records or ["every record"]})
     for rule in RULES.values():
-        yield Meaning(rule.name, "finding", rule.statement, {"weight": [rule.weight.value]}, _WEIGHTS[rule.weight])
+        advice = _WEIGHTS[rule.weight] + _REPEATED * (rule.name == "seq")
+        yield Meaning(rule.name, "finding", rule.statement, {"weight": [rule.weight.value]}, advice)
 
 
 def _report_words() -> Iterator[Meaning]:

@@ -28,9 +28,9 @@ def texts(report: Report, rule: str = "seq") -> list[tuple[str, int]]:
         ([1, 0], "number 2 comes before number 1", 1),
         ([0, 2, 1], "number 3 comes before number 2", 2),
         ([0, 2, 3, 1], "number 3 comes before number 2", 2),
-        ([0, 1, 1], "number 2 comes after number 2", 3),
-        ([0, 1, 2, 1], "number 2 comes after number 3", 4),
-        ([0, 2, 2, 1], "number 3 comes after number 3", 3),
+        ([0, 1, 1], "number 2 is repeated: name a copied log once, or leave repeated lines out", 3),
+        ([0, 1, 2, 1], "number 2 is repeated: name a copied log once, or leave repeated lines out", 4),
+        ([0, 2, 2, 1], "number 3 is repeated: name a copied log once, or leave repeated lines out", 3),
         ([0, 3, 2, 1], "number 3 comes before number 2", 3),
         ([0, 2], "1 record is missing before number 3", 2),
         ([0, 3], "2 records are missing before number 4", 2),
@@ -52,6 +52,21 @@ def test_records_wait_until_an_earlier_one_comes() -> None:
     auditor.feed([LINES[9]])
     auditor.settle()
     assert (auditor._connections.waiting, len(auditor._connections.live)) == (0, 1)
+
+
+def test_after_a_hole_a_number_that_has_had_its_turn_may_be_a_late_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[int, bool]] = []
+
+    def describe(seq: int, *, is_sure: bool) -> str:
+        told.append((seq, is_sure))
+        return ""
+
+    monkeypatch.setattr(connections, "describe_repetition", describe)
+    auditor = Auditor()
+    auditor.feed([LINES[0], LINES[0], LINES[2]])
+    auditor.settle()
+    auditor.feed([LINES[1]])
+    assert told == [(1, True), (2, False)]
 
 
 def test_records_after_the_span_of_time_do_not_wait() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from realtime_fsm.audit.finding import describe_allowed, describe_hole
+from realtime_fsm.audit.finding import describe_allowed, describe_hole, describe_repetition
 from realtime_fsm.audit.tracking import TrackedConnection
 from support.brokenlogs import audited
 from support.wholelog import LINES, PONG, edited
@@ -16,6 +16,11 @@ from support.wholelog import LINES, PONG, edited
 )
 def test_a_hole_is_at_the_beginning_or_later(before: int, seq: int, said: str) -> None:
     assert describe_hole(before, seq) == said
+
+
+def test_a_number_that_has_had_its_turn_is_repeated_or_may_be_late() -> None:
+    assert describe_repetition(7, is_sure=True) == "number 7 is repeated: name a copied log once, or leave repeated lines out"
+    assert describe_repetition(7, is_sure=False) == "number 7 is repeated, or comes too late to be judged"
 
 
 @pytest.mark.parametrize(

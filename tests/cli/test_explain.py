@@ -146,6 +146,11 @@ def test_a_number_of_a_rule_means_the_rule_in_each_state(capsys: pytest.CaptureF
     assert "con58: The link ended" in said(capsys, "58")
 
 
+@pytest.mark.parametrize(("word", "repeats"), [("seq", True), ("inconclusive", True), ("cut", False)])
+def test_the_advice_on_repeated_records_is_how_to_leave_them_out(word: str, repeats: bool) -> None:
+    assert any("awk '!seen[$0]++'" in meaning.advice for meaning in explain(word)) is repeats
+
+
 def test_without_a_word_the_kinds_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     told = said(capsys)
     for kind, words in WORDS.items():
