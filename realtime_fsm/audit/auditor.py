@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from realtime_fsm.audit.absence import describe_absence, describe_asked, describe_span
 from realtime_fsm.audit.answering import AnswerBuilder
 from realtime_fsm.audit.checks import rulebook
 from realtime_fsm.audit.collector import ReportBuilder
@@ -112,14 +113,23 @@ class Auditor:
         """End the audit; the auditor cannot be used again."""
         self._take_pieces(self._reader.flush())
         self._connections.finish()
-        hint = "" if self._unread is None else f"; {self._places.of(self._unread[0])} {self._reader.explain(self._unread[1])}"
         report = self._builder.report(
             self._places.files, self._places.number, self._window,
-            some=bool(self._only), hint=hint, surplus=self._reader.surplus,
+            is_strange=self._unread is not None, absence=self._describe_absence, surplus=self._reader.surplus,
         )  # fmt: skip
         if self._answers is not None:
             self.answer = self._answers.answer(report, self._connections.newest)
         return report
+
+    def _describe_absence(self) -> str:
+        lines, found = self._places.number, self._connections
+        if found.others and found.oldest is None:
+            return describe_absence(lines, str(found.others), describe_asked(self._only, self._window))
+        if found.oldest is not None and not self._window.is_all:
+            span = describe_span(self._window, found.oldest, found.newest)
+            return describe_absence(lines, span, describe_asked(self._only, self._window))
+        hint = "" if self._unread is None else f"{self._places.of(self._unread[0])} {self._reader.explain(self._unread[1])}"
+        return describe_absence(lines, hint)
 
     def _take_pieces(self, pieces: Iterable[Piece]) -> None:
         """Judge the records of lines that the strict decoder refused."""

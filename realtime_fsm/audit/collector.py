@@ -6,7 +6,6 @@ import heapq
 from collections import Counter
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from realtime_fsm.audit.formats.text_utils import pluralize
 from realtime_fsm.audit.report import ConnectionReport, Finding, Location, Report, RowLine, Verdict
 from realtime_fsm.audit.rules import RULES, weigh
 from realtime_fsm.audit.secret_scan import masked
@@ -132,16 +131,18 @@ class ReportBuilder:
             weight = weigh("open", self._fail_on).value
             self.add(tracked, Finding("open", weight, said, place, masked(tracked.connection_id)))
 
-    def report(self, files: list[str], lines: int, window: Window, *, some: bool, hint: str, surplus: int) -> Report:
+    def report(
+        self, files: list[str], lines: int, window: Window, *, is_strange: bool, absence: Callable[[], str], surplus: int
+    ) -> Report:
         """Build the report on files with so many lines.
 
-        `some` tells that only some connections were judged. `hint` tells why a log that seems to have records has none. `surplus`
-        is the number of records beyond one a line.
+        `is_strange` tells that a line seems to hold a record, and holds none. `absence` describes a log without a record.
+        `surplus` is the number of records beyond one a line.
         """
-        verdict = self._verdict(is_strange=bool(hint))
+        files = list(dict.fromkeys(files))  # a file that grows comes several times
+        verdict = self._verdict(is_strange=is_strange)
         if verdict is Verdict.UNUSABLE and _UNUSABLE not in self._weights:
-            which = "the connections or the time that are asked for" if some or not window.is_all else "this library"
-            text = f"no record of {which} is in it: {pluralize(lines, 'line')}{hint}" if lines else "it is empty"
+            text = absence()
             for name in files or ["-"]:
                 self._unattributed.append(Finding("cut", _UNUSABLE, text, Location(name, 0)))
         return Report(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
+from realtime_fsm.audit.absence import KnownConnections
 from realtime_fsm.audit.decoding import BadRecord
 from realtime_fsm.audit.finding import describe_hole, describe_repetition
 from realtime_fsm.audit.rules import RuleBreach
@@ -44,6 +45,8 @@ class Connections:
         self._ended: OrderedDict[str | None, TrackedConnection] = OrderedDict()
         self.live: dict[str | None, TrackedConnection] = {}  # those that are followed, by their ids
         self.waiting: int = 0  # records that wait for an earlier one
+        self.others = KnownConnections()  # those that are not judged
+        self.oldest: datetime | None = None  # the first moment of those that are judged
         # The newest moment of the connections that have left the memory, or are not judged; after `finish`, of all.
         self.newest: datetime | None = None
 
@@ -84,6 +87,8 @@ class Connections:
         identifier = record.connection_id
         if self._only and not (identifier or "").startswith(self._only):
             self._note_newest(record.timestamp)
+            if identifier is not None:
+                self.others.add(identifier)
             return None
         if identifier is None:
             assert isinstance(record, BadRecord)
@@ -92,6 +97,8 @@ class Connections:
         tracked = self._ended.get(identifier)
         if tracked is None:
             tracked = self.live[identifier] = TrackedConnection(identifier, self._reporter.here[0])
+            if record.timestamp is not None and (self.oldest is None or record.timestamp < self.oldest):
+                self.oldest = record.timestamp
             if self._window.is_all:
                 tracked.first = record.timestamp
             if looks_secret(identifier):

@@ -11,15 +11,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from realtime_fsm.audit.absence import redacted_id
 from realtime_fsm.audit.formats.text_utils import format_duration, pluralize, printable
 from realtime_fsm.audit.report import Verdict
 from realtime_fsm.audit.sources import STDIN
-from realtime_fsm.cli.arguments import add_connections, number
+from realtime_fsm.cli.arguments import add_connections, add_renamed_fields, number
 from realtime_fsm.cli.output import discard_stdout, fail
 from realtime_fsm.cli.replay_view import StepFormatter, palette_for
 from realtime_fsm.fsm.table import TABLE
 from realtime_fsm.replay.divergence import Diverged
-from realtime_fsm.replay.log_reader import IncompleteLog, UnusableLog, read_connection_log, redacted_id
+from realtime_fsm.replay.log_reader import IncompleteLog, UnusableLog, read_connection_log
 from realtime_fsm.replay.replayer import Replayer
 from realtime_fsm.replay.scenario import scenario_of
 from realtime_fsm.replay.test_writer import write_test
@@ -53,6 +54,7 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("files", metavar="FILE", nargs="+", help="a log; - for standard input")
     add_connections(parser, "the connection whose id begins so; it may be left out where there is only one")
+    add_renamed_fields(parser)
     parser.add_argument("--from", dest="since", metavar="SEQ", type=_RECORD, default=1, help="show the steps from this record on")
     parser.add_argument("--to", dest="until", metavar="SEQ", type=_RECORD, help="replay up to this record")
     pace = parser.add_mutually_exclusive_group()
@@ -77,7 +79,7 @@ def run(options: argparse.Namespace) -> int:
     if options.step and not (sys.stdin.isatty() and sys.stdout.isatty()):
         return _fail("--step needs a terminal", Verdict.UNUSABLE)
     try:
-        code = _replay(read_connection_log(options.files, options.connection), options)
+        code = _replay(read_connection_log(options.files, options.connection, dict(options.map)), options)
         sys.stdout.flush()  # raises here if the reader has gone, and not at the exit of the process
     except UnusableLog as unusable:
         return _fail(str(unusable), Verdict.UNUSABLE)

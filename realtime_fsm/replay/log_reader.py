@@ -7,22 +7,23 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from realtime_fsm.audit.absence import KnownConnections, describe_absence, redacted_id
 from realtime_fsm.audit.decoding import EVENTS, BadRecord, ExtendedRecord, decode_unusual
 from realtime_fsm.audit.formats.text_utils import pluralize
 from realtime_fsm.audit.framing import LineReader
 from realtime_fsm.audit.policies import Policies
 from realtime_fsm.audit.report import Location
-from realtime_fsm.audit.secret_scan import REDACTED, looks_secret
+from realtime_fsm.audit.secret_scan import looks_secret
+from realtime_fsm.audit.shapes import MARK
 from realtime_fsm.audit.sources import Unreadable, open_log, read_lines, sort_by_content
 from realtime_fsm.auditlog.records import SCHEMA, AnyRecord, CloseRecord, OpenRecord, SubscriptionRecord, TransitionRecord
 from realtime_fsm.errors import BadOption
 from realtime_fsm.fsm.table import TABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
-_LISTED = 20
-"""The most connections that a message lists."""
+_REMEDY = "replay it with the version of realtime-fsm that wrote it"
 
 
 class UnusableLog(Exception):
@@ -79,27 +80,32 @@ class _Reader:
     """Collects the records of the first connection whose id begins as `only` says."""
 
     only: tuple[str, ...]
+    lines: LineReader
+    is_renamed: bool
     connection: str | None = None
     is_ambiguous: bool = False
-    connections: dict[str, None] = field(default_factory=dict)
+    connections: KnownConnections = field(default_factory=KnownConnections)
     records: dict[int, LocatedRecord] = field(default_factory=dict)
     problems: dict[int, str] = field(default_factory=dict)
     cut: str | None = None
-    lines: LineReader = field(default_factory=LineReader)
+    count: int = 0  # of lines
+    unread: tuple[Location, bytes] | None = None  # the first line that names an event, for a log without a record
 
     def add(self, place: Location, line: bytes) -> None:
-        head = _head_of(line)
+        self.count += 1
+        head = None if self.is_renamed else _head_of(line)
         is_plain = head is not None and head.event in EVENTS
         for plain in [line] if is_plain else [plain for plain, _ in self.lines.read(line)]:
             head = _head_of(plain)
+            if self.unread is None and MARK in plain:
+                self.unread = place, plain
             if head is not None and head.event in EVENTS and head.connection_id:
                 self._note_connection(head.connection_id)
             if head is None or head.connection_id == self.connection:
                 self._add_record(place, plain)
 
     def _note_connection(self, connection: str) -> None:
-        if len(self.connections) <= _LISTED:
-            self.connections.setdefault(connection)
+        self.connections.add(connection)
         if connection.startswith(self.only or ""):
             self.connection = self.connection or connection
             self.is_ambiguous |= connection != self.connection
@@ -118,7 +124,7 @@ class _Reader:
             assert decoded.record is not None
             record = decoded.record
             if record.machine != TABLE.fingerprint:
-                self.problems[record.seq] = f"{place}: the record is of another table than {TABLE.fingerprint}"
+                self.problems[record.seq] = f"{place}: the record is of another table than {TABLE.fingerprint}; {_REMEDY}"
         if isinstance(record, TransitionRecord) and not record.source:
             self.problems[record.seq] = f"{place}: the record lacks source, a name that some shippers reserve"
         first = self.records.setdefault(record.seq, LocatedRecord(place, record))
@@ -133,14 +139,15 @@ class _Reader:
         elif bad_record.connection_id == self.connection and bad_record.seq is not None:
             self.problems[bad_record.seq] = f"{place}: {bad_record.text}"
 
-    def log(self) -> ConnectionLog:
+    def log(self, files: str) -> ConnectionLog:
         if not self.connections:
-            raise UnusableLog("the log holds no records of realtime_fsm")
+            hint = "" if self.unread is None else f"{self.unread[0]} {self.lines.explain(self.unread[1])}"
+            raise UnusableLog(f"{files}: {describe_absence(self.count, hint)}")
         if self.connection is None:
             asked = " or ".join(map(redacted_id, self.only))
-            raise UnusableLog(f"the log holds no connection {asked}{self._list_connections()}")
+            raise UnusableLog(f"the log holds no connection {asked}; {self.connections}")
         if self.is_ambiguous:
-            raise UnusableLog(f"the log holds several connections: choose one with --connection{self._list_connections()}")
+            raise UnusableLog(f"the log holds several connections: choose one with --connection; {self.connections}")
         records: list[LocatedRecord] = []
         while (number := len(records) + 1) in self.records and number not in self.problems:
             records.append(self.records[number])
@@ -169,10 +176,6 @@ class _Reader:
             return f"{place}: the connection's log begins with number {later}"
         return f"{place}: {pluralize(later - number, 'record')} missing before number {later}"
 
-    def _list_connections(self) -> str:
-        listed = [redacted_id(identifier) for identifier in self.connections][:_LISTED]
-        return f"; it holds {', '.join(listed)}{' and more' * (len(self.connections) > _LISTED)}"
-
 
 def _free_values(record: AnyRecord) -> tuple[object, ...]:
     """Return the values of a record that the replay prints, and that any text may fill."""
@@ -181,24 +184,23 @@ def _free_values(record: AnyRecord) -> tuple[object, ...]:
     return (record.cause, record.error_code) if isinstance(record, TransitionRecord) else ()
 
 
-def redacted_id(identifier: str) -> str:
-    """Quote an id for the screen; hide an id that looks like a secret."""
-    return REDACTED if looks_secret(identifier) else repr(identifier)
-
-
-def read_connection_log(names: Iterable[str], only: Iterable[str] = ()) -> ConnectionLog:
+def read_connection_log(
+    names: Iterable[str], only: Iterable[str] = (), renamed: Mapping[str, str] | None = None
+) -> ConnectionLog:
     """Read the records of a connection.
 
     Args:
         names: the files, in any order; ``-`` for standard input.
         only: the beginnings of the id of the connection; empty if the log holds only one.
+        renamed: the keys of fields that the log renames, by the field.
 
     Raises:
         UnusableLog: when a file cannot be read, or the log does not hold the connection, or several.
         IncompleteLog: when the first records are missing, or belong to another table.
     """
-    reader = _Reader(tuple(only))
-    for name in sort_by_content(names):
+    reader = _Reader(tuple(only), LineReader(renamed), is_renamed=bool(renamed))
+    files = sort_by_content(names, renamed)
+    for name in files:
         try:
             with open_log(name) as file:
                 for number, line in enumerate(read_lines(file), 1):
@@ -207,4 +209,4 @@ def read_connection_log(names: Iterable[str], only: Iterable[str] = ()) -> Conne
             if not reader.records:
                 raise UnusableLog(f"{name}: {unreadable}") from None
             reader.cut = f"{name}: {unreadable}"
-    return reader.log()
+    return reader.log(", ".join(files))

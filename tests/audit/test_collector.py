@@ -23,7 +23,8 @@ def builder() -> ReportBuilder:
 
 
 def built(made: ReportBuilder, lines: int = 0, *, surplus: int = 0) -> Report:
-    return made.report(["a", "b"], lines, ALWAYS, some=False, hint="", surplus=surplus)
+    files = ["a", "b", "a"]
+    return made.report(files, lines, ALWAYS, is_strange=False, absence=lambda: f"{lines} lines lack it", surplus=surplus)
 
 
 def finding(rule: str, weight: str, line: int = 1) -> Finding:
@@ -71,12 +72,12 @@ def test_a_file_that_is_cut_is_a_doubt_and_one_that_cannot_be_read_is_no_finding
     assert built(strict).verdict == "violated"
 
 
-@pytest.mark.parametrize(("lines", "text"), [(0, "it is empty"), (1, "no record of this library is in it: 1 line")])
-def test_each_file_without_a_record_is_told(lines: int, text: str) -> None:
-    report = built(builder(), lines)
+def test_each_file_without_a_record_is_told_once() -> None:
+    report = built(builder(), 7)
     assert [(each.rule, each.weight, each.text, str(each.place)) for each in report.findings] == [
-        ("cut", "unusable", text, "a"), ("cut", "unusable", text, "b"),
+        ("cut", "unusable", "7 lines lack it", "a"), ("cut", "unusable", "7 lines lack it", "b"),
     ]  # fmt: skip
+    assert report.files == ["a", "b"]
     assert (report.exit_code, report.machine, report.never_taken) == (2, TABLE.fingerprint, [row.id for row in TABLE.rows])
 
 

@@ -8,11 +8,13 @@ import os
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from realtime_fsm.audit import collector as ledger
+from realtime_fsm.audit.times import tell_moment
 from realtime_fsm.cli import audit as command
 from realtime_fsm.fsm.table import State
 from support.bench import Bench
@@ -100,12 +102,25 @@ def test_giving_up_is_told_where_it_was() -> None:
 
 def test_what_is_not_there_of_what_was_asked_for_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     good = write(tmp_path / "good", LINES)
-    for asked in (["--connection", "nobody"], ["--since", "2030-01-01"]):
+    first, last = (tell_moment(datetime.fromisoformat(RECORDS[index]["timestamp"]), UTC) for index in (0, -1))
+    for asked, text in (
+        (["--connection", "zzz"], "connection 'zzz' is in it: {}; it holds 'c1'"),
+        (
+            ["--connection", "a", "--connection", "b", "--until", "2000-01-01 00:00Z"],
+            "connection 'a' or 'b' until 2000-01-01 00:00:00 UTC is in it: {}; it holds 'c1'",
+        ),
+        (
+            ["--since", "2030-01-01 00:00Z"],
+            f"a connection from 2030-01-01 00:00:00 UTC on is in it: {{}}; the log ends at {last}",
+        ),
+        (
+            ["--connection", "c", "--until", "2000-01-01 00:00Z"],
+            f"connection 'c' until 2000-01-01 00:00:00 UTC is in it: {{}}; the log begins at {first}",
+        ),
+    ):
         assert main([good, *asked]) == 2
         said = capsys.readouterr().out
-        assert (
-            f"unusable: {good}: no record of the connections or the time that are asked for is in it: {len(LINES)} lines" in said
-        )
+        assert f"unusable: {good}: no record of {text.format(f'{len(LINES)} lines')}\n" in said
         assert "rules never taken" not in said, "none was looked for"
 
 

@@ -35,7 +35,7 @@ DEFAULTS: dict[str, dict[str, object]] = {
         "fail_on": [], "coverage": False, "sql": False, "wrapped": False,
     },
     "replay": {
-        "files": ["log"], "connection": [], "since": 1, "until": None, "step": False, "speed": None, "emit_test": None,
+        "files": ["log"], "connection": [], "map": [], "since": 1, "until": None, "step": False, "speed": None, "emit_test": None,
     },
     "diagram": {"format": None, "view": "overview", "output": None, "diff": None},
     "explain": {"words": [], "format": "text"},

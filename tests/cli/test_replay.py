@@ -72,8 +72,14 @@ def test_standard_input_is_read(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
 @pytest.mark.parametrize(
     ("records", "arguments", "said"),
     [
-        ([], (), "the log holds no records of realtime_fsm"),
-        ([{"event": "request"}], (), "the log holds no records of realtime_fsm"),
+        ([], (), "log: it is empty"),
+        ([{"event": "request"}], (), "log: no record of this library is in it: 1 line"),
+        (
+            [{"x": 1}, {"event": "realtime.ping", "x": 7}],
+            (),
+            "log: no record of this library is in it: 2 lines; LOG:2 lacks machine, connection_id, seq, timestamp, link"
+            ' (see --map): {"event": "realtime.ping", "x": 7}',
+        ),
         (renamed("a"), ("--connection", "b"), "the log holds no connection 'b'; it holds 'a'"),
         (renamed("a"), ("--connection", "b", "--connection", "c"), "the log holds no connection 'b' or 'c'; it holds 'a'"),
         ([*renamed("a"), *renamed("b")], (), "choose one with --connection; it holds 'a', 'b'"),
@@ -89,9 +95,10 @@ def test_standard_input_is_read(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
 def test_an_unusable_log_is_reported(
     records: list[Record], arguments: tuple[str, ...], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, out, err = run_replay(capsys, write_log(tmp_path / "log", records), *arguments)
+    log = write_log(tmp_path / "log", records)
+    code, out, err = run_replay(capsys, log, *arguments)
     assert (code, out) == (2, "")
-    assert said in err
+    assert said.replace("LOG", log) in err
     assert JWT not in err
 
 
@@ -112,6 +119,18 @@ def test_the_beginning_of_an_id_chooses_a_connection(tmp_path: Path, capsys: pyt
     )
 
 
+def test_a_log_with_renamed_fields_is_read_by_their_keys(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    keys = {"timestamp": "when", "connection_id": "conn"}
+    records = [{keys.get(name, name): value for name, value in record.items()} for record in RECORDS]
+    log = write_log(tmp_path / "log", records)
+    assert "log:1 lacks connection_id, timestamp (see --map)" in run_replay(capsys, log)[2]
+    code, out, _ = run_replay(capsys, log, "--map", "timestamp=when", "--map", "connection_id=conn")
+    assert code == 0
+    assert "reproduced: 15 steps" in out
+    late = [write_log(tmp_path / "b", records[5:]), write_log(tmp_path / "a", records[:5])]
+    assert run_replay(capsys, *late, "--map", "timestamp=when", "--map", "connection_id=conn")[0] == 0
+
+
 def test_an_unreadable_file_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_replay(capsys, str(tmp_path / "none")) == (
         2,
@@ -122,7 +141,10 @@ def test_an_unreadable_file_is_reported(tmp_path: Path, capsys: pytest.CaptureFi
 
 BEGINNING = {
     "the beginning is missing": (RECORDS[5:], "log:1: the connection's log begins with number 6"),
-    "another table": ([{**record, "machine": "0" * 12} for record in RECORDS], "log:1: the record is of another table than"),
+    "another table": (
+        [{**record, "machine": "0" * 12} for record in RECORDS],
+        f"of another table than {TABLE.fingerprint}; replay it with the version",
+    ),
     "no settings": ([{**RECORDS[1], "seq": 1}], "log:1: the first record is not realtime.open"),
 }
 
