@@ -45,6 +45,7 @@ _METADATA = frozenset((
 ))  # fmt: skip
 _PAIR = re.compile(r"""(?<![\w@])([A-Za-z_@][\w.@-]{0,99}+)=("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|\{[^{}]*\}|\S*)""")
 _EVENT = re.compile(r"\brealtime\.\w+")
+_MEMBER = re.compile(rb"\s*\"[^\"]+\"\s*:")  # a line of JSON that is indented
 _STAMP = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?")
 _COLOR = re.compile(r"\x1b\[[\d;]*m")
 _FLAGS = ("planned", "auto_reconnect", "enabled", "heard")
@@ -107,7 +108,11 @@ class Shapes:
         self._nearest = frozenset()
         self.read(line)
         lacking = [name for name in _NEEDED if name not in self._nearest]
-        why = f"lacks {', '.join(lacking)} (see --map)" if self._nearest else "is neither JSON nor pairs of keys and values"
+        why = "is neither JSON nor pairs of keys and values"
+        if self._nearest:
+            why = f"lacks {', '.join(lacking)} (see --map)"
+        elif _MEMBER.match(line):
+            why = "is a part of a record that takes several lines; write one record a line: jq -c . FILE"
         quoted = mask_secrets(line[:_LONGEST].decode(errors="replace").strip())
         return f"{why}: {quoted[:_SHOWN]}{'...' * (len(quoted) > _SHOWN)}"
 

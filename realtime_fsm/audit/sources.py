@@ -101,13 +101,21 @@ def _zstd() -> Callable[[], Any]:
         raise Unreadable("it is compressed with zstd: install realtime-fsm[zst] to read it") from None
 
 
+def _refuse(reason: str) -> Callable[[], Any]:
+    raise Unreadable(reason)
+
+
 _COMPRESSIONS: dict[bytes, Callable[[], Callable[[], Any]]] = {
     b"\x1f\x8b": lambda: partial(zlib.decompressobj, 31),
     b"BZh": lambda: cast("Callable[[], Any]", import_module("bz2").BZ2Decompressor),
     b"\xfd7zXZ\0": lambda: cast("Callable[[], Any]", import_module("lzma").LZMADecompressor),
     b"\x28\xb5\x2f\xfd": _zstd,
+    b"PK\x03\x04": partial(_refuse, "it is a zip archive: unpack it, and name the files in it"),
+    b"7z\xbc\xaf\x27\x1c": partial(_refuse, "it is a 7z archive: unpack it, and name the files in it"),
+    b"\x04\x22\x4d\x18": partial(_refuse, "it is compressed with lz4: decompress it first"),
+    b"PAR1": partial(_refuse, "it is Parquet: ask it with --sql, or export it as JSON lines"),
 }
-"""How a file that begins so is decompressed: a function that finds the maker of a decompressor for one frame."""
+"""How a file that begins so is decompressed: a function that finds the maker of a decompressor for one frame, or refuses it."""
 _ENCODINGS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"{\0": "utf-16-le", b"\0{": "utf-16-be"}
 
 

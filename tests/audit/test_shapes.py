@@ -277,6 +277,10 @@ def test_a_key_without_a_value_is_true() -> None:
         (b"realtime. " + b"y" * 190, f"values: realtime. {'y' * 190}\n"),
         (b"realtime. " + b"y" * 191, f"values: realtime. {'y' * 190}...\n"),
         (b"realtime.ping \x1b[31m came\n", r"is neither JSON nor pairs of keys and values: realtime.ping \x1b[31m came"),
+        (
+            b'  "event": "realtime.ping",\n',
+            "is a part of a record that takes several lines; write one record a line: jq -c . FILE:",
+        ),
         (b'x {"e":"realtime.ping","token":"%s"} ' % JWT.encode() + b"y" * 300, "(hidden: it looks like a secret)"),
     ],
 )

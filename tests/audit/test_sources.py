@@ -187,6 +187,24 @@ def test_files_without_an_order_of_their_numbers_are_sorted_by_time(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
+    ("magic", "reason"),
+    [
+        (b"PK\x03\x04", "it is a zip archive: unpack it, and name the files in it"),
+        (b"7z\xbc\xaf\x27\x1c", "it is a 7z archive: unpack it, and name the files in it"),
+        (b"\x04\x22\x4d\x18", "it is compressed with lz4: decompress it first"),
+        (b"PAR1", "it is Parquet: ask it with --sql, or export it as JSON lines"),
+    ],
+)
+def test_a_form_that_is_not_read_is_named_with_its_remedy(
+    magic: bytes, reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "log"
+    log.write_bytes(magic + b"\n".join([b"rest"] * 9))
+    assert main([str(log)]) == 2
+    assert f"unusable: {log}: {reason}\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
     ("name", "reason"),
     [("missing", "No such file"), ("folder", "it is a directory; name the files in it"), ("no.zst", "")],
 )
