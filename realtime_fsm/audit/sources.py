@@ -19,14 +19,14 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
-from realtime_fsm.audit.decoding import ExtendedRecord, decode_fast
+from realtime_fsm.audit.decoding import BadRecord, ExtendedRecord, decode_fast
 from realtime_fsm.audit.framing import LineReader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
     from datetime import datetime
 
-    from realtime_fsm.audit.decoding import BadRecord, FlatRecord
+    from realtime_fsm.audit.decoding import FlatRecord
 
 STDIN = "-"
 LONGEST = 1 << 20
@@ -280,6 +280,19 @@ class _Head:
     def comes_before(self, other: _Head) -> bool:
         """Whether the numbers of a connection put this file before another one."""
         return any(seq < other.numbers.get(connection, 0) for connection, seq in self.numbers.items())
+
+
+def holds_record(files: Iterable[str], only: Collection[str] = (), renamed: Mapping[str, str] | None = None) -> bool:
+    """Tell whether logs hold a record that can be shown.
+
+    Args:
+        files: the names of the files; a file that cannot be read counts to its last good line.
+        only: the beginnings of the ids of the connections; empty for all.
+        renamed: the keys of fields that the logs rename, by the field.
+    """
+    records = (record for name in files for record in _records(name, renamed))
+    whole = (record.connection_id or "" for record in records if not isinstance(record, BadRecord) or record.rule == "schema")
+    return any(identifier.startswith(tuple(only) or "") for identifier in whole)
 
 
 def newest_moment(files: Iterable[str], renamed: Mapping[str, str] | None = None) -> datetime | None:

@@ -12,10 +12,11 @@ from realtime_fsm.cli.identity import identity_from_environment
 from realtime_fsm.cli.loop import run_until_interrupted, start_server
 from realtime_fsm.cli.output import print_problem, warnings_printed
 from realtime_fsm.client.realtime import Realtime
+from realtime_fsm.client.threads import DaemonThreads
 from realtime_fsm.errors import BadOption, Misuse, RealtimeError
 from realtime_fsm.ops.inspector.board import MOST, Board
 from realtime_fsm.ops.inspector.live import shown
-from realtime_fsm.ops.inspector.logs import LogReader
+from realtime_fsm.ops.inspector.logs import LogReader, explain_empty
 from realtime_fsm.ops.inspector.server import InspectorServer, open_browser
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ async def _inspect_logs(options: argparse.Namespace) -> None:
         raise BadOption("--follow", "it is for files; standard input is read to its end anyway")
     if not options.follow:
         _refuse_unreadable(options.names)
+        await _refuse_empty(options)
     board = Board(", ".join(options.names), options.connection)
     reader = LogReader(board, dict(options.map))
     await _serve(options, board, reader.follow(options.names) if options.follow else reader.read(options.names))
@@ -78,6 +80,17 @@ def _refuse_unreadable(names: list[str]) -> None:
                 open_log(name).close()
         except Unreadable as unreadable:
             raise BadOption("NAME", f"{name}: {unreadable}") from None
+
+
+async def _refuse_empty(options: argparse.Namespace) -> None:
+    """Refuse logs without a record that the page could show. A stream, which may still bring one, is not read ahead."""
+    if any(map(is_read_once, options.names)):
+        return
+    with DaemonThreads("realtime_fsm inspector") as threads:  # a long log does not hold up Ctrl-C
+        given = options.names, options.connection, dict(options.map)
+        problem = await asyncio.get_running_loop().run_in_executor(threads, explain_empty, *given)
+    if problem:
+        raise BadOption("NAME", problem)
 
 
 async def _inspect_connection(options: argparse.Namespace) -> None:

@@ -116,6 +116,15 @@ def test_a_log_that_cannot_be_opened_ends_the_command(tmp_path: Path) -> None:
     assert result.stderr == f"realtime-fsm: NAME: {missing}: No such file or directory\n"
 
 
+def test_a_log_without_a_record_to_show_ends_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = tmp_path / "log"
+    log.write_bytes(b"".join(LINES))
+    assert main(["inspect", str(log), "--connection", "zzz", "--no-browser"]) == 2
+    told = capsys.readouterr()
+    problem = f"{log}: no record of connection 'zzz' is in it: {len(LINES)} lines; it holds 'healed'"
+    assert (told.out, told.err) == ("", f"realtime-fsm: NAME: {problem}\n")
+
+
 def test_a_pipe_is_not_opened_before_it_is_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     pipe = os.open(tmp_path / "pipe", os.O_RDWR | os.O_NONBLOCK)

@@ -43,7 +43,8 @@ class Board:
     def __init__(self, title: str, only: Iterable[str] = (), most: int = MOST) -> None:
         self.live: bool = True
         self.problem: str = ""
-        self._title, self._only, self._most = title, tuple(only), most
+        self.only: tuple[str, ...] = tuple(only)
+        self._title, self._most = title, most
         self._views: dict[str, View] = {}
         self._numbers = 0
         self._left_out: set[str] = set()
@@ -69,7 +70,7 @@ class Board:
     def view(self, connection: str) -> View | None:
         """Return the view of a connection, which is new at its first record; None where it is not shown."""
         view = self._views.get(connection)
-        if view is None and connection.startswith(self._only or "") and self._has_room(connection):
+        if view is None and connection.startswith(self.only or "") and self._has_room(connection):
             self._numbers += 1
             view = self._views[connection] = View(masked(connection), self._numbers)
         return view

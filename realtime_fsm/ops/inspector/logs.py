@@ -9,18 +9,49 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from realtime_fsm.audit.absence import describe_absence, describe_asked
+from realtime_fsm.audit.auditor import Auditor
 from realtime_fsm.audit.decoding import ExtendedRecord, FlatRecord, decode_fast
 from realtime_fsm.audit.framing import LineReader
-from realtime_fsm.audit.sources import Unreadable, open_log, read_blocks, sort_by_content, split_lines
+from realtime_fsm.audit.sources import (
+    Unreadable,
+    holds_record,
+    open_log,
+    read_blocks,
+    read_lines,
+    sort_by_content,
+    split_lines,
+)
 from realtime_fsm.audit.tail import PAUSE, Tail
+from realtime_fsm.audit.window import Window
 from realtime_fsm.client.threads import DaemonThreads
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
+    from realtime_fsm.audit.report import Finding
     from realtime_fsm.ops.inspector.board import Board
 
 _LINES = 200  # at once, between other work of the loop
+_TOLD = 5  # files without a record that are named one by one
+
+
+def explain_empty(files: Iterable[str], only: Collection[str], names: Mapping[str, str]) -> str:
+    """Explain as the audit does why no record of files can be shown; return an empty text where one can."""
+    order = sort_by_content(files, names)
+    if holds_record(order, only, names):
+        return ""
+    auditor = Auditor(only=only, names=names)
+    for name in order:
+        auditor.begin(name)
+        try:
+            with open_log(name) as file:
+                auditor.feed(read_lines(file))
+        except Unreadable as unreadable:
+            auditor.unusable(name, str(unreadable))
+    report = auditor.finish()
+    found: list[Finding | None] = [*report.findings] or [report.first]
+    return "; ".join(f"{finding.place}: {finding.text}" for finding in found[:_TOLD] if finding is not None)
 
 
 class LogReader:
@@ -29,12 +60,14 @@ class LogReader:
     def __init__(self, board: Board, names: Mapping[str, str] | None = None) -> None:
         self._board, self._names = board, names
         self._reader = LineReader(names)
+        self._count = 0  # of lines
 
     async def read(self, files: Iterable[str]) -> None:
         """Read files to their ends, in the order of their content; ``-`` stands for standard input."""
         loop = asyncio.get_running_loop()
         with DaemonThreads("realtime_fsm inspector") as threads:  # standard input may block, and must not hold up the exit
-            for name in sort_by_content(files, self._names):
+            order = sort_by_content(files, self._names)
+            for name in order:
                 try:
                     with open_log(name) as file:
                         blocks = read_blocks(file)
@@ -44,7 +77,8 @@ class LogReader:
                     self._board.problem = "; ".join(filter(None, (self._board.problem, f"{name}: {unreadable}")))
         self._board.live = False
         if not self._board.views:
-            self._board.problem = self._board.problem or "no record of the connections that are asked for is in the log"
+            asked = describe_asked(self._board.only, Window(None, None))
+            self._board.problem = self._board.problem or f"{', '.join(order)}: {describe_absence(self._count, asked=asked)}"
         self._board.touch()
 
     async def follow(self, files: Iterable[str]) -> None:
@@ -60,6 +94,7 @@ class LogReader:
                 await asyncio.sleep(PAUSE)
 
     def _take(self, lines: list[bytes]) -> None:
+        self._count += len(lines)
         for line in lines:
             for record in self._records(line):
                 self._board.take(record)

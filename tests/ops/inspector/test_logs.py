@@ -13,7 +13,7 @@ from realtime_fsm.audit.tail import Tail
 from realtime_fsm.client.threads import DaemonThreads
 from realtime_fsm.ops.inspector import logs
 from realtime_fsm.ops.inspector.board import Board
-from realtime_fsm.ops.inspector.logs import LogReader
+from realtime_fsm.ops.inspector.logs import LogReader, explain_empty
 from support.brokenlogs import lines_of
 from support.corpus import WALKS
 from support.inspecting import board_of, browsing, content_of
@@ -70,9 +70,25 @@ async def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 async def test_a_log_without_a_record_says_so(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_text("nothing of ours\n")
-    assert (await read(log)).problem == "no record of the connections that are asked for is in the log"
+    assert (await read(log)).problem == f"{log}: no record of a connection is in it: 1 line"
     log.write_bytes(b"".join(LINES))
-    assert (await read(log, board=Board("log", ["unknown"]))).problem.startswith("no record of the connections")
+    told = (await read(log, board=Board("log", ["unknown"]))).problem
+    assert told == f"{log}: no record of connection 'unknown' is in it: {len(LINES)} lines"
+
+
+def test_a_log_with_no_record_to_show_is_explained_as_the_audit_does(tmp_path: Path) -> None:
+    log, untimed = tmp_path / "log", tmp_path / "untimed"
+    log.write_bytes(b"".join(LINES))
+    records = [{name: value for name, value in record.items() if name != "timestamp"} for record in WALKS["healed"]]
+    untimed.write_bytes(b"".join(lines_of(records)))
+    (tmp_path / "empty").touch()
+    assert explain_empty([str(tmp_path / "empty"), str(log)], ["heal"], {}) == ""
+    assert explain_empty([str(tmp_path / "empty")], (), {}) == f"{tmp_path / 'empty'}: it is empty"
+    told = f"{log}: no record of connection 'x' is in it: {len(LINES)} lines; it holds 'healed'"
+    assert explain_empty([str(log)], ["x"], {}) == told
+    assert explain_empty([str(untimed)], (), {}) == f"{untimed}:1: the record lacks its timestamp (see --map)"
+    (tmp_path / "damaged").write_bytes(gzip.compress(b"x")[:8])
+    assert explain_empty([str(tmp_path / "damaged")], (), {}).startswith(f"{tmp_path / 'damaged'}: it is damaged or cut")
 
 
 async def test_browsers_are_told_at_once_that_a_log_has_ended(tmp_path: Path) -> None:
@@ -82,7 +98,7 @@ async def test_browsers_are_told_at_once_that_a_log_has_ended(tmp_path: Path) ->
         watch = Stopwatch()
         await read(log, board=board)
         told = content_of(await anext(messages))
-        assert (told["live"], told["problem"][:9]) == (False, "no record")
+        assert (told["live"], "no record" in told["problem"]) == (False, True)
         assert watch.now < 1
 
 
