@@ -70,7 +70,7 @@ def add_parser(commands: Any) -> None:
 
 def _module(word: str) -> str:
     if word != STDIN and not word.endswith(".py"):  # a log to read, which the test would overwrite
-        raise argparse.ArgumentTypeError(f"{word!r} does not end with .py")
+        raise argparse.ArgumentTypeError(f"{word!r} does not end with .py: put FILE before --emit-test")
     return word
 
 
@@ -78,6 +78,8 @@ def run(options: argparse.Namespace) -> int:
     """Replay a connection; return the exit code: that of the epilog, or 130 after Ctrl-C."""
     if options.step and not (sys.stdin.isatty() and sys.stdout.isatty()):
         return _fail("--step needs a terminal", Verdict.UNUSABLE)
+    if options.until is not None and options.since > options.until:
+        return _fail(f"--from {options.since} is after --to {options.until}; name an earlier record", Verdict.UNUSABLE)
     try:
         code = _replay(read_connection_log(options.files, options.connection, dict(options.map)), options)
         sys.stdout.flush()  # raises here if the reader has gone, and not at the exit of the process
@@ -96,6 +98,9 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _replay(log: ConnectionLog, options: argparse.Namespace) -> int:
+    newest = log.records[-1].record.seq
+    if options.since > newest and log.incomplete_reason is None:
+        raise UnusableLog(f"--from {options.since}: the log has records 1 to {newest}")
     quiet = options.emit_test == STDIN
     out = sys.stderr if quiet else sys.stdout
     formatter, show = StepFormatter(palette_for(out)), _Pace(options)
@@ -106,7 +111,7 @@ def _replay(log: ConnectionLog, options: argparse.Namespace) -> int:
         print(formatter.head())
     played: list[ReplayedStep] = []
     lines: deque[str] = deque(maxlen=_CONTEXT)
-    is_complete = options.until is not None and options.until <= log.records[-1].record.seq
+    is_complete = options.until is not None and options.until <= newest
     reason = None if is_complete else log.incomplete_reason
     try:
         for step in Replayer(log).play(options.until):

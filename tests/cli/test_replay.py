@@ -131,6 +131,28 @@ def test_a_log_with_renamed_fields_is_read_by_their_keys(tmp_path: Path, capsys:
     assert run_replay(capsys, *late, "--map", "timestamp=when", "--map", "connection_id=conn")[0] == 0
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--from", "9", "--to", "3"), "--from 9 is after --to 3; name an earlier record"),
+        (("--from", "99"), f"--from 99: the log has records 1 to {len(RECORDS)}"),
+    ],
+)
+def test_a_span_without_a_record_is_a_misuse(
+    words: tuple[str, ...], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = write_log(tmp_path / "log", RECORDS)
+    assert run_replay(capsys, log, *words) == (2, "", f"realtime-fsm replay: {said}\n")
+    assert run_replay(capsys, log, "--from", str(len(RECORDS)))[0] == 0
+    assert run_replay(capsys, write_log(tmp_path / "cut", RECORDS[:PONG] + RECORDS[PONG + 1 :]), *words[:1], "99")[0] == 3
+
+
+def test_a_log_in_the_place_of_the_test_is_refused_with_the_order_of_words(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["replay", "--emit-test", "audit.jsonl"])
+    assert "'audit.jsonl' does not end with .py: put FILE before --emit-test" in capsys.readouterr().err
+
+
 def test_an_unreadable_file_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_replay(capsys, str(tmp_path / "none")) == (
         2,
