@@ -71,6 +71,17 @@ def open_log(name: str, watch: Callable[[IO[bytes]], IO[bytes]] = lambda file: f
     return _plain(watch(file))
 
 
+def is_plain(name: str) -> bool:
+    """Tell whether a file is neither compressed nor in another encoding than UTF-8, or cannot be opened yet; or is a pipe."""
+    if is_read_once(name):
+        return True
+    try:
+        with Path(name).open("rb") as file:
+            return not file.read(8).startswith((*_COMPRESSIONS, *_ENCODINGS))
+    except OSError:
+        return True
+
+
 def _plain(raw: Any) -> IO[bytes]:
     """Decompress a file and bring its text to UTF-8, as its first bytes ask for it."""
     try:

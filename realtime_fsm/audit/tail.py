@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from realtime_fsm.audit.sources import is_plain
+from realtime_fsm.errors import BadOption
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 PAUSE = 0.25
 """Seconds between looks."""
@@ -72,6 +76,26 @@ class Tail:
             return False
         held = os.fstat(self._file.fileno())
         return (now.st_dev, now.st_ino) != (held.st_dev, held.st_ino)
+
+
+def refuse_packed(names: Iterable[str]) -> None:
+    """Refuse files that do not grow line by line.
+
+    Raises:
+        BadOption: for a file that is compressed, or in another encoding than UTF-8.
+    """
+    for name in names:
+        if not is_plain(name):
+            raise BadOption("--follow", f"{name} is compressed, or not in UTF-8; read it without --follow")
+
+
+def find_problem(name: str) -> str:
+    """Find the reason for which a file cannot be opened yet; return an empty text for one that can."""
+    try:
+        Path(name).stat()
+    except OSError as failure:
+        return failure.strerror or str(failure)
+    return "" if os.access(name, os.R_OK) else os.strerror(errno.EACCES)
 
 
 def follow_files(

@@ -20,6 +20,7 @@ from realtime_fsm.audit.report import Verdict
 from realtime_fsm.audit.rules import RULES, Severity
 from realtime_fsm.audit.sources import STDIN, Unreadable, open_log, read_lines, sort_by_content
 from realtime_fsm.audit.sql import script
+from realtime_fsm.audit.tail import refuse_packed
 from realtime_fsm.cli import audit_times
 from realtime_fsm.cli.arguments import add_connections, add_renamed_fields
 from realtime_fsm.cli.audit_follow import follow
@@ -129,6 +130,7 @@ def _audit(options: argparse.Namespace) -> int:
         "tables": [read_table(name, "--table") for name in options.table],
     }  # fmt: skip
     if options.follow:
+        refuse_packed(options.files)
         auditor = follow(options.files, **asked, **audit_times.resolve(options, []))
     else:
         order = sort_by_content(options.files, names)

@@ -11,7 +11,7 @@ from realtime_fsm.audit.causes import describe_cause
 from realtime_fsm.audit.decoding import MISSING, TRANSITION
 from realtime_fsm.audit.formats.text_utils import format_duration, pluralize
 from realtime_fsm.audit.secret_scan import masked
-from realtime_fsm.audit.tail import follow_files
+from realtime_fsm.audit.tail import find_problem, follow_files
 from realtime_fsm.audit.times import tell_moment
 from realtime_fsm.cli.loop import signals_interrupt
 from realtime_fsm.cli.output import print_problem
@@ -30,12 +30,14 @@ def follow(files: list[str], /, **asked: Any) -> Auditor:
     """Follow files until Ctrl-C or SIGTERM, and return the auditor of these arguments, which has read all lines so far."""
     auditor = Auditor(**asked, on_outage=_tell_outage)
     names, last, is_told, looks = list(dict.fromkeys(files)), "", False, 0
+    silent = set(names)  # files that have given no line
 
     def feed(name: str, lines: Iterator[bytes]) -> None:
         nonlocal last, is_told, looks
         looks += 1
         for line in lines:
             looks = 0
+            silent.discard(name)
             if name != last:
                 auditor.begin(name)
                 last = name
@@ -49,8 +51,14 @@ def follow(files: list[str], /, **asked: Any) -> Auditor:
 
     for name in names:  # the report names also a file without a line
         auditor.begin(name)
+        if problem := find_problem(name):
+            _say(f"{name}: {problem}; waiting for it")
     with suppress(KeyboardInterrupt), signals_interrupt():
         follow_files(names, feed)
+    for name in filter(silent.__contains__, names):
+        if problem := find_problem(name):
+            auditor.begin(name)
+            auditor.unusable(name, problem)
     return auditor
 
 

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
 from realtime_fsm.audit.sources import STDIN, Unreadable, is_read_once, open_log
+from realtime_fsm.audit.tail import find_problem, refuse_packed
 from realtime_fsm.cli.arguments import add_connections, add_renamed_fields, port
 from realtime_fsm.cli.identity import identity_from_environment
 from realtime_fsm.cli.loop import run_until_interrupted, start_server
@@ -64,7 +65,12 @@ async def _inspect_logs(options: argparse.Namespace) -> None:
         raise BadOption("--project", "it goes with --listen")
     if options.follow and STDIN in options.names:
         raise BadOption("--follow", "it is for files; standard input is read to its end anyway")
-    if not options.follow:
+    if options.follow:
+        refuse_packed(options.names)
+        for name in options.names:
+            if problem := find_problem(name):
+                print_problem(f"{name}: {problem}; waiting for it")
+    else:
         _refuse_unreadable(options.names)
         await _refuse_empty(options)
     board = Board(", ".join(options.names), options.connection)

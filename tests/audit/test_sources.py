@@ -342,7 +342,7 @@ def test_a_file_that_never_came_is_told(
 
     monkeypatch.setattr(tail.follow_files, "__kwdefaults__", {"sleep": sleep})
     assert main(["--follow", str(tmp_path / "nothing")]) == 2
-    assert f"unusable: {tmp_path / 'nothing'}: it is empty" in capsys.readouterr().out
+    assert f"unusable: {tmp_path / 'nothing'}: No such file or directory" in capsys.readouterr().out
 
 
 def test_a_bar_shows_on_a_terminal_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

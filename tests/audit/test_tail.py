@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
-from realtime_fsm.audit.tail import Tail
+import pytest
+
+from realtime_fsm.audit.tail import Tail, find_problem, refuse_packed
+from realtime_fsm.errors import BadOption
 
 
 def append(path: Path, data: bytes) -> None:
@@ -42,6 +46,27 @@ def test_a_tail_that_was_closed_begins_anew_and_is_closed_as_often_as_one_likes(
     assert held.closed
     assert list(tail.poll()) == [b"1\n"]
     tail.close()
+
+
+def test_a_file_that_does_not_grow_line_by_line_is_refused(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    refuse_packed([str(log)])
+    for content in (b"", b"1\n"):
+        log.write_bytes(content)
+        refuse_packed([str(log)])
+    for content in (gzip.compress(b"1\n"), "1\n".encode("utf-16"), b"PK\x03\x04"):
+        log.write_bytes(content)
+        with pytest.raises(BadOption, match=f"--follow: {log} is compressed, or not in UTF-8; read it without --follow"):
+            refuse_packed([str(tmp_path / "missing"), str(log)])
+
+
+def test_the_reason_for_which_a_file_cannot_be_opened_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = tmp_path / "log"
+    assert find_problem(str(log)) == "No such file or directory"
+    log.touch()
+    assert find_problem(str(log)) == ""
+    monkeypatch.setattr("os.access", lambda *_: False)
+    assert find_problem(str(log)) == "Permission denied"
 
 
 def test_a_line_that_was_begun_before_a_truncation_is_gone(tmp_path: Path) -> None:

@@ -13,6 +13,10 @@ from realtime_fsm.cli import audit_follow
 VIOLATION = SimpleNamespace(place="a:7", rule="row", text="no transition rule of the table has this id")
 
 
+PROBLEMS: dict[str, str] = {}
+"""Why a file cannot be opened."""
+
+
 class Auditor:
     """An auditor that notes its calls, and finds a violation in the line ``bad``."""
 
@@ -29,6 +33,9 @@ class Auditor:
         self.calls.append(("feed", line.decode()))
         if line == b"bad":
             self.violation = VIOLATION
+
+    def unusable(self, name: str, text: str) -> None:
+        self.calls.append(("unusable", name, text))
 
     def settle(self) -> None:
         self.calls.append(("settle",))
@@ -52,6 +59,7 @@ def followed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[tuple[str, .
         return calls[2:]
 
     monkeypatch.setattr(audit_follow, "Auditor", Auditor)
+    monkeypatch.setattr(audit_follow, "find_problem", lambda name: PROBLEMS.get(name, ""))
     return follow
 
 
@@ -70,6 +78,18 @@ def test_the_auditor_gives_late_records_up_once_after_eight_looks_at_each_file(
     settling = [("settle",)] * settled
     assert followed(*silence) == settling
     assert followed(*silence[:10], ("b", [b"1"]), *silence) == [("begin", "b"), ("feed", "1"), *settling]
+
+
+def test_a_missing_file_is_told_at_once_and_in_the_report_unless_it_comes(
+    followed: Callable[..., list[tuple[str, ...]]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in "ab":
+        monkeypatch.setitem(PROBLEMS, name, "No such file or directory")
+    assert followed(("a", [b"1"])) == [
+        ("begin", "a"), ("feed", "1"), ("begin", "b"), ("unusable", "b", "No such file or directory"),
+    ]  # fmt: skip
+    told = [f"realtime-fsm audit: {name}: No such file or directory; waiting for it" for name in "ab"]
+    assert capsys.readouterr().err.splitlines() == told
 
 
 @pytest.mark.parametrize(("rule", "told"), [("row", "a:7: row: no transition rule of the table has this id\n"), ("outage", "")])

@@ -65,8 +65,9 @@ def test_a_whole_log_is_shown_to_its_end(tmp_path: Path) -> None:
 
 
 def test_a_growing_log_is_followed(tmp_path: Path) -> None:
-    log = tmp_path / "audit.jsonl"
-    with inspecting("--follow", str(log)) as url:
+    log, told = tmp_path / "audit.jsonl", tmp_path / "told"
+    with told.open("wb") as stderr, inspecting("--follow", str(log), stderr=stderr) as url:
+        assert told.read_text() == f"realtime-fsm: {log}: No such file or directory; waiting for it\n"
         log.write_bytes(b"".join(LINES[:6]))
         told_until(url, '"seq":6')
         with log.open("ab") as file:
@@ -125,6 +126,14 @@ def test_a_log_without_a_record_to_show_ends_the_command(tmp_path: Path, capsys:
     assert (told.out, told.err) == ("", f"realtime-fsm: NAME: {problem}\n")
 
 
+def test_a_compressed_log_is_not_followed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = tmp_path / "log.gz"
+    log.write_bytes(gzip.compress(b"".join(LINES)))
+    for command in ("inspect", "audit"):
+        assert main([command, "--follow", str(log)]) == 2
+        assert f"--follow: {log} is compressed, or not in UTF-8; read it without --follow\n" in capsys.readouterr().err
+
+
 def test_a_pipe_is_not_opened_before_it_is_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     pipe = os.open(tmp_path / "pipe", os.O_RDWR | os.O_NONBLOCK)
@@ -150,6 +159,7 @@ def test_a_log_that_is_cut_is_told_and_the_page_stays(tmp_path: Path) -> None:
 
 
 def test_a_taken_port_is_named_with_the_remedy(tmp_path: Path) -> None:
+    (tmp_path / "log").touch()
     with inspecting("--follow", str(tmp_path / "log")) as url:
         port = url.split(":")[2].split("/")[0]
         result = result_of("inspect", "--follow", str(tmp_path / "log"), "--port", port)
