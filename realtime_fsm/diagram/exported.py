@@ -52,8 +52,8 @@ class ExportedTable(msgspec.Struct, frozen=True):
     format: int = FORMAT
 
 
-def decode_table(text: bytes | str, option: str) -> ExportedTable:
-    """Decode an exported table.
+def decode_table(text: bytes | str, option: str, place: str = "the file") -> ExportedTable:
+    """Decode an exported table; `option` and `place` name it in errors.
 
     Raises:
         BadOption: when the text is no exported table, only a part of one, or has another format.
@@ -62,12 +62,12 @@ def decode_table(text: bytes | str, option: str) -> ExportedTable:
         exported = msgspec.json.decode(text, type=ExportedTable)
     except (ValueError, RecursionError):
         remedy = "write one with: realtime-fsm diagram --format json -o table.json"
-        raise BadOption(option, f"the file holds no table; {remedy}") from None
+        raise BadOption(option, f"{place} holds no table; {remedy}") from None
     if exported.format != FORMAT:
-        raise BadOption(option, f"the table has format {exported.format}, and this version reads format {FORMAT}; upgrade it")
+        raise BadOption(option, f"{place} has format {exported.format}, and this version reads format {FORMAT}; upgrade it")
     cells = {(row.source, row.trigger) for row in exported.rows} | {(cell.state, cell.trigger) for cell in exported.ignored}
     if len(cells) < len(exported.states) * len(exported.triggers):
-        raise BadOption(option, "the file holds a part of a table; export the whole one, without --view state:NAME")
+        raise BadOption(option, f"{place} holds a part of a table; export the whole one, without --view state:NAME")
     return exported
 
 
@@ -81,7 +81,7 @@ def read_exported(path: str | PathLike[str], option: str) -> ExportedTable:
         text = Path(path).read_bytes()
     except OSError as failure:
         raise BadOption(option, f"{path}: {failure.strerror}") from None
-    return decode_table(text, option)
+    return decode_table(text, option, str(path))
 
 
 def read_table(path: str | PathLike[str], option: str) -> Table[State, Trigger]:
@@ -102,11 +102,11 @@ def read_table(path: str | PathLike[str], option: str) -> Table[State, Trigger]:
     for kind, names in unknown.items():
         if strange := sorted(names):
             remedy = "audit with the version of realtime-fsm that wrote the table"
-            raise BadOption(option, f"this version does not know the {kind} {', '.join(strange)}; {remedy}")
+            raise BadOption(option, f"{path}: this version does not know the {kind} {', '.join(strange)}; {remedy}")
     try:
         return _table_of(exported)
     except (ValueError, BadTable) as problem:
-        raise BadOption(option, f"the table is damaged: {problem}; export it anew") from None
+        raise BadOption(option, f"{path} is damaged: {problem}; export it anew") from None
 
 
 def _row_of(row: Row[str, str]) -> Row[State, Trigger]:

@@ -174,5 +174,5 @@ def test_each_format_shows_a_log_of_another_table(form: str, table: str, tmp_pat
 def test_an_unusable_table_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     log = write(tmp_path / "log", LINES)
     assert command(["audit", log, "--table", log]) == 2
-    assert "--table: the file holds no table" in capsys.readouterr().err
+    assert f"--table: {log} holds no table" in capsys.readouterr().err
     assert command(["audit", log, "--table", str(tmp_path / "none")]) == 2, "1 is for a violation"

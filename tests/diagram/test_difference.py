@@ -157,27 +157,27 @@ def test_what_makes_no_sense_is_refused(
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("", "the file holds no table; write one with: realtime-fsm diagram --format json"),
-        ('{"rows": []}', "the file holds no table"),
-        (exported(format=2), "the table has format 2, and this version reads format 1"),
-        (diagram("json", "state:ping"), "the file holds a part of a table"),
+        ("", "holds no table; write one with: realtime-fsm diagram --format json"),
+        ('{"rows": []}', "holds no table"),
+        (exported(format=2), "has format 2, and this version reads format 1"),
+        (diagram("json", "state:ping"), "holds a part of a table"),
     ],
 )
 def test_another_file_is_refused(text: str, sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "old.json"
     path.write_text(text)
     assert main(["diagram", "--diff", str(path)]) == 2
-    assert f"realtime-fsm: --diff: {sentence}" in capsys.readouterr().err
+    assert f"realtime-fsm: --diff: {path} {sentence}" in capsys.readouterr().err
     assert main(["diagram", "--diff", str(tmp_path / "none")]) == 2, "1 is for a difference"
 
 
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"rows": with_rule("sub58", effects=["fly"])}, "this version does not know the effects fly"),
+        ({"rows": with_rule("sub58", effects=["fly"])}, "old.json: this version does not know the effects fly"),
         ({"triggers": [*PRESENT["triggers"], {"name": "moon", "means": ""}]}, "a part of a table"),
-        ({"initial": "moon"}, "the table is damaged: 'moon' is not a valid State"),
-        ({"rows": with_rule("sub58", guards=[])}, "the table is damaged: the table cannot be run: rule sub58 has no guard"),
+        ({"initial": "moon"}, "old.json is damaged: 'moon' is not a valid State"),
+        ({"rows": with_rule("sub58", guards=[])}, "old.json is damaged: the table cannot be run: rule sub58 has no guard"),
     ],
 )
 def test_a_table_that_cannot_be_judged_by_is_refused(changes: dict[str, Any], sentence: str, tmp_path: Path) -> None:
