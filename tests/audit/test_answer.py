@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -130,7 +131,10 @@ def test_connections_are_chosen_by_the_beginning_of_their_ids(tmp_path: Path, ca
 def test_an_instant_outside_of_the_log_has_no_answer(seconds: float, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     at = begun("healed") + timedelta(seconds=seconds * 100)
     assert main([log_of(tmp_path, "healed"), "--at", at.isoformat()]) == 2
-    assert "the log tells nothing of that time" in capsys.readouterr().out
+    first, *lines, last = capsys.readouterr().out.splitlines()
+    assert first.endswith(": the log tells nothing of that time; name one within the log")
+    assert not any("healthy" in line for line in lines)
+    assert re.fullmatch(r"the log: from \S+ \S+ \w+ until \S+ \S+ \w+", last), "no verdict on the log"
 
 
 def test_a_violation_of_the_log_is_told_beside_the_answer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

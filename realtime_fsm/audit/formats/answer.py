@@ -19,14 +19,17 @@ _SHOWN = 20
 
 def answer_lines(answer: Answer, zone: tzinfo | None) -> Iterator[str]:
     """Write the answer for people, with times in a zone; without one, in local time."""
+    begins, ends = answer.begins, answer.ends
     yield f"at {tell_moment(answer.at, zone)}: {_sum(answer)}"
+    is_told = begins is not None and ends is not None and begins <= answer.at <= ends
     for down in answer.down[:_SHOWN]:
         yield ""
         yield from _down(down, zone)
     yield ""
     if rest := answer.down_total - len(answer.down[:_SHOWN]):
         yield f"... and {pluralize(rest, 'more connection')} down"
-    yield f"and {number(answer.healthy)} healthy"
+    if is_told:
+        yield f"and {number(answer.healthy)} healthy"
     if answer.unwanted:
         yield f"and {number(answer.unwanted)} for which the program wanted no link"
     if answer.unknown:
@@ -38,8 +41,9 @@ def answer_lines(answer: Answer, zone: tzinfo | None) -> Iterator[str]:
     first = answer.first
     if first is not None:
         yield f"first {first.weight}: {first.place}: {first.rule}: {first.text}"
-    if answer.begins is not None and answer.ends is not None:
-        yield f"the log: {answer.verdict}, from {tell_moment(answer.begins, zone)} until {tell_moment(answer.ends, zone)}"
+    if begins is not None and ends is not None:
+        verdict = f"{answer.verdict}, " if is_told else ""  # outside of the log, the verdict is on the question
+        yield f"the log: {verdict}from {tell_moment(begins, zone)} until {tell_moment(ends, zone)}"
     else:
         yield f"the log: {answer.verdict}"
 
@@ -48,7 +52,7 @@ def _sum(answer: Answer) -> str:
     if answer.begins is None or answer.ends is None:
         return "the log has no connection"
     if not answer.begins <= answer.at <= answer.ends:
-        return "the log tells nothing of that time"
+        return "the log tells nothing of that time; name one within the log"
     if not answer.connections:
         return "no connection lived"
     were = pluralize(answer.connections, "connection was", "connections were")
