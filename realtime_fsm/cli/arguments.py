@@ -3,15 +3,33 @@
 from __future__ import annotations
 
 import argparse
+import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from realtime_fsm.auditlog.schema import FIELDS
+from realtime_fsm.cli.output import fold
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 N = TypeVar("N", int, float)
+_LABEL = re.compile(r"[^:]{1,30}: +")
+
+
+class LineFormatter(argparse.HelpFormatter):
+    """Folds each line of a description or an epilog on its own."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return "\n".join(fold_lines(text, width, indent))
+
+
+def fold_lines(text: str, width: int, indent: str = "") -> Iterator[str]:
+    """Fold each line of a text on its own; a folded line goes on behind its label, which ends with a colon."""
+    for line in text.splitlines():
+        label = _LABEL.match(line)
+        behind = 0 if label is None or 2 * label.end() > width else label.end()
+        yield from fold(line, width, indent, indent + " " * behind) or [""]
 
 
 def number(kind: type[N], least: float, most: float, rule: str) -> Callable[[str], N]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from contextlib import nullcontext
 from functools import partial
@@ -22,24 +21,25 @@ from realtime_fsm.audit.sources import STDIN, Unreadable, open_log, read_lines, 
 from realtime_fsm.audit.sql import script
 from realtime_fsm.audit.tail import refuse_packed
 from realtime_fsm.cli import audit_times
-from realtime_fsm.cli.arguments import add_connections, add_renamed_fields
+from realtime_fsm.cli.arguments import LineFormatter, add_connections, add_renamed_fields
 from realtime_fsm.cli.audit_follow import follow
 from realtime_fsm.cli.output import discard_stdout, fail, pretty_json
 from realtime_fsm.diagram.exported import read_table
 from realtime_fsm.errors import BadOption
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Iterator
 
     from realtime_fsm.audit.report import Report
 
 _usage_error = partial(fail, code=Verdict.UNUSABLE, command="realtime-fsm audit")
 _EPILOG = """\
-exit code: 0 conformant, 1 violated, 2 unusable input or misuse, 3 inconclusive (something is missing, repeated, out of order, or
-of a table or schema that this version does not know)
+exit code: 0 conformant, 1 violated, 2 unusable input or misuse, 3 inconclusive (something is missing, repeated, out of order, or\
+ of a table or schema that this version does not know)
 
-The worst connections come first: violated ones, then the longest outage, then the lowest availability. Records that are lost,
-repeated or out of order leave doubts, and are no violations.
+The worst connections come first: violated ones, then the longest outage, then the lowest availability. Records that are lost,\
+ repeated or out of order leave doubts, and are no violations.
 
 rules that violate:      {violation}
 rules that leave doubts: {doubt}
@@ -55,9 +55,9 @@ def add_parser(commands: Any) -> None:
         help="judge audit logs: do they show what the table and the policies allow?",
         description="Judge audit logs: whether every connection did what the table and its policies allow, and its statistics."
         "\nReads JSON lines, also as containers, shippers and loggers wrap or rename them, and pairs of keys and values;"
-        "\nplain, .gz, .bz2, .xz, .zst, .tgz, or in UTF-16. Lines of other programs may stand between, and files in any order.",
+        " plain, .gz, .bz2, .xz, .zst, .tgz, or in UTF-16. Lines of other programs may stand between, and files in any order.",
         epilog=_EPILOG.format(**rules),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=LineFormatter,
     )
     parser.add_argument("files", metavar="FILE", nargs="*", help="a log; - for standard input")
     parser.add_argument(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from realtime_fsm.cli.output import WIDTH, fold, pretty_json
+from realtime_fsm.cli.output import columns, fold, pretty_json
 from realtime_fsm.cli.words import by_kind, explain
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ WORD = "WORD"
 """The name of the argument; the completion finds the argument by it."""
 _INDENT = 15
 _SHOWN = 6
+_HEAD = "realtime-fsm explain WORD tells the meaning of each of these; explain causes lists all causes."
 
 
 def add_parser(commands: Any) -> None:
@@ -51,11 +52,11 @@ def _words() -> dict[str, list[str]]:
 
 
 def _list_kinds() -> Iterator[str]:
-    yield "realtime-fsm explain WORD tells the meaning of each of these; explain causes lists all causes."
+    yield from fold(_HEAD, columns())
     yield ""
     for kind, words in _words().items():
         more = ", ..." if len(words) > _SHOWN else ""
-        yield f"{kind:<9} {len(words):>3}  {', '.join(words[:_SHOWN])}{more}"
+        yield from fold(f"{', '.join(words[:_SHOWN])}{more}", columns(), f"{kind:<9} {len(words):>3}  ", " " * _INDENT)
 
 
 def _told(meanings: Sequence[Meaning]) -> Iterator[str]:
@@ -67,7 +68,7 @@ def _told(meanings: Sequence[Meaning]) -> Iterator[str]:
 
 def _lines(meaning: Meaning) -> Iterator[str]:
     yield f"{meaning.word} ({meaning.kind})"
-    yield from fold(meaning.means, WIDTH, "  ", "  ")
+    yield from fold(meaning.means, columns(), "  ", "  ")
     for name, lines in meaning.facts.items():
         if all(" " not in line for line in lines):
             lines = [" ".join(lines)]
@@ -80,5 +81,5 @@ def _lines(meaning: Meaning) -> Iterator[str]:
 def _labelled(name: str, lines: Iterable[str]) -> Iterator[str]:
     label = f"  {name}".ljust(_INDENT)
     for line in lines:
-        yield from fold(line, WIDTH, label, " " * _INDENT)
+        yield from fold(line, columns(), label, " " * _INDENT)
         label = " " * _INDENT

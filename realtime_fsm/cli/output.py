@@ -13,6 +13,7 @@ import time
 import warnings
 from contextlib import contextmanager, suppress
 from select import PIPE_BUF, select
+from shutil import get_terminal_size
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 STDOUT = 1
 WIDTH = 100
 """The most columns of a folded text."""
+_NARROWEST = 40
 _GRACE = 1.0
 
 
@@ -57,6 +59,13 @@ def discard_unwritable() -> None:
 def pretty_json(value: object) -> str:
     """Write a value as indented JSON, without characters that a terminal would obey."""
     return printable_json(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+def columns() -> int:
+    """Count the columns of a folded text: those of the terminal, or of ``COLUMNS``, within bounds."""
+    if not (sys.stdout.isatty() or os.environ.get("COLUMNS")):
+        return WIDTH
+    return max(_NARROWEST, min(WIDTH, get_terminal_size((WIDTH, 1)).columns))
 
 
 def fold(text: str, width: int, first: str = "", others: str = "") -> list[str]:

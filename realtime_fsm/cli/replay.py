@@ -15,7 +15,7 @@ from realtime_fsm.audit.absence import redacted_id
 from realtime_fsm.audit.formats.text_utils import format_duration, pluralize, printable
 from realtime_fsm.audit.report import Verdict
 from realtime_fsm.audit.sources import STDIN
-from realtime_fsm.cli.arguments import add_connections, add_renamed_fields, number
+from realtime_fsm.cli.arguments import LineFormatter, add_connections, add_renamed_fields, number
 from realtime_fsm.cli.output import discard_stdout, fail
 from realtime_fsm.cli.replay_view import StepFormatter, palette_for
 from realtime_fsm.fsm.table import TABLE
@@ -37,8 +37,8 @@ _CONTEXT = 5
 _RECORD = number(int, 1, math.inf, "the number of a record, from 1 on")
 _FACTOR = number(float, sys.float_info.min, 1e9, "a factor above 0, such as 10")
 _EPILOG = """\
-exit code: 0 reproduced, 1 diverged, 2 unusable input or misuse, 3 the log does not tell enough (records are missing or cut, of an
-older version, or of a table or schema that this version does not know)
+exit code: 0 reproduced, 1 diverged, 2 unusable input or misuse, 3 the log does not tell enough (records are missing or cut, of\
+ an older version, or of a table or schema that this version does not know)
 """
 
 
@@ -50,7 +50,7 @@ def add_parser(commands: Any) -> None:
         description="Repeat an audit log on the real state machine, on a virtual clock. Show each step, or write a test that"
         " reproduces them.\nReads JSON lines, also wrapped or compressed, as audit does.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=LineFormatter,
     )
     parser.add_argument("files", metavar="FILE", nargs="+", help="a log; - for standard input")
     add_connections(parser, "the connection whose id begins so; it may be left out where there is only one")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from realtime_fsm.cli.main import _parser
+from realtime_fsm.cli.arguments import fold_lines
+from realtime_fsm.cli.main import _parser, main
 from support.some import some
 
 NEEDED = {
@@ -132,3 +133,18 @@ def test_another_value_is_refused_with_the_rule(
         with pytest.raises(SystemExit) as ended:
             parsed(command, option, word)
         assert (ended.value.code, f"{word!r} is not {rule}" in capsys.readouterr().err) == (2, True), word
+
+
+@pytest.mark.parametrize("command", ["audit", "replay"])
+def test_the_help_fits_the_terminal(command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "72")
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 72
+
+
+def test_each_line_is_folded_on_its_own_behind_its_label() -> None:
+    assert list(fold_lines("rules:  one, two, three\n\nno label but words", 16, " ")) == [
+        " rules:  one,", "         two,", "         three", "", " no label but", " words",
+    ]  # fmt: skip
+    assert list(fold_lines("a long label: one two", 18)) == ["a long label: one", "two"], "too narrow for a column"

@@ -33,7 +33,8 @@ def test_a_misuse_is_one_sentence(words: list[str], problem: str, capsys: pytest
     assert capsys.readouterr().err == f"realtime-fsm audit: {problem}\n"
 
 
-def test_the_help_names_each_rule_with_its_weight(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_help_names_each_rule_with_its_weight(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "999")
     with pytest.raises(SystemExit):
         main(["audit", "--help"])
     told = re.findall(r"^(rules that .*|notes .*): +(.*)$", capsys.readouterr().out, re.MULTILINE)

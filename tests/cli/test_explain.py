@@ -219,3 +219,11 @@ def test_bash_completes_the_words() -> None:
         f" {word} " in printed.replace("(", " ").replace(")", " ").replace("'", " ")
         for word in ("sub58", "stream_ended", "RetriesExhausted")
     )
+
+
+@pytest.mark.parametrize("words", [(), ("sub58",), ("seq",), ("conformant",)])
+def test_the_answer_fits_the_terminal(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    assert max(map(len, said(capsys, *words).splitlines())) <= 60

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from realtime_fsm.cli import output
-from realtime_fsm.cli.output import fold, warnings_printed
+from realtime_fsm.cli.output import WIDTH, columns, fold, warnings_printed
 from realtime_fsm.testing import RealtimeServer
 
 COMMAND = [sys.executable, "-m", "realtime_fsm"]
@@ -238,3 +238,9 @@ def test_a_text_is_folded_at_its_spaces_alone() -> None:
 def test_a_broken_standard_error_keeps_the_exit_code(words: list[str]) -> None:
     with Path("/dev/full").open("w") as full:
         assert subprocess.run([*COMMAND, *words], stderr=full, timeout=PATIENCE, check=False).returncode == 2
+
+
+@pytest.mark.parametrize(("asked", "folded"), [("", WIDTH), ("1", 40), ("60", 60), ("999", WIDTH)])
+def test_a_text_is_folded_to_the_columns_that_the_user_has(asked: str, folded: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", asked)
+    assert columns() == folded

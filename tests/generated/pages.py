@@ -16,6 +16,7 @@ from generated.telemetrypage import telemetry_page
 from realtime_fsm import errors, testing
 from realtime_fsm.audit.rules import RULES, Severity
 from realtime_fsm.auditlog.schema import KINDS
+from realtime_fsm.cli.arguments import fold_lines
 from realtime_fsm.cli.main import _parser
 from realtime_fsm.diagram import Diagram
 from realtime_fsm.remedies import REMEDIES
@@ -34,6 +35,7 @@ _WEIGHTS = {
     Severity.NOTE: "note: counts with `--fail-on` only",
 }
 _WIDE = 8
+_WIDTH = 100  # of a text that keeps its lines
 """The columns of a table of transition rules."""
 _MARKS = re.compile(r"([\\`*_\[\]<>|#])")
 _VERBATIM = re.compile(r"(`[^`]+`|(?<![\w-])--[a-z][a-z-]*|'[^' ]+')")
@@ -114,7 +116,8 @@ def _help(parser: argparse.ArgumentParser, action: argparse.Action) -> str:
 
 def _epilog(text: str) -> str:
     """Show an epilog: one of several lines keeps them."""
-    return f"```text\n{text.strip()}\n```\n" if "\n" in text.strip() else f"{plain(text)}\n"
+    lines = "\n".join(fold_lines(text.strip(), _WIDTH))
+    return f"```text\n{lines}\n```\n" if "\n" in text.strip() else f"{plain(text)}\n"
 
 
 # --- the errors -------------------------------------------------------------------------------------------------------
