@@ -89,6 +89,17 @@ def test_a_loss_that_is_to_fail_is_told_where_it_was(tmp_path: Path, capsys: pyt
     assert "here: a link is lost: stream_ended" in said
 
 
+def test_the_evidence_begins_with_the_sentence_of_the_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    record = {**RECORDS[PONG], "row": "sub41", "sentence": "the server answered the ping"}
+    bad = write(tmp_path / "bad", [*LINES[:PONG], *lines_of([record])])
+    assert main([bad]) == 1
+    told = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("  > "))
+    assert told.startswith(f"  > {bad}:{PONG + 1}: transition: the server answered the ping {{")
+    shown = json.loads(told[told.index("{") :])
+    common = {"schema", "machine", "connection_id", "event", "level", "logger", "sentence"}
+    assert shown.keys() == {name for name, value in record.items() if value is not None} - common, "and nothing is left out"
+
+
 def test_giving_up_is_told_where_it_was() -> None:
     with collected() as records:
         bench = Bench()

@@ -106,9 +106,12 @@ def finding_lines(finding: Finding) -> Iterator[str]:
 
 
 def _record(record: dict[str, object]) -> str:
-    """Write a record without the fields that all records of a connection share."""
+    """Write a record, its sentence first, without the fields that all records of a connection share."""
     kind = str(record.get("event", "")).removeprefix("realtime.")
     fields = {name: value for name, value in record.items() if name not in _EVERYWHERE and value is not None}
+    if isinstance(sentence := fields.get("sentence"), str):
+        del fields["sentence"]
+        kind += f": {sentence}"
     return f"{kind} {msgspec.json.encode(fields, order='deterministic').decode()}"
 
 
