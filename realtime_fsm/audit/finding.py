@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -31,10 +32,15 @@ class LineNumbers:
         self.files: list[str] = []  # their names, in order
         self.number: int = 0  # of lines so far
         self._starts: list[int] = []
+        self._earlier: list[int] = []  # how many lines of the file came before: files that grow take turns
+        self._counts: Counter[str] = Counter()
 
     def begin(self, name: str) -> None:
         """Name the file of the next lines."""
+        if self.files:
+            self._counts[self.files[-1]] += self.number - self._starts[-1]
         self._starts.append(self.number)
+        self._earlier.append(self._counts[name])
         self.files.append(name)
 
     @property
@@ -47,7 +53,7 @@ class LineNumbers:
         index = bisect_right(self._starts, number - 1) - 1
         if index < 0:
             return Location("-", number)
-        return Location(self.files[index], number - self._starts[index])
+        return Location(self.files[index], self._earlier[index] + number - self._starts[index])
 
     @property
     def here(self) -> Location:
