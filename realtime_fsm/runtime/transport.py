@@ -41,6 +41,7 @@ from realtime_fsm.errors import (
     StreamEnded,
     WrongLoop,
 )
+from realtime_fsm.runtime.authorities import cert_file_problem
 from realtime_fsm.runtime.callbacks import is_asked_for
 from realtime_fsm.runtime.proxies import is_proxy, proxy_from_env
 from realtime_fsm.runtime.upgrade_refusals import refusal
@@ -61,8 +62,7 @@ _TURN = 32
 _FAILURES = (aiohttp.ClientError, OSError)
 _COOKIE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+=(\"?)[!#-+\--:<-\[\]-~]*\1")  # RFC 6265
 _OPENSSL_ERROR = re.compile(r"(?:\[.*?\] )?(.*?) \(_ssl\.c:\d+\)")
-_UNTRUSTED = "the server's certificate is not trusted: {}; give ssl= a context that trusts it, or self_signed=True to trust any"
-
+TRUST_REMEDY = "; give ssl= a context that trusts it, or self_signed=True to trust any"
 _TOO_LONG = re.compile(r"Got more than (\d+) bytes when reading")
 _NOT_WEBSOCKET = "the upgrade was not one to WebSocket: {}"
 _LARGER = "; give http= an aiohttp.ClientSession with a larger {}"
@@ -185,7 +185,7 @@ class AiohttpTransport:
                 handler(request) if self._session is None else self._forward_to_session(self._session, request, proxy)
             )
         except _FAILURES as failure:  # aiohttp would repeat the request after an exception of its own
-            why = _classify_failure(failure)
+            why = _classify_failure(failure, host=request.url.raw_host)
         else:
             if response.status != 101:
                 why = refusal(response.status, response.headers, str(request.url))
@@ -311,17 +311,19 @@ def _accept_list(response: aiohttp.ClientResponse) -> bool:
     return True
 
 
-def _classify_failure(failure: BaseException, by: str = "") -> LinkFailure:
-    """Give a failed dial its type. The text holds no URL, because the query may hold secrets."""
+def _classify_failure(failure: BaseException, by: str = "", host: str | None = None) -> LinkFailure:
+    """Give a failed dial to a host its type. The text holds no URL, because the query may hold secrets."""
     match failure:
         case LinkFailure():
             return copy(failure)  # without its traceback
         case aiohttp.ServerDisconnectedError():
             return DialFailed("the server hung up")
         case aiohttp.ClientConnectorCertificateError(certificate_error=SSLCertVerificationError(verify_message=said)):
-            return CertificateRefused(_UNTRUSTED.format(said.rstrip(".")))
+            return _untrusted(said.rstrip("."))
         case aiohttp.ServerFingerprintMismatch():
-            return CertificateRefused(_UNTRUSTED.format("fingerprint mismatch"))
+            return _untrusted("fingerprint mismatch")
+        case aiohttp.ClientConnectorDNSError(host=named) if host not in (None, named):
+            return NameNotResolved("the proxy's name does not resolve")
         case aiohttp.ClientConnectorDNSError():
             return NameNotResolved("the host's name does not resolve")
         case aiohttp.ClientHttpProxyError(status=status):
@@ -339,6 +341,11 @@ def _classify_failure(failure: BaseException, by: str = "") -> LinkFailure:
         case aiohttp.ClientConnectorError(os_error=error) | (OSError() as error):
             return DialFailed(_os_error_text(error))
     return DialFailed(type(failure).__name__ + by)
+
+
+def _untrusted(reason: str) -> CertificateRefused:
+    because = f"; {problem}" if (problem := cert_file_problem()) else ""
+    return CertificateRefused(f"the server's certificate is not trusted: {reason}{because}{TRUST_REMEDY}")
 
 
 def _os_error_text(error: OSError) -> str:

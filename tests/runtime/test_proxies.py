@@ -126,7 +126,9 @@ async def test_a_proxy_that_is_not_there() -> None:
             pass
         failure = await refused(entry.endpoint, proxy=gone.with_login(LOGIN))
         assert str(failure) == "the dial failed: the proxy cannot be reached: Connection refused"
-        assert isinstance(await refused(entry.endpoint, proxy=f"http://{LOGIN}@nowhere.invalid:1"), NameNotResolved)
+        unknown = await refused(entry.endpoint, proxy=f"http://{LOGIN}@nowhere.invalid:1")
+        assert isinstance(unknown, NameNotResolved)
+        assert unknown.reason == "the proxy's name does not resolve"
         assert proxy.asked == []
 
 

@@ -95,6 +95,14 @@ async def test_a_certificate_that_is_refused_says_why_and_what_to_do(shown: str,
         await until(lambda: descriptors() == held)
 
 
+@pytest.mark.loopback
+async def test_a_refused_certificate_tells_of_a_useless_cert_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere/a.pem")
+    async with secured("self-signed") as (_, port):
+        told = "self-signed certificate; SSL_CERT_FILE=/nowhere/a.pem cannot be read: No such file or directory; give ssl="
+        assert told in str(await refused(port)).replace("self signed", "self-signed")
+
+
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
 @pytest.mark.parametrize("shown", ["localhost", "self-signed"])
 @pytest.mark.loopback

@@ -21,6 +21,7 @@ from urllib.parse import unquote, urlsplit
 from realtime_fsm.audit.formats.text_utils import format_duration
 from realtime_fsm.client.threads import DaemonThreads
 from realtime_fsm.protocol.options import host_and_port
+from realtime_fsm.runtime.authorities import cert_file_problem
 from realtime_fsm.sealing import sealed
 
 if TYPE_CHECKING:
@@ -210,6 +211,8 @@ async def _end_untrusted(checks: Checks, path: Path, address: str, problem: tls.
             offset = await _clock_offset(path, reader, writer)
         if skew := _skew(offset):
             remedy, text = "tls_clock", f"{text}; {skew}"
+    elif remedy == "tls_untrusted" and (doubt := cert_file_problem()):
+        text = f"{text}; {doubt}"
     checks.end("tls", text, remedy)
 
 

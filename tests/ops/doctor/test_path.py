@@ -214,6 +214,16 @@ async def test_an_untrusted_certificate_has_a_remedy_by_the_code_of_openssl(
     assert (found.name, found.text, found.remedy) == ("tls", text, remedy(key))
 
 
+async def test_an_untrusted_certificate_tells_of_a_useless_cert_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere/a.pem")
+    problem = ssl.SSLCertVerificationError()
+    problem.verify_code, problem.verify_message = 18, "self-signed"
+    checks = Checks(None)
+    with pytest.raises(ExaminationEnded):
+        await _end_untrusted(checks, Path("wss://host/v1", None, CONTEXT), "192.0.2.1", problem)
+    assert made(checks)[0].text == "self-signed; SSL_CERT_FILE=/nowhere/a.pem cannot be read: No such file or directory"
+
+
 # --- names, addresses and failures ------------------------------------------------------------------------------------
 
 
