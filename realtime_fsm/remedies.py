@@ -5,7 +5,17 @@ Invariant: each public error has an entry; a test finds one without.
 
 from __future__ import annotations
 
-from realtime_fsm.errors import UpgradeRefused
+from realtime_fsm.errors import (
+    CertificateRefused,
+    GreetedAsGuest,
+    IdentityUnavailable,
+    RefusedByServer,
+    ServerError,
+    StreamEnded,
+    SubscriptionRejected,
+    UpgradeRefused,
+)
+from realtime_fsm.protocol.faults import is_server_fault, is_throttle
 
 REMEDIES = {
     "RealtimeError": "Catch this class where one handler serves every error of the library.",
@@ -18,8 +28,9 @@ REMEDIES = {
     "Forked": "Build the ``Realtime`` in the child process, after the fork.",
     "BadTable": "Fix each fault that ``faults`` names. The table of the library itself never raises it.",
     "LinkFailure": "Nothing, as long as the client dials again. Read it as the ``cause`` of the error that you caught.",
-    "DialFailed": "Check the endpoint, the network and the proxy. ``reason`` holds the text of the operating system.",
-    "NameNotResolved": "Check the host's name in the endpoint, and the resolver of this machine.",
+    "DialFailed": "Check the scheme, host and port of the endpoint, that the server runs there, and the firewalls and the proxy"
+    " on the way.",
+    "NameNotResolved": "Check the host's name in the endpoint, or that of the proxy, and the resolver of this machine.",
     "UpgradeRefused": "Read ``status``. For a redirect, give its target as the endpoint. For 404, check the path ``/v1``. For 429"
     " and 503, wait: the client obeys ``retry_after``. A proxy must pass ``Upgrade`` and ``Connection``.",
     "CertificateRefused": "Renew the server's certificate, or pass its authority in ``ssl=``. For a test server alone, use"
@@ -86,13 +97,14 @@ CHECKS = {
     "tls_expires": "Renew the certificate soon. No client connects after its end.",
     "tls_host": "Use a host name that the certificate holds, or give the server a certificate for this name.",
     "tls_untrusted": "Let the server send its whole chain. For a private authority, name its file in SSL_CERT_FILE.",
+    "tls_refused": "Renew the certificate of the server. For a private authority, name its file in SSL_CERT_FILE.",
     "tls_plain": "Use https://. Over http:// every machine on the way can read the session.",
     "clock": "Synchronize the clock of this machine or of the server: else tokens count as expired, and times of gaps are wrong.",
     "dial": "Check the scheme and port of the endpoint: a port that speaks TLS needs https://, and another server may own it.",
     "protocol": "Check that the endpoint is that of Appwrite: this server speaks another protocol over WebSocket.",
     "project": "Check the project's id, and that the project is on this server.",
     "refused": "Give a session or JWT that is valid now. Give one of the two alone.",
-    "guest_despite": "Give a fresh session or JWT: the server knows this one no more, or the session is of another project.",
+    "guest_despite": "Give a fresh session or JWT: the server no longer knows this one, or the session is of another project.",
     "guest": "Give a session or JWT. As a guest you receive only what the role ``any`` or ``guests`` may read.",
     "slow": "Look for load on the server and on the way. Below 1 s is usual.",
     "fault": "Check the server's Redis and database: the server answers, and cannot do its work.",
@@ -109,9 +121,38 @@ CHECKS = {
 }
 """The remedy by the finding of ``realtime-fsm doctor``, where it is no error."""
 
+FINDINGS = REMEDIES | OVERDUE | CHECKS
+"""The remedy by the key of a finding of a command."""
 
-def remedy_of(error: Exception) -> str:
-    """Return the remedy for an error, as text for a terminal; empty for an error that is not of this library."""
+
+def finding_of(error: Exception) -> str | Exception:
+    """Return the key in `FINDINGS` for an error that ends a command; the error itself where `remedy_of` serves."""
+    match error:
+        case CertificateRefused():
+            return "tls_refused"
+        case GreetedAsGuest():
+            return "guest_despite"
+        case RefusedByServer(code=401 | 403) | IdentityUnavailable():
+            return "refused"
+        case RefusedByServer():
+            return "project"
+        case ServerError(code=code) if is_throttle(code):
+            return "dials"
+        case SubscriptionRejected(guest=True, code=401 | 403):
+            return "subscribe_as_guest"
+        case ServerError(code=code) | SubscriptionRejected(code=code) if is_server_fault(code):
+            return "fault"
+        case SubscriptionRejected():
+            return "subscribe_refused"
+        case StreamEnded():
+            return "greeting"
+    return error
+
+
+def remedy_of(error: str | Exception) -> str:
+    """Return the remedy for an error or a finding, as text for a terminal; empty for an error that is not of this library."""
+    if isinstance(error, str):
+        return FINDINGS[error].replace("``", "`")
     names = (kind.__name__ for kind in type(error).__mro__)
     found = OVERDUE.get(getattr(error, "awaited", "")) or next((REMEDIES[name] for name in names if name in REMEDIES), "")
     if isinstance(error, UpgradeRefused):

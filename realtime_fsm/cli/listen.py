@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import shlex
 import sys
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, TextIO
@@ -16,10 +17,14 @@ from realtime_fsm.cli.arguments import add_server, host_and_port, number
 from realtime_fsm.cli.describe import describe_change, describe_failure, on_failed_dial
 from realtime_fsm.cli.identity import add_as_user, identity
 from realtime_fsm.cli.loop import run_until_interrupted, start_server
-from realtime_fsm.cli.output import fail, print_problem, warnings_printed, write_line
+from realtime_fsm.cli.output import print_problem, warnings_printed, write_line
 from realtime_fsm.client.realtime import Realtime
-from realtime_fsm.errors import BadOption, Misuse, RealtimeError
+from realtime_fsm.errors import BadOption, IdentityUnavailable, LinkFailure, Misuse, RealtimeError, RefusedByServer
 from realtime_fsm.fsm.policies import RetryPolicy
+from realtime_fsm.ops.doctor.link import NO_EVENT_FOR_GUESTS
+from realtime_fsm.protocol.channel_checks import is_of_users
+from realtime_fsm.remedies import finding_of, remedy_of
+from realtime_fsm.runtime.transport import TRUST_REMEDY
 
 if TYPE_CHECKING:
     import argparse
@@ -29,6 +34,15 @@ if TYPE_CHECKING:
     from realtime_fsm.client.subscription import Subscription
     from realtime_fsm.events import Event
     from realtime_fsm.fsm.change import Change, Failure
+
+_WORDS = {
+    "RetryPolicy.attempts": "--attempts",
+    "RetryPolicy.reconnect_attempts": "--reconnect-attempts",
+    "give session or jwt, or call authenticate()": "set APPWRITE_SESSION or APPWRITE_JWT",
+    "SSL_CERT_FILE or tls=": "SSL_CERT_FILE",
+    TRUST_REMEDY: "",
+}
+"""Words of the API in the texts of errors, and those of the commands in their place."""
 
 
 def add_parser(commands: Any) -> None:
@@ -87,9 +101,22 @@ def run_connection(options: argparse.Namespace, work: Coroutine[None, None, None
     except Misuse:
         raise
     except RealtimeError as failure:
-        text = str(failure).replace("RetryPolicy.attempts", "--attempts")
-        text = text.replace("RetryPolicy.reconnect_attempts", "--reconnect-attempts")
-        return fail(f"project {options.project!r} at {options.endpoint}: {text}", 1)
+        print_problem(f"project {options.project!r} at {options.endpoint}: {_in_words_of_commands(str(failure))}")
+        _print_remedy(getattr(failure, "cause", failure), options)
+        return 1
+
+
+def _in_words_of_commands(text: str) -> str:
+    for word, ours in _WORDS.items():
+        text = text.replace(word, ours)
+    return text
+
+
+def _print_remedy(cause: Exception, options: argparse.Namespace) -> None:
+    """Print the remedy for the end of a dial, and the command that finds out more."""
+    if isinstance(cause, LinkFailure | RefusedByServer) and not isinstance(cause, IdentityUnavailable):
+        doctor = shlex.join(["realtime-fsm", "doctor", options.endpoint, "--project", options.project])
+        print_problem(f"{remedy_of(finding_of(cause))} To check each step, run: {doctor}")
 
 
 async def _listen(options: argparse.Namespace) -> None:
@@ -100,7 +127,9 @@ async def _listen(options: argparse.Namespace) -> None:
             await screen_type(realtime, options.channels).run()
             return
         print_news(realtime, stack)
-        await _print_events(await realtime.subscribe(*options.channels, overflow="pause"))
+        subscription = await realtime.subscribe(*options.channels, overflow="pause")
+        print_silent_channels(realtime, options.channels)
+        await _print_events(subscription)
 
 
 async def open_connection(options: argparse.Namespace, stack: AsyncExitStack) -> Realtime:
@@ -126,6 +155,13 @@ def print_news(realtime: Realtime, stack: AsyncExitStack) -> None:
         printer = asyncio.ensure_future(_print_changes(realtime.states(), sys.stderr))
         stack.push_async_callback(asyncio.wait, (printer,))  # the last change comes with the disposal
         stack.push_async_callback(realtime.dispose)
+
+
+def print_silent_channels(realtime: Realtime, channels: list[str]) -> None:
+    """Print a warning for each channel without events for the guest that the server greeted."""
+    if realtime.user is None:
+        for channel in filter(is_of_users, channels):
+            print_problem(f"warning: {channel}: {NO_EVENT_FOR_GUESTS}; set APPWRITE_SESSION or APPWRITE_JWT")
 
 
 def _screen_type() -> type[Screen]:

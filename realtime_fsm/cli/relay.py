@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from realtime_fsm.catch_up import rows
 from realtime_fsm.cli.arguments import seconds
 from realtime_fsm.cli.identity import appwrite_client
-from realtime_fsm.cli.listen import add_connection_arguments, open_connection, print_news, run_connection
+from realtime_fsm.cli.listen import add_connection_arguments, open_connection, print_news, print_silent_channels, run_connection
 from realtime_fsm.cli.output import print_problem
 from realtime_fsm.errors import BadOption
 
@@ -64,6 +64,7 @@ async def _relay(options: argparse.Namespace) -> None:
     def print_start() -> None:
         place = f"stream {sink.stream} at {sink.server}, which knows ids for {sink.duplicate_window:g} s"
         print(f"Relaying {', '.join(options.channels)} to {place}", flush=True)
+        print_silent_channels(realtime, options.channels)
 
     sink = JetStream(
         options.to, stream=options.stream, outage=options.outage,

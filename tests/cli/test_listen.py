@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import os
@@ -20,10 +21,26 @@ from urllib.request import urlopen
 
 import pytest
 
-from realtime_fsm.cli.listen import _as_record, _print_changes, _print_failure
-from realtime_fsm.errors import StreamEnded
+from realtime_fsm.cli.listen import _as_record, _print_changes, _print_failure, print_silent_channels, run_connection
+from realtime_fsm.errors import (
+    CertificateRefused,
+    DialFailed,
+    GreetedAsGuest,
+    IdentityUnavailable,
+    NameNotResolved,
+    Overdue,
+    RefusedByServer,
+    RetriesExhausted,
+    ServerError,
+    StreamEnded,
+    SubscriptionRejected,
+    UpgradeRefused,
+)
 from realtime_fsm.fsm.change import Change, Failure
 from realtime_fsm.fsm.table import State, Trigger
+from realtime_fsm.relay import BrokerUnavailable, InsecureBroker
+from realtime_fsm.remedies import CHECKS, OVERDUE, REMEDIES, UPGRADES
+from realtime_fsm.runtime.transport import _untrusted
 from realtime_fsm.testing import RealtimeServer
 from support.commands import COMMAND, PATIENCE, Terminal, line, result_of, running, serving
 from support.virtual import eventually
@@ -96,7 +113,98 @@ def test_a_fatal_refusal_is_one_sentence() -> None:
     assert (result.returncode, result.stdout) == (1, "")
     server = endpoint.removeprefix("http://").removesuffix("/v1")
     refused = f"the server {server} refused the connection with 1008: Missing or unknown project ID"
-    assert result.stderr == f"realtime-fsm: project 'unknown' at {endpoint}: {refused}\n"
+    assert result.stderr == (
+        f"realtime-fsm: project 'unknown' at {endpoint}: {refused}\n"
+        "realtime-fsm: Check the project's id, and that the project is on this server."
+        f" To check each step, run: realtime-fsm doctor {endpoint} --project unknown\n"
+    )
+
+
+ARGUMENTS = argparse.Namespace(endpoint="https://host/v1", project="demo")
+
+
+async def raising(failure: Exception) -> None:
+    raise failure
+
+
+@pytest.mark.parametrize(
+    ("failure", "remedy"),
+    [
+        (RetriesExhausted(3, UpgradeRefused(404)), UPGRADES[404]),
+        (RetriesExhausted(3, DialFailed("Connection refused")), REMEDIES["DialFailed"]),
+        (RetriesExhausted(3, NameNotResolved("nowhere")), REMEDIES["NameNotResolved"]),
+        (RetriesExhausted(3, Overdue("greeting", 10)), OVERDUE["greeting"]),
+        (RetriesExhausted(3, StreamEnded()), OVERDUE["greeting"]),
+        (RetriesExhausted(3, ServerError(1013, "too many")), CHECKS["dials"]),
+        (RetriesExhausted(3, ServerError(500, "")), CHECKS["fault"]),
+        (CertificateRefused("self-signed"), CHECKS["tls_refused"]),
+        (GreetedAsGuest(), CHECKS["guest_despite"]),
+        (RefusedByServer(401, "no"), CHECKS["refused"]),
+        (RefusedByServer(1008, "no"), CHECKS["project"]),
+    ],
+    ids=lambda value: type(getattr(value, "cause", value)).__name__ if isinstance(value, Exception) else "",
+)
+def test_a_failed_link_comes_with_its_remedy(failure: Exception, remedy: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_connection(ARGUMENTS, raising(failure)) == 1
+    _, last = capsys.readouterr().err.splitlines()
+    doctor = "realtime-fsm doctor https://host/v1 --project demo"
+    assert last == f"realtime-fsm: {remedy.replace('``', '`')} To check each step, run: {doctor}"
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        BrokerUnavailable("host:4222", "refused"),
+        RetriesExhausted(3, IdentityUnavailable("KeyError")),
+        SubscriptionRejected(("rows",), (), 401, "no", guest=True),
+    ],
+    ids=lambda failure: type(failure).__name__,
+)
+def test_an_error_that_names_its_remedy_gets_no_second_one(failure: Exception, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_connection(ARGUMENTS, raising(failure)) == 1
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("failure", "words"),
+    [
+        (RetriesExhausted(3, StreamEnded()), "; --attempts allows"),
+        (RetriesExhausted(3, StreamEnded(), "reconnect_attempts"), "; --reconnect-attempts allows"),
+        (_untrusted("self-signed"), "not trusted: self-signed\n"),
+        (SubscriptionRejected(("rows",), (), 401, "no", guest=True), ": set APPWRITE_SESSION or APPWRITE_JWT\n"),
+        (InsecureBroker("host:4222", "expired"), "trust its authority by SSL_CERT_FILE\n"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+def test_an_error_names_no_option_of_the_api(failure: Exception, words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_connection(ARGUMENTS, raising(failure)) == 1
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("user", "told"),
+    [
+        (None, "realtime-fsm: warning: account: a guest receives no event there; set APPWRITE_SESSION or APPWRITE_JWT\n"),
+        ({"$id": "u"}, ""),
+    ],
+)
+def test_a_guest_is_warned_of_channels_of_users(
+    user: dict[str, str] | None, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    realtime: Any = SimpleNamespace(user=user)
+    print_silent_channels(realtime, ["rows", "account"])
+    assert capsys.readouterr().err == told
+
+
+def test_a_guest_is_warned_when_the_server_has_acknowledged() -> None:
+    environment = {**with_key(None), "APPWRITE_SESSION": ""}
+    with (
+        serving("--every", "0") as endpoint,
+        running("listen", endpoint, "--project", "demo", "account", stderr=subprocess.PIPE, env=environment) as listener,
+    ):
+        assert listener.stderr is not None
+        assert listener.stderr.readline().startswith("realtime-fsm: warning: account: a guest receives no event there; ")
+        listener.stderr.close()
 
 
 def test_a_warning_is_one_sentence() -> None:
@@ -113,7 +221,7 @@ def test_a_warning_is_one_sentence() -> None:
 
 def test_each_failed_dial_is_printed() -> None:
     result = result_of("listen", "http://127.0.0.1:1/v1", "--project", "demo", "--attempts", "2", "rows")
-    first, last = result.stderr.splitlines()
+    first, last, _ = result.stderr.splitlines()
     dial = "127.0.0.1:1: the dial failed: Connection refused"
     assert re.fullmatch(rf"realtime-fsm: {dial}; the next dial is in [12]\.\d s", first)
     assert last.endswith(f"gave up after 2 attempts; --attempts allows no more; the last one: {dial}")

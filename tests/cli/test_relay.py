@@ -108,6 +108,7 @@ def test_the_start_and_a_trouble_are_told(monkeypatch: pytest.MonkeyPatch, capsy
     told = capsys.readouterr()
     assert told.out == "Relaying rows, account to stream APPWRITE at h:4222, which knows ids for 600 s\n"
     assert told.err == (
+        "realtime-fsm: warning: account: a guest receives no event there; set APPWRITE_SESSION or APPWRITE_JWT\n"
         "realtime-fsm: the broker h:4222 does not answer: timeout; check that nats-server -js runs there; events wait\n"
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import re
 import socket
 import ssl
@@ -19,7 +20,7 @@ from aiohttp import web
 
 from realtime_fsm import BadOption, PingPolicy
 from realtime_fsm.ops.doctor import Check, Report, Status, examine, link, observed, path
-from realtime_fsm.remedies import CHECKS
+from realtime_fsm.remedies import CHECKS, finding_of
 from realtime_fsm.runtime.jitter import drawing
 from realtime_fsm.testing import RealtimeServer
 from realtime_fsm.testing.connection import ServerConnection
@@ -771,4 +772,5 @@ async def test_an_argument_that_cannot_be_used(arguments: dict[str, Any], option
 
 def test_each_remedy_is_used() -> None:
     sources = "".join(each.read_text(encoding="utf-8") for each in some(Path(path.__file__).parent.glob("*.py")))
+    sources += inspect.getsource(finding_of)
     assert [key for key in CHECKS if f'"{key}"' not in sources] == []

@@ -31,6 +31,7 @@ from realtime_fsm.ops.doctor.observed import PATIENCE
 from realtime_fsm.protocol.channel_checks import doubt_about, is_of_users, needs_e4
 from realtime_fsm.protocol.eras import Era
 from realtime_fsm.protocol.faults import is_server_fault, is_throttle
+from realtime_fsm.remedies import finding_of
 
 if TYPE_CHECKING:
     from typing import NoReturn
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from realtime_fsm.ops.doctor.observed import Observation, ObservedRealtime
     from realtime_fsm.ops.doctor.report import Checks
 
+NO_EVENT_FOR_GUESTS = "a guest receives no event there"
 _SLOW = 1.0  # seconds of a ping's round trip
 _SUBSCRIBED_WITHIN = 5.0
 _ECHO_WITHIN = 10.0
@@ -77,20 +79,20 @@ class LinkExaminer:
         self._check_identity()
 
     def _end_dial(self, cause: RealtimeError) -> NoReturn:
-        end = self._checks.end
+        end, finding = self._checks.end, finding_of(cause)
         match cause:
             case UpgradeRefused() | CertificateRefused():
-                end("upgrade", cause.reason, cause)
+                end("upgrade", cause.reason, finding)
             case DialFailed():
-                end("upgrade", cause.reason, "dial")
+                end("upgrade", cause.reason, "dial")  # the checks of the path have found the port open
             case GreetedAsGuest():
-                end("identity", "the server greets a guest: it does not know the session or JWT", "guest_despite")
+                end("identity", "the server greets a guest: it does not know the session or JWT", finding)
             case RefusedByServer(code=401 | 403) | IdentityUnavailable():
-                end("identity", str(cause), "refused")
+                end("identity", str(cause), finding)
             case RefusedByServer(code=code, message=message):
-                end("greeting", f"error {code}: {message}", "project")
+                end("greeting", f"error {code}: {message}", finding)
             case ServerError(code=code) if is_throttle(code):
-                end("budget", f"the server counts too many dials: {cause}", "dials")
+                end("budget", f"the server counts too many dials: {cause}", finding)
         unknown = sum(self._realtime.malformed.values())
         strange = f"; the server sent {pluralize(unknown, 'message')} of another protocol" if unknown else ""
         remedy = "upgrade" if self._observed.upgrade is None else "protocol" if unknown else "greeting"
@@ -184,15 +186,13 @@ class LinkExaminer:
             async with asyncio.timeout(_SUBSCRIBED_WITHIN):
                 subscription = await self._subscribe(channel)
         except SubscriptionRejected as rejected:
-            code, barred = rejected.code, rejected.guest and rejected.code in (401, 403)
-            remedy: str | Exception = "subscribe_as_guest" if barred else _refusal(code)
-            self._checks.fail("subscribe", f"{channel}: error {code}: {rejected.message}", remedy)
+            self._checks.fail("subscribe", f"{channel}: error {rejected.code}: {rejected.message}", finding_of(rejected))
             return True
         except (RealtimeError, TimeoutError) as failure:
             self._end_if_throttled()
             cause = getattr(failure, "cause", failure)
             if not isinstance(cause, TimeoutError):
-                remedy = _refusal(cause.code) if isinstance(cause, ServerError) else cause
+                remedy: str | Exception = _refusal(cause.code) if isinstance(cause, ServerError) else cause
                 self._checks.fail("subscribe", f"{channel}: {cause}", remedy)
                 return True
             left = f"; not checked: {', '.join(others)}" if others else ""
@@ -204,7 +204,7 @@ class LinkExaminer:
         elif subscription.missing_channels:
             self._checks.warn("subscribe", f"{channel}: the server did not acknowledge it", "channel_missing")
         elif self._realtime.user is None and is_of_users(channel):
-            self._checks.warn("subscribe", f"{channel}: a guest receives no event there", "channel_of_users")
+            self._checks.warn("subscribe", f"{channel}: {NO_EVENT_FOR_GUESTS}", "channel_of_users")
         else:
             self._checks.ok("subscribe", f"{channel}: acknowledged in {format_duration(time.perf_counter() - began)}")
         return True

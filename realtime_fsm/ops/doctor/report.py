@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import msgspec
 
-from realtime_fsm.remedies import CHECKS, OVERDUE, REMEDIES, remedy_of
+from realtime_fsm.remedies import remedy_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,8 +17,6 @@ ORDER = ("name", "tcp", "proxy", "tls", "clock", "upgrade", "greeting", "identit
 """The checks of each examination, in their order."""
 _SPECIFIC = ("era", "subscribe", "identity", "idle")
 """The checks whose warning can explain missing events: the more certain one first."""
-
-_REMEDIES = REMEDIES | OVERDUE | CHECKS
 
 
 class Status(StrEnum):
@@ -82,11 +80,11 @@ class Checks:
 
     def warn(self, name: str, text: str, remedy: str) -> None:
         """Add a warning with the remedy of this key."""
-        self._add(Check(name, Status.WARNING, text, _remedy(remedy)))
+        self._add(Check(name, Status.WARNING, text, remedy_of(remedy)))
 
     def fail(self, name: str, text: str, remedy: str | Exception) -> None:
         """Add a failure with the remedy of this key, or of this error."""
-        self._add(Check(name, Status.FAILED, text, _remedy(remedy)))
+        self._add(Check(name, Status.FAILED, text, remedy_of(remedy)))
 
     def end(self, name: str, text: str, remedy: str | Exception) -> NoReturn:
         """Add a failure that makes all later checks impossible."""
@@ -104,10 +102,6 @@ class Checks:
         left = tuple(name for name in planned if name not in done)
         status = max((check.status for check in self._done), key=list(Status).index, default=Status.OK)
         return Report(endpoint, project, status, tuple(self._done), left, _cause(self._done, planned))
-
-
-def _remedy(key: str | Exception) -> str:
-    return remedy_of(key) if isinstance(key, Exception) else _REMEDIES[key].replace("``", "`")
 
 
 def _cause(checks: list[Check], planned: tuple[str, ...]) -> str:
