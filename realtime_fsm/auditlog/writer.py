@@ -66,16 +66,18 @@ class AuditWriter:
 
     Attributes:
         failures: how many records raised an exception in the application's logging.
+        on_failure: called with the first of these exceptions; it must not raise.
     """
 
-    __slots__ = ("_connection_id", "_context", "_link", "_log", "_on_failure", "_seq", "_writing", "failures")
+    __slots__ = ("_connection_id", "_context", "_link", "_log", "_seq", "_writing", "failures", "on_failure")
 
     failures: int
+    on_failure: Callable[[BaseException], object]
 
     def __init__(self, connection_id: str, on_failure: Callable[[BaseException], None], context: Context | None = None) -> None:
         self._connection_id = connection_id
         self._log = structlog.get_logger("realtime_fsm")
-        self._on_failure = on_failure
+        self.on_failure = on_failure
         self._context = copy_context() if context is None else context
         self._writing: list[tuple[str, Record]] | None = None  # the record that is being written, and those that it causes
         self._seq = 0
@@ -231,7 +233,7 @@ class AuditWriter:
             except BaseException as failure:  # noqa: BLE001  (of any hook, processor or handler; none may stop the link)
                 self.failures += 1
                 if self.failures == 1:
-                    self._on_failure(failure)
+                    self.on_failure(failure)
                 contain(failure)
 
     def _emit_to_log(self, level: str, record: Record) -> None:

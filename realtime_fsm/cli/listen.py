@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import msgspec
 
-from realtime_fsm.audit.formats.text_utils import printable_json
+from realtime_fsm.audit.formats.text_utils import pluralize, printable_json
 from realtime_fsm.auditlog.writer import configure
 from realtime_fsm.cli.arguments import add_server, host_and_port, number
 from realtime_fsm.cli.describe import describe_change, describe_failure, on_failed_dial
 from realtime_fsm.cli.identity import add_as_user, identity
 from realtime_fsm.cli.loop import run_until_interrupted, start_server
-from realtime_fsm.cli.output import print_problem, warnings_printed, write_line
+from realtime_fsm.cli.output import os_error_text, print_problem, warnings_printed, write_line
 from realtime_fsm.client.realtime import Realtime
 from realtime_fsm.errors import BadOption, IdentityUnavailable, LinkFailure, Misuse, RealtimeError, RefusedByServer
 from realtime_fsm.fsm.policies import RetryPolicy
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import AsyncIterator, Coroutine
 
+    from realtime_fsm.auditlog.file import AuditFile
+    from realtime_fsm.auditlog.writer import AuditWriter
     from realtime_fsm.cli.screen import Screen
     from realtime_fsm.client.subscription import Subscription
     from realtime_fsm.events import Event
@@ -135,9 +137,11 @@ async def _listen(options: argparse.Namespace) -> None:
 async def open_connection(options: argparse.Namespace, stack: AsyncExitStack) -> Realtime:
     """Make the connection of the arguments, with its log and its probes; the stack disposes of it."""
     if options.log is not None:
-        stack.enter_context(configure(options.log))
+        stack.enter_context(_open_log(options.log))
     retry = RetryPolicy(attempts=options.attempts, reconnect_attempts=options.reconnect_attempts)
     realtime = Realtime(options.endpoint, options.project, **identity(options), retry=retry, trust_env=True)
+    if options.log is not None:
+        _print_unwritten_records(realtime._driver.audit, options.log, stack)  # noqa: SLF001
     await stack.enter_async_context(realtime)
     if options.health is not None:
         from realtime_fsm.ops.health import serve  # it loads a web server
@@ -146,6 +150,28 @@ async def open_connection(options: argparse.Namespace, stack: AsyncExitStack) ->
         server = await start_server(serve(realtime, host=host, port=port), stack, f"--health {host}:{port}")
         print_problem(f"{server.url}/livez and /readyz tell the health")
     return realtime
+
+
+def _open_log(path: str) -> AuditFile:
+    try:
+        return configure(path)
+    except OSError as failure:
+        raise OSError(f"--log {os_error_text(failure)}") from failure
+
+
+def _print_unwritten_records(audit: AuditWriter, path: str, stack: AsyncExitStack) -> None:
+    """Print the first failure of the log at once, and at the end the number of records that it lacks."""
+
+    def print_failure(failure: BaseException) -> None:
+        reason = getattr(failure, "strerror", None) or failure
+        print_problem(f"--log {path}: {reason}; the log lacks records, and the command goes on")
+
+    def print_number() -> None:
+        if audit.failures:
+            print_problem(f"--log {path}: {pluralize(audit.failures, 'record')} could not be written")
+
+    audit.on_failure = print_failure
+    stack.callback(print_number)
 
 
 def print_news(realtime: Realtime, stack: AsyncExitStack) -> None:

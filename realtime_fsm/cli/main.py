@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from realtime_fsm import __version__
 from realtime_fsm.cli import audit, completion, demo, diagram, doctor, explain, inspect, listen, relay, replay, serve
-from realtime_fsm.cli.output import discard_stdout, discard_unwritable, fail, reopen_standard_streams
+from realtime_fsm.cli.output import discard_stdout, discard_unwritable, fail, os_error_text, reopen_standard_streams
 from realtime_fsm.errors import Misuse, RealtimeError
 
 if TYPE_CHECKING:
@@ -42,8 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         discard_stdout()
         return OK
     except OSError as failure:
-        name = "" if failure.filename is None else f"{failure.filename}: "
-        return fail(f"{name}{failure.strerror or failure}", FAILED)
+        return fail(os_error_text(failure), FAILED)
     finally:
         discard_unwritable()
 

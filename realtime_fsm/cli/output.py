@@ -12,6 +12,8 @@ import sys
 import time
 import warnings
 from contextlib import contextmanager, suppress
+from errno import ENOENT
+from pathlib import Path
 from select import PIPE_BUF, select
 from shutil import get_terminal_size
 from textwrap import wrap
@@ -79,6 +81,16 @@ def print_problem(sentence: str, command: str = "realtime-fsm") -> None:
     """Print a sentence to standard error, after the name of the command; a stream that is gone ends nothing."""
     with suppress(OSError, ValueError):
         print(printable(f"{command}: {sentence}"), file=sys.stderr)
+
+
+def os_error_text(failure: OSError) -> str:
+    """Name the file of a failure, and its reason: a missing folder, or the text of the system."""
+    path, reason = failure.filename, failure.strerror or str(failure)
+    if path is None:
+        return reason
+    if isinstance(path, str) and failure.errno == ENOENT and reason == os.strerror(ENOENT) and not Path(path).parent.exists():
+        reason = f"the folder {Path(path).parent} does not exist"
+    return f"{path}: {reason}"
 
 
 def fail(sentence: str, code: int, command: str = "realtime-fsm") -> int:

@@ -120,6 +120,19 @@ def test_a_fatal_refusal_is_one_sentence() -> None:
     )
 
 
+def test_a_log_that_cannot_be_written_is_told_at_once_and_counted_at_the_end() -> None:
+    with (
+        serving("--every", "0.05") as endpoint,
+        running("listen", endpoint, "--project", "demo", "rows", "--log", "/dev/full", stderr=subprocess.PIPE) as listener,
+    ):
+        assert line(listener)
+        listener.send_signal(signal.SIGINT)
+        _, words = listener.communicate(timeout=PATIENCE)
+    first, last = words.splitlines()
+    assert first == "realtime-fsm: --log /dev/full: No space left on device; the log lacks records, and the command goes on"
+    assert re.fullmatch(r"realtime-fsm: --log /dev/full: \d+ records could not be written", last)
+
+
 ARGUMENTS = argparse.Namespace(endpoint="https://host/v1", project="demo")
 
 

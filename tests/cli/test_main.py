@@ -23,7 +23,12 @@ from support.commands import PATIENCE, result_of
             1,
             "at http://127.0.0.1:1/v1: gave up after 1 attempt",
         ),
-        (("listen", "http://127.0.0.1:1/v1", "--project", "demo", "--log", "/nowhere/log", "rows"), 1, "No such file"),
+        (
+            ("listen", "http://127.0.0.1:1/v1", "--project", "demo", "--log", "/nowhere/log", "rows"),
+            1,
+            "realtime-fsm: --log /nowhere/log: the folder /nowhere does not exist\n",
+        ),
+        (("diagram", "-o", "/nowhere/x.svg"), 1, "/nowhere/x.svg: the folder /nowhere does not exist\n"),
         (("listen", "http://127.0.0.1:1/v1", "--project", "demo", "--attempts", "few", "rows"), 2, "'few' is not a whole number"),
         (("listen", "http://127.0.0.1:1/v1", "--project", "demo", "--attempts", "0", "rows"), 2, "from 1 on, or 'forever'"),
         (("serve", "--port", "99999"), 2, "'99999' is not a port from 0 to 65535"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import re
@@ -19,7 +20,7 @@ from typing import Any
 import pytest
 
 from realtime_fsm.cli import output
-from realtime_fsm.cli.output import WIDTH, columns, fold, warnings_printed
+from realtime_fsm.cli.output import WIDTH, columns, fold, os_error_text, warnings_printed
 from realtime_fsm.testing import RealtimeServer
 
 COMMAND = [sys.executable, "-m", "realtime_fsm"]
@@ -244,3 +245,18 @@ def test_a_broken_standard_error_keeps_the_exit_code(words: list[str]) -> None:
 def test_a_text_is_folded_to_the_columns_that_the_user_has(asked: str, folded: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", asked)
     assert columns() == folded
+
+
+@pytest.mark.parametrize(
+    ("failure", "text"),
+    [
+        (OSError("no number"), "no number"),
+        (OSError(errno.ENOSPC, "No space left on device"), "No space left on device"),
+        (OSError(errno.EACCES, "Permission denied", "/nowhere/x"), "/nowhere/x: Permission denied"),
+        (OSError(errno.ENOENT, "No such file or directory", "/x"), "/x: No such file or directory"),
+        (OSError(errno.ENOENT, "No such file or directory", "/nowhere/x"), "/nowhere/x: the folder /nowhere does not exist"),
+        (OSError(errno.ENOENT, "it is gone", "--option /nowhere/x"), "--option /nowhere/x: it is gone"),
+    ],
+)
+def test_a_failure_of_the_system_names_the_file_and_the_missing_folder(failure: OSError, text: str) -> None:
+    assert os_error_text(failure) == text
