@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from realtime_fsm.ops.doctor import Check
 
 _COLUMNS = "{:<8} {:<10} {}"
+_LEAST_WIDTH = 50  # columns: a narrower terminal folds the lines itself, and gets more than a word in each
 _INDENT = " " * len(_COLUMNS.format("", "", ""))
 _COLOURS = {Status.OK: "32", Status.WARNING: "33", Status.FAILED: "31"}
 
@@ -94,4 +95,4 @@ def _print_check(check: Check) -> None:
 
 
 def _folded(text: str, first: str = "", others: str = "") -> list[str]:
-    return fold(text, min(WIDTH, get_terminal_size().columns), first, others)
+    return fold(text, max(_LEAST_WIDTH, min(WIDTH, get_terminal_size().columns)), first, others)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from realtime_fsm import __version__
 from realtime_fsm.cli import audit, completion, demo, diagram, doctor, explain, inspect, listen, relay, replay, serve
@@ -17,6 +17,16 @@ if TYPE_CHECKING:
 OK, FAILED, USAGE = 0, 1, 2
 _SILENT = logging.NullHandler()
 """The commands tell what happens in their own words."""
+
+
+class _CommandParser(argparse.ArgumentParser):
+    """The parser of a subcommand, which names an unknown argument with the usage of its own command."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        options, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return options, unknown
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="realtime-fsm", description="Appwrite Realtime, as a formal state machine.")
     parser.add_argument("--version", action="version", version=f"realtime-fsm {__version__}")
     completion.add_argument(parser)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_CommandParser)
     for command in (listen, relay, doctor, serve, diagram, audit, inspect, explain, replay, demo):
         command.add_parser(commands)
     return parser

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+_HOST_AND_PATH = re.compile(r"[\w.-]*(:\d{1,5})?(/[\w./-]*)?")
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,35}")
 
 
@@ -84,6 +85,9 @@ def realtime_url(endpoint: str, project: str) -> str:
         port = parts.port
     except ValueError:  # its text quotes parts of the URL, which may hold a password
         raise BadOption("endpoint", "not a URL; give one such as 'https://cloud.appwrite.io/v1'") from None
+    if "://" not in endpoint:
+        shown = f"{endpoint!r:.80}" if _HOST_AND_PATH.fullmatch(endpoint) else "it"  # a login or a query stays hidden
+        raise BadOption("endpoint", f"{shown} is not a URL; give one such as 'https://cloud.appwrite.io/v1'")
     scheme = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}.get(parts.scheme.lower())
     if scheme is None:
         raise BadOption("endpoint", f"scheme {parts.scheme!r} cannot be dialed; give an http:// or https:// URL")
@@ -158,9 +162,11 @@ def validated_strings(option: str, values: Iterable[str], *, least: int = 1) -> 
         raise BadOption(option, "a single string; give a list of strings")
     strings = tuple(values)
     for value in strings:
-        if not isinstance(value, str) or not value or not is_valid_unicode(value):
+        if not isinstance(value, str) or not value:
             shown = repr(value) if isinstance(value, str | ChannelPrefix) else type(value).__name__
             raise BadOption(option, f"{shown} is not a non-empty string")
+        if not is_valid_unicode(value):
+            raise BadOption(option, f"{value!r} is no valid Unicode, so it cannot be sent; give it as UTF-8")
     if len(strings) < least:
         raise BadOption(option, "none was given; name at least one, such as 'rows'")
     return tuple(dict.fromkeys(map(str.__str__, strings)))  # the JSON codec takes no subclass of str, such as `FinalChannel`

@@ -67,6 +67,16 @@ def test_each_check_is_a_line_and_the_last_line_names_the_cause(
     )
 
 
+def test_a_narrow_terminal_gets_lines_of_50_columns(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    assert doctor("http://127.0.0.1:1/v1", "--project", "demo") == 1
+    assert capsys.readouterr().out.splitlines()[1:4] == [
+        "failed   tcp        port 1 cannot be reached:",
+        "                    127.0.0.1: Connection refused",
+        "                    -> Check the host and port of",
+    ]
+
+
 def test_a_failure_exits_with_1_and_lists_the_missing_checks(capsys: pytest.CaptureFixture[str]) -> None:
     assert doctor("http://127.0.0.1:1/v1", "--project", "demo") == 1
     lines = capsys.readouterr().out.splitlines()

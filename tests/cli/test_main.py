@@ -40,6 +40,7 @@ from support.commands import PATIENCE, result_of
         (("replay", "--to", "-3", "log"), 2, "'-3' is not the number of a record"),
         (("serve", "--era", "E9"), 2, "invalid choice: 'E9'"),
         ((), 2, "usage"),
+        (("doctor", "http://h/v1", "--project", "demo", "--bogus"), 2, "doctor: error: unrecognized arguments: --bogus"),
     ],
 )
 def test_misuse_and_failures(arguments: tuple[str, ...], code: int, sentence: str) -> None:

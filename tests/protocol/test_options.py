@@ -84,7 +84,12 @@ def test_a_refused_id_is_shown_as_far_as_it_is_a_text(value: Any, shown: str) ->
     assert str(refusal.value) == f"user_id: {shown} is not a user id {rule}"
 
 
-@pytest.mark.parametrize(("value", "shown"), [("", "''"), ("\ud800", "'\\ud800'"), (5, "int"), (HIDDEN.encode(), "bytes")])
+def test_a_text_of_a_list_that_is_no_unicode_is_told_as_such() -> None:
+    with pytest.raises(BadOption, match=r"^channels: 'r\\udcffows' is no valid Unicode, so it cannot be sent; give it as UTF-8$"):
+        validated_strings("channels", ["rows", "r\udcffows"])
+
+
+@pytest.mark.parametrize(("value", "shown"), [("", "''"), (5, "int"), (HIDDEN.encode(), "bytes")])
 def test_a_refused_text_of_a_list_is_shown(value: Any, shown: str) -> None:
     with pytest.raises(BadOption) as refusal:
         validated_strings("channels", ["rows", value])
@@ -186,9 +191,11 @@ def test_the_endpoint_of_the_sdks_becomes_the_realtime_url(endpoint: str, url: s
     [
         (None, "NoneType"),
         (b"https://a.example/v1", "bytes"),
-        ("", "scheme"),
-        ("cloud.appwrite.io/v1", "https://"),
-        ("localhost:8080/v1", "scheme 'localhost'"),
+        ("", "'' is not a URL; give one such as 'https://cloud.appwrite.io/v1'"),
+        ("foo", "'foo' is not a URL"),
+        ("cloud.appwrite.io/v1", "'cloud.appwrite.io/v1' is not a URL"),
+        ("localhost:8080/v1", "'localhost:8080/v1' is not a URL"),
+        ("http:/localhost/v1", "it is not a URL"),
         ("ftp://a.example/v1", "scheme 'ftp'"),
         ("https://", "no host"),
         ("https:///v1", "no host"),
@@ -214,6 +221,9 @@ def test_a_bad_endpoint_is_refused_with_a_remedy(endpoint: Any, remedy: str) -> 
         (f"https://{HIDDEN}@a.example/v1", False),
         (f"https://:{HIDDEN}@a.example/v1", False),
         (f"https://a.example/v1?jwt={HIDDEN}", False),
+        (f"user:{HIDDEN}@a.example/v1", False),
+        (f"user:{HIDDEN}", False),
+        (f"a.example/v1?jwt={HIDDEN}", False),
         (f"https://user:{HIDDEN}/x@a.example/v1", True),
         (f"https://user:{HIDDEN}@a\u2100b.example/v1", True),
         (f"https://[user:{HIDDEN}]@a.example/v1", True),
