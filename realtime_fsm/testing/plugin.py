@@ -44,7 +44,9 @@ __all__ = ["realtime", "realtime_audit", "realtime_clock", "realtime_server"]
 _MARK = "realtime"
 _DEFAULTS: Mapping[str, Any] = {"era": "E4", "virtual": False, "server": {}, "client": {}, "audit": True}
 _around = pytest.StashKey["list[AbstractAsyncContextManager[object]]"]()  # the contexts that a coroutine test enters first
+_begun = pytest.StashKey[bool]()  # whether anything runs the coroutine of a test
 _clock = pytest.StashKey["VirtualClock"]()
+_NO_RUNNER = "no plugin runs this coroutine: mark it with @pytest.mark.realtime, or use pytest-asyncio or anyio"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -70,8 +72,9 @@ def pytest_runtest_call(item: pytest.Item) -> Any:
         return (yield)
     options = _options(item)
     marked = item.get_closest_marker(_MARK) is not None
-    if not marked and not item.stash.get(_around, []):
+    if not marked and not set(__all__) & set(item.fixturenames):
         return (yield)
+    item.stash[_begun] = False
     test, item.obj = item.obj, _surrounded(item.obj, item)
     if options["virtual"]:
         item.obj = _blocking(item.obj, _clock_of(item).run)
@@ -80,8 +83,12 @@ def pytest_runtest_call(item: pytest.Item) -> Any:
         item.obj = _blocking(item.obj, _run)
     try:
         return (yield)
+    except pytest.fail.Exception:
+        if marked or item.stash[_begun]:
+            raise
     finally:
         item.obj = test
+    pytest.fail(_NO_RUNNER, pytrace=False)  # pytest has refused to run a coroutine
 
 
 @pytest.fixture
@@ -194,6 +201,7 @@ def _surrounded(test: CoroutineTest, item: pytest.Item) -> CoroutineTest:
     @functools.wraps(test)
     async def surrounded(**arguments: Any) -> Any:
         __tracebackhide__ = True
+        item.stash[_begun] = True
         async with AsyncExitStack() as stack:
             for manager in item.stash.get(_around, []):
                 await stack.enter_async_context(manager)

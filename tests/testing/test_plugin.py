@@ -175,10 +175,14 @@ async def test_ends_with_an_open_connection(realtime_server):
 
 async def test_without_a_mark():
     pass
+
+
+async def test_server_without_a_mark(realtime_server):
+    pass
 """
     )
     result = run_pytest(pytester, monkeypatch, *PLUGIN)
-    result.assert_outcomes(passed=2, failed=3, errors=5)
+    result.assert_outcomes(passed=2, failed=4, errors=5)
     text = result.stdout.str()
     for line in (
         "the audit log is violated: ",
@@ -189,6 +193,7 @@ async def test_without_a_mark():
         "the test takes more than 86400 s of virtual time: it hangs",
         ">       assert nothing == 2",
         "async def functions are not natively supported.",
+        "no plugin runs this coroutine: mark it with @pytest.mark.realtime, or use pytest-asyncio or anyio",
     ):
         assert line in text, line
     failure = text.split("test_fails _")[1].split("____ ")[0]
