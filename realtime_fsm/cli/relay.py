@@ -66,16 +66,24 @@ async def _relay(options: argparse.Namespace) -> None:
         print(f"Relaying {', '.join(options.channels)} to {place}", flush=True)
         print_silent_channels(realtime, options.channels)
 
-    sink = JetStream(
-        options.to, stream=options.stream, outage=options.outage,
-        on_trouble=lambda trouble: print_problem(f"{trouble}; events wait"), **login,
-    )  # fmt: skip
+    try:
+        sink = JetStream(
+            options.to, stream=options.stream, outage=options.outage,
+            on_trouble=lambda trouble: print_problem(f"{trouble}; events wait"), **login,
+        )  # fmt: skip
+    except BadOption as refusal:
+        raise _in_words_of_the_command(refusal) from None
     catch_up = _catch_up(options) if options.catch_up else None
 
     async with AsyncExitStack() as stack:
         realtime = await open_connection(options, stack)
         print_news(realtime, stack)
         await Relay(realtime, options.channels, sink=sink, catch_up=catch_up, on_ready=print_start).run()
+
+
+def _in_words_of_the_command(refusal: BadOption) -> BadOption:
+    name = _LOGIN.get(refusal.option) or {"servers": "--to"}.get(refusal.option, f"--{refusal.option}")
+    return BadOption(name, str(refusal).removeprefix(f"{refusal.option}: "))
 
 
 def _catch_up(options: argparse.Namespace) -> CatchUp:

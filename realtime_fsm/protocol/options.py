@@ -86,8 +86,7 @@ def realtime_url(endpoint: str, project: str) -> str:
     except ValueError:  # its text quotes parts of the URL, which may hold a password
         raise BadOption("endpoint", "not a URL; give one such as 'https://cloud.appwrite.io/v1'") from None
     if "://" not in endpoint:
-        shown = f"{endpoint!r:.80}" if _HOST_AND_PATH.fullmatch(endpoint) else "it"  # a login or a query stays hidden
-        raise BadOption("endpoint", f"{shown} is not a URL; give one such as 'https://cloud.appwrite.io/v1'")
+        raise BadOption("endpoint", f"{shown_host(endpoint)} is not a URL; give one such as 'https://cloud.appwrite.io/v1'")
     scheme = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}.get(parts.scheme.lower())
     if scheme is None:
         raise BadOption("endpoint", f"scheme {parts.scheme!r} cannot be dialed; give an http:// or https:// URL")
@@ -103,6 +102,11 @@ def realtime_url(endpoint: str, project: str) -> str:
 def host_in_url(host: str) -> str:
     """Write a host as in a URL: an IPv6 address in brackets."""
     return f"[{host}]" if ":" in host else host
+
+
+def shown_host(word: str) -> str:
+    """Quote a word that should be a URL, where it holds a host and a path alone: a login and a query stay hidden."""
+    return f"{word!r:.80}" if _HOST_AND_PATH.fullmatch(word) else "it"
 
 
 def host_and_port(url: str) -> str:

@@ -18,6 +18,7 @@ from nats.js.api import DiscardPolicy, StreamConfig
 from nats.js.errors import APIError, NotFoundError
 
 from realtime_fsm.errors import RealtimeError
+from realtime_fsm.relay.credentials import credentials_problem
 from realtime_fsm.relay.errors import (
     BrokerRefused,
     BrokerUnavailable,
@@ -27,13 +28,15 @@ from realtime_fsm.relay.errors import (
     StreamFull,
     StreamUnfit,
 )
+from realtime_fsm.runtime.authorities import cert_file_problem
 from realtime_fsm.sealing import sealed
 
 if TYPE_CHECKING:
     from collections import deque
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from nats.aio.msg import Msg
+    from nats.js.api import StreamInfo
 
     from realtime_fsm.relay.message import Message
 
@@ -42,8 +45,11 @@ _PATIENCE = 10  # seconds for a dial, and for all acknowledgements of a chunk
 _CHUNK_BYTES = 4 * 1024 * 1024  # in flight at once, or one larger message
 _CHUNK = 1024
 _FULL = {10023, 10047, 10077}  # resources, storage, limits of the stream: codes of the broker
+_OVERLAP = 10065  # with the subjects of another stream
 _TOO_LARGE = 10054
 _DISABLED = 10039  # for this account
+_SUBJECTS = "appwrite.>"
+_WITHOUT_TLS = "give a nats:// URL, or let the broker serve TLS"
 _NO_STREAM = {"description": "no stream takes the subject, or JetStream still starts"}
 
 
@@ -75,6 +81,8 @@ class BrokerLink:
         Raises:
             BrokerUnavailable, BrokerRefused, InsecureBroker, StreamUnfit: when the stream cannot be used.
         """
+        if refused := credentials_problem(options):  # a file may change between two links
+            raise BrokerRefused(self._server, ": ".join(refused))
         try:
             async with asyncio.timeout(_PATIENCE):
                 await self._client.connect(
@@ -83,7 +91,7 @@ class BrokerLink:
                     ping_interval=5,
                 )  # fmt: skip
                 if tls_required and not self._client._server_info.get("tls_required"):  # noqa: SLF001
-                    raise InsecureBroker(self._server, "the broker has no TLS, and the URL requires it")
+                    raise InsecureBroker(self._server, "the broker has no TLS, and the URL requires it", _WITHOUT_TLS)
                 found = await self._find_or_create_stream(window)
                 self._inbox = self._client.new_inbox()
                 await self._client.subscribe(f"{self._inbox}.>", cb=self._on_ack)
@@ -96,20 +104,36 @@ class BrokerLink:
         try:
             info = await self._js.stream_info(self._stream)
         except NotFoundError:
-            info = await self._js.add_stream(
+            info = await self._create_stream(window)
+        patterns = info.config.subjects or []
+        if not self._is_taken_by(patterns):
+            raise StreamUnfit(self._stream, f"it takes {', '.join(patterns) or 'no subjects'}, and not {self._subjects}")
+        return info.config.duplicate_window or 0.0
+
+    def _is_taken_by(self, patterns: Iterable[str]) -> bool:
+        return any(_covers(pattern, self._subjects) for pattern in patterns)
+
+    async def _create_stream(self, window: float) -> StreamInfo:
+        try:
+            return await self._js.add_stream(
                 StreamConfig(
                     name=self._stream,
-                    subjects=["appwrite.>"],
+                    subjects=[_SUBJECTS],
                     max_age=_MAX_AGE,
                     max_bytes=_MAX_BYTES,
                     discard=DiscardPolicy.NEW,
                     duplicate_window=min(window, _MAX_AGE),
                 )
             )
-        patterns = info.config.subjects or []
-        if not any(_covers(pattern, self._subjects) for pattern in patterns):
-            raise StreamUnfit(self._stream, f"it takes {', '.join(patterns) or 'no subjects'}, and not {self._subjects}")
-        return info.config.duplicate_window or 0.0
+        except APIError as refusal:
+            if refusal.err_code != _OVERLAP:
+                raise
+        other = await self._js.find_stream_name_by_subject(_SUBJECTS)
+        patterns = (await self._js.stream_info(other)).config.subjects or []
+        remedy = f"name the stream {other} instead"
+        if not self._is_taken_by(patterns):
+            remedy = f"add {self._subjects} to the stream {other} with the nats command, and name that one"
+        raise StreamUnfit(self._stream, f"the stream {other} already takes {', '.join(patterns)}", remedy)
 
     async def newest_headers(self) -> Mapping[str, str]:
         """Return the headers of the newest message on the subjects; none without a message.
@@ -206,8 +230,11 @@ class BrokerLink:
         if isinstance(problem, APIError):
             return self._refusal({name: getattr(problem, name) for name in ("code", "err_code", "description")})
         text = str(problem) or type(problem).__name__
+        if "secure connection not available" in text:
+            return InsecureBroker(self._server, text, _WITHOUT_TLS)
         if isinstance(problem, ssl.SSLError) or "secure connection" in text:
-            return InsecureBroker(self._server, text)
+            doubt = cert_file_problem() if isinstance(problem, ssl.SSLCertVerificationError) else ""
+            return InsecureBroker(self._server, f"{text}; {doubt}" if doubt else text)
         if any(word in text.lower() for word in ("authorization", "authentication", "permissions violation")):
             return BrokerRefused(self._server, text)
         return BrokerUnavailable(self._server, text)

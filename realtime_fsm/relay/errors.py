@@ -60,14 +60,18 @@ class BrokerRefused(_BrokerError):
 class InsecureBroker(_BrokerError):
     """The broker's certificate is not trusted, or the broker has no TLS. ``server`` and ``reason`` tell where and why."""
 
-    _text = "TLS with the broker {} failed: {}; trust its authority by SSL_CERT_FILE or tls="
+    _text = "TLS with the broker {} failed: {}"
+
+    def __init__(self, server: str, reason: str, remedy: str = "trust its authority by SSL_CERT_FILE or tls=") -> None:
+        super().__init__(server, f"{reason}; {remedy}")
+        self.reason = reason
 
 
 class StreamUnfit(RelayError):
     """The ``stream`` cannot take the messages, or cannot be created."""
 
-    def __init__(self, stream: str, problem: str) -> None:
-        super().__init__(f"the stream {stream} cannot be used: {problem}; change it with the nats command, or name another")
+    def __init__(self, stream: str, problem: str, remedy: str = "change it with the nats command, or name another") -> None:
+        super().__init__(f"the stream {stream} cannot be used: {problem}; {remedy}")
         self.stream = stream
 
 

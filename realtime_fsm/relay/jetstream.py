@@ -17,8 +17,9 @@ from urllib.parse import urlsplit
 
 from realtime_fsm.callers import warn
 from realtime_fsm.errors import BadOption
-from realtime_fsm.protocol.options import check_seconds, host_in_url
+from realtime_fsm.protocol.options import check_seconds, host_in_url, shown_host
 from realtime_fsm.relay.broker_link import BrokerLink
+from realtime_fsm.relay.credentials import credentials_problem
 from realtime_fsm.relay.errors import BrokerUnavailable, OtherChannelsWarning, ShortWindowWarning, StreamFull
 from realtime_fsm.relay.message import CHANNELS_HEADER, subject_of
 from realtime_fsm.runtime.timestamps import parse_or_none
@@ -76,6 +77,8 @@ class JetStream:
         if not stream or set(stream) & set(" .*>/\\\t\r\n"):
             raise BadOption("stream", f"{stream!r:.40} is not a name of a stream; give letters, digits, - and _")
         check_seconds("outage", outage)
+        if problem := credentials_problem(options):
+            raise BadOption(*problem)
         self.stream = stream
         self._outage = outage
         self._tls_required = any(urlsplit(url).scheme in ("tls", "wss") for url in urls)
@@ -172,9 +175,9 @@ class JetStream:
 
 
 def _host_and_port(url: str) -> str:
-    """Name a server by host and port; refuse a URL without quoting it, because it may hold a password."""
+    """Name a server by host and port; refuse another URL, and quote no password."""
     with suppress(ValueError):
         parts = urlsplit(url)
         if parts.scheme in ("nats", "tls", "ws", "wss") and parts.hostname:
             return f"{host_in_url(parts.hostname)}:{parts.port or 4222}"
-    raise BadOption("servers", "this is not the URL of a NATS server; give one such as nats://127.0.0.1:4222")
+    raise BadOption("servers", f"{shown_host(url)} is not the URL of a NATS server; give one such as nats://127.0.0.1:4222")

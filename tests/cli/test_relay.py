@@ -72,6 +72,25 @@ def test_a_missing_broker_is_one_sentence() -> None:
     assert "s3cr3t" not in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("to", "environment", "sentence"),
+    [
+        ("foo", {}, "--to: 'foo' is not the URL of a NATS server; give one such as nats://127.0.0.1:4222"),
+        ("nats://h", {"NATS_CREDS": "/nowhere/c"}, "NATS_CREDS: /nowhere/c cannot be read: No such file or directory"),
+    ],
+)
+def test_a_wrong_option_is_named_as_the_command_has_it(
+    to: str, environment: dict[str, str], sentence: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("realtime_fsm.relay.credentials.find_spec", lambda _: object())
+    for name in ("NATS_USER", "NATS_PASSWORD", "NATS_TOKEN", "NATS_CREDS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert main(["relay", "http://127.0.0.1/v1", "--project", "demo", "rows", "--to", to]) == 2
+    assert capsys.readouterr().err == f"realtime-fsm: {sentence}\n"
+
+
 class Broker:
     """Stands for a broker."""
 

@@ -36,6 +36,16 @@ from realtime_fsm.relay import (
             "TLS with the broker host:4222 failed: expired; trust its authority by SSL_CERT_FILE or tls=",
         ),
         (
+            InsecureBroker("host:4222", "no TLS", "serve TLS"),
+            {"server": "host:4222", "reason": "no TLS"},
+            "TLS with the broker host:4222 failed: no TLS; serve TLS",
+        ),
+        (
+            StreamUnfit("S", "taken", "name T"),
+            {"stream": "S"},
+            "the stream S cannot be used: taken; name T",
+        ),
+        (
             StreamUnfit("S", "it is sealed"),
             {"stream": "S"},
             "the stream S cannot be used: it is sealed; change it with the nats command, or name another",
