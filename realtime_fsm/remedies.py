@@ -28,8 +28,7 @@ REMEDIES = {
     "Forked": "Build the ``Realtime`` in the child process, after the fork.",
     "BadTable": "Fix each fault that ``faults`` names. The table of the library itself never raises it.",
     "LinkFailure": "Nothing, as long as the client dials again. Read it as the ``cause`` of the error that you caught.",
-    "DialFailed": "Check the scheme, host and port of the endpoint, that the server runs there, and the firewalls and the proxy"
-    " on the way.",
+    "DialFailed": "Check the scheme, host and port of the endpoint, that the server runs, and the firewalls and proxies between.",
     "NameNotResolved": "Check the host's name in the endpoint, or that of the proxy, and the resolver of this machine.",
     "UpgradeRefused": "Read ``status``. For a redirect, give its target as the endpoint. For 404, check the path ``/v1``. For 429"
     " and 503, wait: the client obeys ``retry_after``. A proxy must pass ``Upgrade`` and ``Connection``.",
