@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import sys
-from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
 
 from realtime_fsm.cli.arguments import add_server, number, seconds
 from realtime_fsm.cli.identity import add_as_user, identity
 from realtime_fsm.cli.loop import run_until_interrupted
-from realtime_fsm.cli.output import WIDTH, fold, pretty_json
+from realtime_fsm.cli.output import columns, fold, pretty_json
 from realtime_fsm.cli.replay_view import palette_for
 from realtime_fsm.ops.doctor import Status, examine
 from realtime_fsm.ops.doctor.observed import MOST_CHANNELS, MOST_PINGS
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from realtime_fsm.ops.doctor import Check
 
 _COLUMNS = "{:<8} {:<10} {}"
-_LEAST_WIDTH = 50  # columns: a narrower terminal folds the lines itself, and gets more than a word in each
+_LEAST_WIDTH = 50  # columns, which leave room for more than a word beside the indent
 _INDENT = " " * len(_COLUMNS.format("", "", ""))
 _COLOURS = {Status.OK: "32", Status.WARNING: "33", Status.FAILED: "31"}
 
@@ -95,4 +94,4 @@ def _print_check(check: Check) -> None:
 
 
 def _folded(text: str, first: str = "", others: str = "") -> list[str]:
-    return fold(text, max(_LEAST_WIDTH, min(WIDTH, get_terminal_size().columns)), first, others)
+    return fold(text, max(_LEAST_WIDTH, columns()), first, others)
