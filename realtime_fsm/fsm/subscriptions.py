@@ -53,7 +53,7 @@ class SubscriptionTracker:
 
     __slots__ = (
         "_acknowledged", "_dropped", "_era", "_ever_acknowledged", "_greeting_channels", "_ids_in_url", "_order",
-        "_removals", "all_acknowledged", "all_removed", "desired", "in_flight", "presence", "queue",
+        "_removals", "_removed_early", "all_acknowledged", "all_removed", "desired", "in_flight", "presence", "queue",
         "subscribed_in_url",
     )  # fmt: skip
 
@@ -70,6 +70,7 @@ class SubscriptionTracker:
         self.queue: SubscribeQueue = SubscribeQueue(self.desired, self._ever_acknowledged)  # the subscriptions to ask for
         self._removals: dict[str, None] = {}
         self._dropped: ControlRequest | None = None  # the subscribe that the last 1013 put back into the queue
+        self._removed_early: tuple[str, ...] = ()  # those that count as gone since that 1013, and that the server has after all
         self._ids_in_url: tuple[str, ...] = ()  # the subscriptions in the URL of the newest link
         self._greeting_channels: Sequence[str] = ()  # the channels that the server named with its greeting
         self._order, self._era = KindOrder(), Era.E4
@@ -134,7 +135,7 @@ class SubscriptionTracker:
 
     def end_link(self) -> list[SubscriptionRemoved]:
         """End the link. The server forgets everything about this connection with it."""
-        removed = [SubscriptionRemoved(identifier) for identifier in self._removals]
+        removed = self._removed(self._removals)
         if self.in_flight is not None and not self.presence.sent(self.in_flight):
             removed += self._withdrawn_of(self.in_flight)  # an authentication is not put back: the next dial carries it
             self.queue.put_back(self.in_flight)
@@ -142,7 +143,7 @@ class SubscriptionTracker:
         self._order.reset()
         self._removals.clear()
         self._acknowledged.clear()
-        self.in_flight = self._dropped = None
+        self.in_flight, self._dropped, self._removed_early = None, None, ()
         self.subscribed_in_url = False
         self.presence.end_link()
         return removed
@@ -273,6 +274,7 @@ class SubscriptionTracker:
             request, self._dropped = self._dropped, None
             for identifier in request.ids:
                 self.queue.remove(identifier)
+            self._removed_early += tuple(identifier for identifier in request.ids if identifier not in self.desired)
         if request is None:
             return []
         self._order.record(request.kind, failed=False)
@@ -281,7 +283,7 @@ class SubscriptionTracker:
         if request.kind == AUTHENTICATE and self.presence.canary is not None:
             self.presence.canary.listening = False  # the hidden subscription belongs to the user before
         if request.kind == UNSUBSCRIBE:
-            return [SubscriptionRemoved(one.subscription_id) for one in acknowledged]
+            return [*self._removed(one.subscription_id for one in acknowledged)]
         commands: list[Command] = []
         for one in acknowledged:
             if one.subscription_id in self.desired:
@@ -360,7 +362,11 @@ class SubscriptionTracker:
         return SubscriptionAcknowledged(identifier, channels)
 
     def _withdrawn_of(self, request: ControlRequest) -> list[SubscriptionRemoved]:
-        return [SubscriptionRemoved(identifier) for identifier in request.ids if identifier not in self.desired]
+        return self._removed(identifier for identifier in request.ids if identifier not in self.desired)
+
+    def _removed(self, identifiers: Iterable[str]) -> list[SubscriptionRemoved]:
+        """Report subscriptions as gone, each one once."""
+        return [SubscriptionRemoved(identifier) for identifier in identifiers if identifier not in self._removed_early]
 
     def _reject(self, identifier: str | None, code: Code, message: str) -> list[SubscriptionRefused]:
         if identifier is None:

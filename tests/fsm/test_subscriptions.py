@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from copy import deepcopy
+
 import pytest
 from hypothesis import settings
 
@@ -102,21 +105,30 @@ def test_a_server_fault_that_answers_a_presence_of_the_canarys_own_repeats_nothi
     assert not tracker.has_pending_request
 
 
+ENDS: dict[str, Callable[[SubscriptionTracker], object]] = {
+    "acknowledged": lambda tracker: deepcopy(tracker).handle_reply(grants("b", "d")),
+    "refused": lambda tracker: deepcopy(tracker).handle_error(1003, ""),
+    "the link ends": lambda tracker: deepcopy(tracker).end_link(),
+}
+
+
 def test_a_reply_behind_a_1013_answers_the_request_that_was_put_back() -> None:
-    tracker = tracker_with("a", "b")
+    tracker = tracker_with("a", "b", "d")
     asked(tracker)
     tracker.add(spec("c"))
-    assert tracker.requeue_in_flight() == []
+    assert tracker.withdraw("d") == []
+    assert tracker.requeue_in_flight() == [SubscriptionRemoved("d")]
     assert not tracker.matches_in_flight(SUBSCRIBE, grants("a"))
-    assert not tracker.matches_in_flight(UNSUBSCRIBE, grants("a", "b"))
-    assert tracker.matches_in_flight(SUBSCRIBE, grants("b", "a"))
-    tracker.withdraw("b")
-    assert tracker.handle_reply(grants("a", "b")) == [SubscriptionAcknowledged("a", ("rows",))]
-    assert not tracker.matches_in_flight(SUBSCRIBE, grants("a", "b")), "once"
+    assert not tracker.matches_in_flight(UNSUBSCRIBE, grants("a", "b", "d"))
+    assert tracker.matches_in_flight(SUBSCRIBE, grants("d", "b", "a"))
+    assert tracker.withdraw("b") == [SubscriptionRemoved("b")]
+    assert tracker.handle_reply(grants("a", "b", "d")) == [SubscriptionAcknowledged("a", ("rows",))]
+    assert not tracker.matches_in_flight(SUBSCRIBE, grants("a", "b", "d")), "once"
     assert asked(tracker).ids == ("c",)
     tracker.handle_reply(grants("c"))
     removal = asked(tracker)
-    assert (removal.kind, removal.ids) == (UNSUBSCRIBE, ("b",)), "the server has it, and the user does not want it"
+    assert (removal.kind, removal.ids) == (UNSUBSCRIBE, ("b", "d")), "the server has them, and the user does not want them"
+    assert {end: end_of(tracker) for end, end_of in ENDS.items()} == {end: [] for end in ENDS}, "they count as gone already"
 
 
 @pytest.mark.parametrize("later", ["asked again", "another link"])
