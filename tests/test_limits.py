@@ -69,6 +69,7 @@ LIMITS: dict[str, dict[str, Any]] = {
     "runtime.delivery": {"BUFFER_BYTES": 67_108_864, "_GAPS_KEPT": 100},
     "runtime.dispatch": {"_TURN": 256, "_CONTROL_TURN": 32},
     "runtime.driver": {"_CHANGES_KEPT": 1024},
+    "runtime.grace": {"LATE": 0.1, "GRACE": 0.2},
     "runtime.handover": {"_POLL": 0.5, "_MOST_AHEAD": 10_000},
     "runtime.readahead": {"LIMIT": 1_048_576, "OVERHEAD": 128, "_TURN": 256},
     "runtime.suspend": {"POLL_INTERVAL": 2.0, "CLOCK_JUMP": 10.0},

@@ -1,7 +1,7 @@
 """The canaries: a connection causes an event for its own hidden subscription; a link that does not bring the event is deaf.
 
 Invariant: the prober calls a link deaf for one reason only: a canary was sent on it, and no event of the hidden subscription
-came in time, while the client read the link and the server told of no fault.
+came in time, while the client read the link and no server fault was open.
 
 Design: the prober owns one timer. It asks the machine to send a canary (`Probe`), and tells the machine of a missing echo
 (`Deaf`). The driver calls the prober within a step, so the prober feeds only from a timer or a task.
@@ -199,6 +199,9 @@ class Prober:
         """End a probe, whether an echo has come or none can be expected, and plan the next one."""
         self._probing = False
         self._tell_gap(now)
+        self._plan_probe(now)
+
+    def _plan_probe(self, now: float) -> None:
         self._set_timer(max(0.0, self._began + self._canary.every - now), self._probe)
 
     def _await_echo(self) -> None:
@@ -208,7 +211,7 @@ class Prober:
         """Call the link deaf, unless the silence proves nothing.
 
         While the client does not read the link, the wait begins anew. A server fault explains the silence, and has a gap of its
-        own: the link stays, and the next canary goes out after the usual interval.
+        own: the link stays, and the next canary goes out after the usual interval. The gap of an earlier deaf link goes on.
         """
         link = self._owner.context.link
         assert link is not None
@@ -218,7 +221,8 @@ class Prober:
         now = self._owner.loop.time()
         self._audit.canary("missed", seconds=now - self._began)
         if self._met_fault:
-            self._end_probe(now)
+            self._probing = False
+            self._plan_probe(now)
             return
         if self._deaf is None:
             self._deaf = _Deafness(self._proven, self._proof, self._link)

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 LATE = 0.1
 """Seconds of lateness from which a timer gets a grace: the program blocked the loop, or the process slept."""
-GRACE = 0.05
-"""Seconds in which the tasks read what lies in their sockets."""
+GRACE = 0.2
+"""Seconds in which the tasks read what lies in their sockets: some ten thousand events."""
 
 
 def grace_after(loop: asyncio.AbstractEventLoop, due: float, callback: Callable[[], None]) -> asyncio.TimerHandle | None:

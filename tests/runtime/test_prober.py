@@ -214,7 +214,7 @@ async def test_a_server_fault_explains_a_missing_echo_and_the_next_canary_proves
     one.lose()
 
 
-async def test_a_server_fault_ends_the_gap_of_an_earlier_deaf_link() -> None:
+async def test_the_gap_of_an_earlier_deaf_link_goes_on_while_the_server_is_at_fault() -> None:
     one = Probed()
     one.serve(1)
     await one.until(11)
@@ -223,7 +223,11 @@ async def test_a_server_fault_ends_the_gap_of_an_earlier_deaf_link() -> None:
     one.context.link.at_fault = True
     one.prober.follow_step()
     await one.until(22)
-    assert one.told[-2:] == [(21, "missed", 10), (21, "gap", 21, 1, None)]
+    assert (one.told[-1], one.prober.is_deaf) == ((21, "missed", 10), True)
+    one.context.link.at_fault = False
+    await one.until(313)
+    one.hear()
+    assert one.told[-1] == (313, "gap", 313, 1, None)
     one.lose()
 
 

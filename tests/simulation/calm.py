@@ -156,6 +156,7 @@ class Calm:
         calls.append(asyncio.ensure_future(crowd.realtime.reconnect()))
         for result in await asyncio.gather(*calls, return_exceptions=True):
             world.must(result is None or isinstance(result, RealtimeError), f"reconnect() raised {result!r}")
+        world.must(len(dialed_at) > before, f"{crowd.watch.name}: reconnect() does not dial")
         waited = dialed_at[before] - begin  # a server of an unknown era may take a second dial
         world.must(waited <= 4 * _MINUTE / limit, f"{crowd.watch.name}: a dial waits {waited:.1f} s for no other dial")
 

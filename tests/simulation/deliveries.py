@@ -14,7 +14,7 @@ from realtime_fsm.fsm.context import ConnectionContext
 from realtime_fsm.fsm.inputs import Input
 from realtime_fsm.protocol.frames import EventFrame, decode
 from realtime_fsm.protocol.spec import SubscriptionSpec
-from realtime_fsm.runtime.grace import GRACE
+from realtime_fsm.runtime.grace import GRACE, LATE
 from realtime_fsm.runtime.link import LinkIO as RealLink
 from realtime_fsm.runtime.sockets import MessageHandler
 from simulation.deafness import Deafness
@@ -84,7 +84,8 @@ class Deliveries:
             self.must(timer is None, "a timer without a deadline")
         else:
             now = self.world.loop.time()
-            graced = timer is not None and max(driver._armed_for or 0.0, deadline) <= now and timer._when <= now + GRACE
+            late = now > driver._due + LATE and deadline <= now
+            graced = late and timer is not None and timer._when <= now + GRACE
             self.must(graced or (timer is not None and timer._when == deadline), "the timer is not set to the deadline")
         self.links.holds(driver.links)
         self.outages.settle(real=driver.outages.current is not None)
