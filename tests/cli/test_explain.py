@@ -31,6 +31,12 @@ WORDS_OF_STATES = by_kind()["states"]
 WORDS = {kind: {meaning.word for meaning in meanings} for kind, meanings in by_kind().items()}
 
 
+@pytest.fixture(autouse=True)
+def _full_width(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fold the texts as for a file, whatever the width of the terminal that runs the tests."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
 def said(capsys: pytest.CaptureFixture[str], *words: str) -> str:
     assert main(["explain", *words]) == 0
     return capsys.readouterr().out

@@ -125,6 +125,11 @@ async def test_a_worker_with_nats_py_ends_in_order_with_ctrl_c(tmp_path: Path) -
         await fill(broker)
         async with workers(broker, "relay_worker.py", str(tmp_path / "orders.db"), count=1) as processes:
             await printed(processes, COUNT + 1)
+            async with client_of(broker) as js, asyncio.timeout(20):
+                info = await js.consumer_info("APPWRITE", "workers")
+                while info.num_waiting != 1:  # it does not wait for the next message yet
+                    await asyncio.sleep(0.05)
+                    info = await js.consumer_info("APPWRITE", "workers")
             processes[0].send_signal(signal.SIGINT)
             _, told = await asyncio.wait_for(processes[0].communicate(), 20)
     assert (processes[0].returncode, told) == (0, b"")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import os
 import re
 from argparse import SUPPRESS, Action
 from collections.abc import Callable, Iterable, Iterator
@@ -119,7 +120,7 @@ def _explained() -> Iterator[str]:
     words = [meaning.word for meanings in by_kind().values() for meaning in (meanings[0], meanings[-1])]
     words += [meaning.word for meaning in by_kind()["codes"]]
     for asked in ([], [*dict.fromkeys(words), "sub58", "ping", "Overdue", "cause"], ["58"], ["verdicts"]):
-        with redirect_stdout(StringIO()) as out:
+        with redirect_stdout(StringIO()) as out, patch.dict(os.environ, COLUMNS=""):  # as for a file, whatever the terminal
             main(["explain", *asked])
         yield f"=== {' '.join(asked)}"
         yield from out.getvalue().splitlines()
