@@ -22,6 +22,7 @@ from realtime_fsm.relay.credentials import credentials_problem
 from realtime_fsm.relay.errors import (
     BrokerRefused,
     BrokerUnavailable,
+    CredentialsUnusable,
     InsecureBroker,
     MessageTooLarge,
     RelayError,
@@ -81,8 +82,8 @@ class BrokerLink:
         Raises:
             BrokerUnavailable, BrokerRefused, InsecureBroker, StreamUnfit: when the stream cannot be used.
         """
-        if refused := credentials_problem(options):  # a file may change between two links
-            raise BrokerRefused(self._server, ": ".join(refused))
+        if unusable := credentials_problem(options):  # a file may change between two links
+            raise CredentialsUnusable(self._server, unusable[1])
         try:
             async with asyncio.timeout(_PATIENCE):
                 await self._client.connect(

@@ -4,6 +4,7 @@
 
     RelayError
     ├── BrokerUnavailable     the broker is missing, or was away longer than the outage to be covered
+    │   └── CredentialsUnusable   the login cannot be tried, because its file is missing or incomplete (not exported)
     ├── BrokerRefused         the broker refuses the login, or a permission is missing
     ├── InsecureBroker        TLS failed
     ├── StreamUnfit           the stream cannot take the messages
@@ -43,9 +44,18 @@ class _BrokerError(RelayError):
 
 
 class BrokerUnavailable(_BrokerError):
-    """The broker does not answer: it is missing, frozen, or without JetStream. ``server`` and ``reason`` tell where and why."""
+    """The broker does not answer: it is missing, frozen, or without JetStream. ``server`` and ``reason`` tell where and why.
+
+    The same error reports a file of credentials that is missing or incomplete when the relay connects again.
+    """
 
     _text = "the broker {} does not answer: {}; check that nats-server -js runs there"
+
+
+class CredentialsUnusable(BrokerUnavailable):
+    """The file of credentials is missing or incomplete, such as during its rotation. Transient: the next link reads it again."""
+
+    _text = "the login at the broker {} cannot be tried: {}"
 
 
 class BrokerRefused(_BrokerError):

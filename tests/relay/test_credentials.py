@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections import UserString
+from collections import UserString, deque
 from pathlib import Path
 from typing import Any
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 
-from realtime_fsm.relay import BrokerRefused
+from realtime_fsm.relay import BrokerUnavailable, JetStream, Message, RelayError
 from realtime_fsm.relay.broker_link import BrokerLink
 from realtime_fsm.relay.credentials import credentials_problem
+from realtime_fsm.relay.errors import CredentialsUnusable
 
 SEED = "SU" + "A" * 56
 CREDENTIALS = f"""-----BEGIN NATS USER JWT-----
@@ -83,5 +86,77 @@ def test_a_missing_package_is_named(option: str, path: Path, monkeypatch: pytest
 
 async def test_each_link_checks_the_file_anew() -> None:
     link = BrokerLink("host:4222", "APPWRITE", "appwrite.demo.>")
-    with pytest.raises(BrokerRefused, match=re.escape(f"refuses: user_credentials: {__file__} holds no credentials; ")):
+    text = f"the login at the broker host:4222 cannot be tried: {__file__} holds no credentials; "
+    with pytest.raises(CredentialsUnusable, match=re.escape(text)):
         await link.open({"user_credentials": __file__}, tls_required=False, window=60.0)
+
+
+class Link(BrokerLink):
+    """A link to a broker that takes each login, and stores each message but those of the first link."""
+
+    number = 0
+
+    def __init__(self, server: str, stream: str, subjects: str) -> None:
+        super().__init__(server, stream, subjects)
+        self._client: Any = AsyncMock(new_inbox=Mock(), is_connected=False, is_connecting=False)
+
+    async def _find_or_create_stream(self, window: float) -> float:
+        Link.number += 1
+        return window
+
+    async def newest_headers(self) -> dict[str, str]:
+        return {}
+
+    async def store_chunk(self, left: deque[Message]) -> int:
+        if Link.number == 1:
+            raise BrokerUnavailable("host:4222", "lost")
+        left.clear()
+        return 0
+
+
+@pytest.fixture
+def links(monkeypatch: pytest.MonkeyPatch) -> type[Link]:
+    monkeypatch.setattr("realtime_fsm.relay.jetstream.BrokerLink", Link)
+    monkeypatch.setattr(Link, "number", 0)
+    return Link
+
+
+def remove(path: Path, seconds: float | None = None) -> None:
+    """Remove the file of credentials, and write it again after some seconds; None is never."""
+    path.unlink()
+    if seconds is not None:
+        asyncio.get_running_loop().call_later(seconds, path.write_text, CREDENTIALS)
+
+
+MESSAGE = Message("e1", "appwrite.demo.rows.create", {}, b"{}")
+
+
+async def test_a_relay_waits_for_a_file_that_is_away_for_a_moment(path: Path, links: type[Link]) -> None:
+    troubles: list[RelayError] = []
+    sink = JetStream("nats://host", outage=60.0, on_trouble=troubles.append, user_credentials=str(path))
+    async with sink.open("demo"):
+        remove(path, seconds=5.0)
+        assert await sink.publish([MESSAGE]) == 0
+    assert (links.number, len(troubles)) == (2, 1)
+
+
+async def test_the_trouble_is_told_where_the_file_is_away_at_the_first_try(path: Path, links: type[Link]) -> None:
+    troubles: list[RelayError] = []
+    sink = JetStream("nats://host", outage=60.0, on_trouble=troubles.append, user_credentials=str(path))
+    async with sink.open("demo"):
+        await sink._hang_up()
+        remove(path, seconds=5.0)
+        assert await sink.publish([MESSAGE]) == 0
+    assert (links.number, [type(trouble) for trouble in troubles]) == (2, [CredentialsUnusable])
+
+
+@pytest.mark.usefixtures("links")
+async def test_a_file_that_is_away_for_longer_than_the_outage_ends_the_relay(path: Path) -> None:
+    loop = asyncio.get_running_loop()
+    sink = JetStream("nats://host", outage=60.0, user_credentials=str(path))
+    async with sink.open("demo"):
+        remove(path)
+        began = loop.time()
+        with pytest.raises(BrokerUnavailable, match=r"cannot be tried: .* cannot be read: No such file or directory$"):
+            await sink.publish([MESSAGE])
+    assert 60.0 <= loop.time() - began < 63.0

@@ -14,6 +14,7 @@ from realtime_fsm.relay import (
     StreamFull,
     StreamUnfit,
 )
+from realtime_fsm.relay.errors import CredentialsUnusable
 
 
 @pytest.mark.parametrize(
@@ -23,6 +24,11 @@ from realtime_fsm.relay import (
             BrokerUnavailable("host:4222", "refused"),
             {"server": "host:4222", "reason": "refused"},
             "the broker host:4222 does not answer: refused; check that nats-server -js runs there",
+        ),
+        (
+            CredentialsUnusable("host:4222", "away"),
+            {"server": "host:4222", "reason": "away"},
+            "the login at the broker host:4222 cannot be tried: away",
         ),
         (
             BrokerRefused("host:4222", "no login"),
