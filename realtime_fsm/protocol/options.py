@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
-_HOST_AND_PATH = re.compile(r"[\w.-]*(:\d{1,5})?(/[\w./-]*)?")
+_HOST_AND_PATH = re.compile(r"(?!eyJ)(localhost|(?=[^/]*[.:])[\w.-]+)(:\d{1,5})?(/[\w./-]*)?")
+_LONGEST_LABEL = 20  # characters; a secret is longer, or has no dot
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,35}")
 
 
@@ -84,7 +85,7 @@ def realtime_url(endpoint: str, project: str) -> str:
         parts = urlsplit(endpoint)
         port = parts.port
     except ValueError:  # its text quotes parts of the URL, which may hold a password
-        raise BadOption("endpoint", "not a URL; give one such as 'https://cloud.appwrite.io/v1'") from None
+        raise BadOption("endpoint", "it is not a URL; give one such as 'https://cloud.appwrite.io/v1'") from None
     if "://" not in endpoint:
         raise BadOption("endpoint", f"{shown_host(endpoint)} is not a URL; give one such as 'https://cloud.appwrite.io/v1'")
     scheme = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}.get(parts.scheme.lower())
@@ -105,8 +106,9 @@ def host_in_url(host: str) -> str:
 
 
 def shown_host(word: str) -> str:
-    """Quote a word that should be a URL, where it holds a host and a path alone: a login and a query stay hidden."""
-    return f"{word!r:.80}" if _HOST_AND_PATH.fullmatch(word) else "it"
+    """Quote a word that should be a URL, where it looks like a host with a path: a login, a token or a query stays hidden."""
+    looks_like_host = _HOST_AND_PATH.fullmatch(word) and all(len(part) <= _LONGEST_LABEL for part in re.split("[.:/]", word))
+    return f"{word!r:.80}" if looks_like_host or not word else "it"
 
 
 def host_and_port(url: str) -> str:

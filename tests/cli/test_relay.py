@@ -75,7 +75,8 @@ def test_a_missing_broker_is_one_sentence() -> None:
 @pytest.mark.parametrize(
     ("to", "environment", "sentence"),
     [
-        ("foo", {}, "--to: 'foo' is not the URL of a NATS server; give one such as nats://127.0.0.1:4222"),
+        ("localhost", {}, "--to: 'localhost' is not the URL of a NATS server; give one such as nats://127.0.0.1:4222"),
+        ("eyJ0.eyJq.c2ln", {}, "--to: it is not the URL of a NATS server; give one such as nats://127.0.0.1:4222"),
         ("nats://h", {"NATS_CREDS": "/nowhere/c"}, "NATS_CREDS: /nowhere/c cannot be read: No such file or directory"),
     ],
 )

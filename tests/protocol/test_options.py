@@ -20,6 +20,7 @@ from realtime_fsm.protocol.options import (
     host_and_port,
     is_valid_unicode,
     realtime_url,
+    shown_host,
     validated_strings,
 )
 
@@ -192,7 +193,9 @@ def test_the_endpoint_of_the_sdks_becomes_the_realtime_url(endpoint: str, url: s
         (None, "NoneType"),
         (b"https://a.example/v1", "bytes"),
         ("", "'' is not a URL; give one such as 'https://cloud.appwrite.io/v1'"),
-        ("foo", "'foo' is not a URL"),
+        ("localhost", "'localhost' is not a URL"),
+        ("127.0.0.1:8090/v1", "'127.0.0.1:8090/v1' is not a URL"),
+        ("cloud.appwrite.io", "'cloud.appwrite.io' is not a URL"),
         ("cloud.appwrite.io/v1", "'cloud.appwrite.io/v1' is not a URL"),
         ("localhost:8080/v1", "'localhost:8080/v1' is not a URL"),
         ("http:/localhost/v1", "it is not a URL"),
@@ -200,9 +203,9 @@ def test_the_endpoint_of_the_sdks_becomes_the_realtime_url(endpoint: str, url: s
         ("https://", "no host"),
         ("https:///v1", "no host"),
         ("https://:8080/v1", "no host"),
-        ("https://a.example:port/v1", "not a URL"),
-        ("https://a.example:65536/v1", "not a URL"),
-        ("https://[::1/v1", "not a URL"),
+        ("https://a.example:port/v1", "it is not a URL"),
+        ("https://a.example:65536/v1", "it is not a URL"),
+        ("https://[::1/v1", "it is not a URL"),
         ("https://a.example/v1?project=x", "query"),
         ("https://a.example/v1#x", "fragment"),
     ],
@@ -236,6 +239,23 @@ def test_credentials_in_the_endpoint_are_refused(endpoint: str, quoted: bool) ->
     assert HIDDEN not in str(refusal.value)
     assert refusal.value.__cause__ is None
     assert (HIDDEN in str(refusal.value.__context__), refusal.value.__suppress_context__) == (quoted, quoted)
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "eyJhbGciOiJIUzI1NiJ9.eyJ1c2VySWQiOiJhIn0.c2lnbmF0dXJl",
+        "eyJ0.eyJq.c2ln",
+        "standard_" + 200 * "a1",
+        "s3cr3ttoken",
+        "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+        "a.example/v1/0123456789abcdef01234",
+    ],
+)
+def test_a_secret_in_place_of_a_url_is_not_quoted(secret: str) -> None:
+    assert shown_host(secret) == "it"
+    with pytest.raises(BadOption, match=r"^endpoint: it is not a URL; give one such as 'https://cloud\.appwrite\.io/v1'$"):
+        realtime_url(secret, "demo")
 
 
 @pytest.mark.parametrize("endpoint", ["https://a b.example/v1", "https://a.example/v1 "])

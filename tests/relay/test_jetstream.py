@@ -469,7 +469,7 @@ async def test_a_short_window_is_told_once_for_all_links() -> None:
         (lambda: JetStream("http://host"), "servers: it is not the URL of a NATS server"),
         (lambda: JetStream("nats://"), "servers: it is not the URL of a NATS server"),
         (lambda: JetStream([]), "servers: '' is not the URL of a NATS server"),
-        (lambda: JetStream("foo"), "servers: 'foo' is not the URL of a NATS server; give one such as nats://127.0.0.1:4222"),
+        (lambda: JetStream("foo"), "servers: it is not the URL of a NATS server; give one such as nats://127.0.0.1:4222"),
         (lambda: JetStream("nats://h", user_credentials="/nowhere/c"), "user_credentials: "),
         (lambda: JetStream("nats://h", stream="a.b"), "stream: 'a.b' is not a name of a stream"),
         (lambda: JetStream("nats://h", outage=0), "outage: 0 is not a number of seconds"),
