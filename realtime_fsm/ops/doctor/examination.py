@@ -8,7 +8,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from realtime_fsm.errors import BadOption, DialFailed
-from realtime_fsm.fsm.budget import MESSAGES_PER_MINUTE
 from realtime_fsm.ops.doctor.link import LinkExaminer
 from realtime_fsm.ops.doctor.observed import MOST_CHANNELS, MOST_PINGS, ObservedRealtime
 from realtime_fsm.ops.doctor.path import Path, examine_path
@@ -68,7 +67,7 @@ async def examine(
     names = subscription_spec("doctor", channels, (), project).channels if channels else ()
     if len(names) > MOST_CHANNELS:
         reason = f"{len(names)} channels are too many for one examination; give at most {MOST_CHANNELS} at a time"
-        raise BadOption("channels", f"{reason}, because each takes one of the {MESSAGES_PER_MINUTE} messages of a minute")
+        raise BadOption("channels", reason)
     planned = (*ORDER[: None if names else -1], *(["echo"] if echo else []), *(["idle"] if idle else []), "budget")
     checks = Checks(on_check)
     quick, patient = (ObservedRealtime(endpoint, project, ping, **options) for ping in (_QUICK, _PATIENT))
