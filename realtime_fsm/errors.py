@@ -45,6 +45,8 @@ from __future__ import annotations
 
 from typing import Any, Literal, Self
 
+IDENTITY_REMEDY = "give session or jwt, or call authenticate()"
+"""The remedy for a guest that may not subscribe. The commands say it in their own words."""
 RETRY_AFTER_LIMIT = 3600.0
 """The longest ``Retry-After`` that a client obeys, in seconds: the mistake of a proxy must not mute the client for days."""
 
@@ -342,7 +344,7 @@ class SubscriptionRejected(RealtimeError):
         self, channels: tuple[str, ...], queries: tuple[str, ...], code: int | str, message: str, *, guest: bool = False
     ) -> None:
         denied = guest and not isinstance(code, str) and not 500 <= code < 600  # a 5xx is about the server, not about guests
-        remedy = "; you are a guest, and a project can deny guests: give session or jwt, or call authenticate()" if denied else ""
+        remedy = f"; you are a guest, and a project can deny guests: {IDENTITY_REMEDY}" if denied else ""
         super().__init__(f"the server rejected the subscription to {', '.join(channels)} with {code}: {message}{remedy}")
         self.channels: tuple[str, ...] = channels
         self.queries: tuple[str, ...] = queries

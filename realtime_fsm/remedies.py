@@ -101,6 +101,7 @@ CHECKS = {
     "clock": "Synchronize the clock of this machine or of the server: else tokens count as expired, and times of gaps are wrong.",
     "dial": "Check the scheme and port of the endpoint: a port that speaks TLS needs https://, and another server may own it.",
     "protocol": "Check that the endpoint is that of Appwrite: this server speaks another protocol over WebSocket.",
+    "ended": "Check the log of the server, and the proxies on the way: the link ended after its WebSocket had opened.",
     "project": "Check the project's id, and that the project is on this server.",
     "refused": "Give a session or JWT that is valid now. Give one of the two alone.",
     "guest_despite": "Give a fresh session or JWT: the server no longer knows this one, or the session is of another project.",
@@ -144,7 +145,7 @@ def finding_of(error: Exception) -> str | Exception:
         case SubscriptionRejected():
             return "subscribe_refused"
         case StreamEnded():
-            return "greeting"
+            return "ended"
     return error
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import shlex
 import sys
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, TextIO
@@ -15,20 +14,18 @@ from realtime_fsm.audit.formats.text_utils import pluralize, printable_json
 from realtime_fsm.auditlog.writer import configure
 from realtime_fsm.cli.arguments import add_server, host_and_port, number
 from realtime_fsm.cli.describe import describe_change, describe_failure, on_failed_dial
+from realtime_fsm.cli.failures import WORDS, run_connection
 from realtime_fsm.cli.identity import add_as_user, identity
-from realtime_fsm.cli.loop import run_until_interrupted, start_server
-from realtime_fsm.cli.output import os_error_text, print_problem, warnings_printed, write_line
+from realtime_fsm.cli.loop import start_server
+from realtime_fsm.cli.output import os_error_text, print_problem, write_line
 from realtime_fsm.client.realtime import Realtime
-from realtime_fsm.errors import BadOption, IdentityUnavailable, LinkFailure, Misuse, RealtimeError, RefusedByServer
+from realtime_fsm.errors import IDENTITY_REMEDY, BadOption
 from realtime_fsm.fsm.policies import RetryPolicy
-from realtime_fsm.ops.doctor.link import NO_EVENT_FOR_GUESTS
-from realtime_fsm.protocol.channel_checks import is_of_users
-from realtime_fsm.remedies import finding_of, remedy_of
-from realtime_fsm.runtime.transport import TRUST_REMEDY
+from realtime_fsm.protocol.channel_checks import NO_EVENT_FOR_GUESTS, is_silent_for
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import AsyncIterator, Coroutine
+    from collections.abc import AsyncIterator
 
     from realtime_fsm.auditlog.file import AuditFile
     from realtime_fsm.auditlog.writer import AuditWriter
@@ -36,15 +33,6 @@ if TYPE_CHECKING:
     from realtime_fsm.client.subscription import Subscription
     from realtime_fsm.events import Event
     from realtime_fsm.fsm.change import Change, Failure
-
-_WORDS = {
-    "RetryPolicy.attempts": "--attempts",
-    "RetryPolicy.reconnect_attempts": "--reconnect-attempts",
-    "give session or jwt, or call authenticate()": "set APPWRITE_SESSION or APPWRITE_JWT",
-    "SSL_CERT_FILE or tls=": "SSL_CERT_FILE",
-    TRUST_REMEDY: "",
-}
-"""Words of the API in the texts of errors, and those of the commands in their place."""
 
 
 def add_parser(commands: Any) -> None:
@@ -95,32 +83,6 @@ def run(options: argparse.Namespace) -> int:
     return run_connection(options, _listen(options))
 
 
-def run_connection(options: argparse.Namespace, work: Coroutine[None, None, None]) -> int:
-    """Run the work of a command that listens until Ctrl-C, and print its warnings and its failure; return the exit code."""
-    try:
-        with warnings_printed():
-            return run_until_interrupted(work)
-    except Misuse:
-        raise
-    except RealtimeError as failure:
-        print_problem(f"project {options.project!r} at {options.endpoint}: {_in_words_of_commands(str(failure))}")
-        _print_remedy(getattr(failure, "cause", failure), options)
-        return 1
-
-
-def _in_words_of_commands(text: str) -> str:
-    for word, ours in _WORDS.items():
-        text = text.replace(word, ours)
-    return text
-
-
-def _print_remedy(cause: Exception, options: argparse.Namespace) -> None:
-    """Print the remedy for the end of a dial, and the command that finds out more."""
-    if isinstance(cause, LinkFailure | RefusedByServer) and not isinstance(cause, IdentityUnavailable):
-        doctor = shlex.join(["realtime-fsm", "doctor", options.endpoint, "--project", options.project])
-        print_problem(f"{remedy_of(finding_of(cause))} To check each step, run: {doctor}")
-
-
 async def _listen(options: argparse.Namespace) -> None:
     screen_type = _screen_type() if options.tui else None
     async with AsyncExitStack() as stack:
@@ -160,11 +122,17 @@ def _open_log(path: str) -> AuditFile:
 
 
 def _print_unwritten_records(audit: AuditWriter, path: str, stack: AsyncExitStack) -> None:
-    """Print the first failure of the log at once, and at the end the number of records that it lacks."""
+    """Print the first failure of the log at once, and at the end the number of records that it lacks.
+
+    A failure of another kind, such as of a hook, goes to the report of the connection.
+    """
+    report = audit.on_failure
 
     def print_failure(failure: BaseException) -> None:
-        reason = getattr(failure, "strerror", None) or failure
-        print_problem(f"--log {path}: {reason}; the log lacks records, and the command goes on")
+        if isinstance(failure, OSError):
+            print_problem(f"--log {path}: {failure.strerror or failure}; the log lacks records, and the command goes on")
+        else:
+            report(failure)
 
     def print_number() -> None:
         if audit.failures:
@@ -185,9 +153,9 @@ def print_news(realtime: Realtime, stack: AsyncExitStack) -> None:
 
 def print_silent_channels(realtime: Realtime, channels: list[str]) -> None:
     """Print a warning for each channel without events for the guest that the server greeted."""
-    if realtime.user is None:
-        for channel in filter(is_of_users, channels):
-            print_problem(f"warning: {channel}: {NO_EVENT_FOR_GUESTS}; set APPWRITE_SESSION or APPWRITE_JWT")
+    for channel in channels:
+        if is_silent_for(realtime.user, channel):
+            print_problem(f"warning: {channel}: {NO_EVENT_FOR_GUESTS}; {WORDS[IDENTITY_REMEDY]}")
 
 
 def _screen_type() -> type[Screen]:

@@ -36,8 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the words after the command's name; None for those of the process.
 
     Returns:
-        The exit code: 0 for a regular end, 1 for a failure (with one sentence on stderr), 2 for a misuse. After a signal, 128
-        and its number: 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP. ``audit`` and ``replay`` have codes of their own.
+        The exit code: 0 for a regular end, 1 for a failure (with one sentence on stderr; after a failed dial of ``listen`` or
+        ``relay`` a second line has the remedy), 2 for a misuse. After a signal, 128 and its number: 130 after Ctrl-C, 143 after
+        SIGTERM, 129 after SIGHUP. ``audit`` and ``replay`` have codes of their own.
     """
     reopen_standard_streams()
     logging.getLogger("realtime_fsm").addHandler(_SILENT)

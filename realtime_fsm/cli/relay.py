@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from realtime_fsm.catch_up import rows
 from realtime_fsm.cli.arguments import seconds
+from realtime_fsm.cli.failures import run_connection
 from realtime_fsm.cli.identity import appwrite_client
-from realtime_fsm.cli.listen import add_connection_arguments, open_connection, print_news, print_silent_channels, run_connection
+from realtime_fsm.cli.listen import add_connection_arguments, open_connection, print_news, print_silent_channels
 from realtime_fsm.cli.output import print_problem
 from realtime_fsm.errors import BadOption
 

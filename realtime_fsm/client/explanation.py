@@ -16,7 +16,7 @@ from realtime_fsm.errors import RealtimeError  # noqa: TC001  (for tools that re
 from realtime_fsm.fsm.change import Failure  # noqa: TC001
 from realtime_fsm.fsm.descriptions import DEADLINES, STATES
 from realtime_fsm.fsm.table import State  # noqa: TC001
-from realtime_fsm.protocol.channel_checks import doubt_about, is_of_users, needs_e4
+from realtime_fsm.protocol.channel_checks import doubt_about, is_silent_for, needs_e4
 from realtime_fsm.protocol.eras import Era
 from realtime_fsm.remedies import remedy_of
 from realtime_fsm.runtime.timestamps import parse_or_none
@@ -235,7 +235,7 @@ def _silence(driver: Driver, served: list[SubscriptionDelivery]) -> Iterator[str
     for channel in dict.fromkeys(channel for one in served for channel in one.spec.channels):
         if doubt := doubt_about(channel):
             yield f"{doubt[0].upper()}{doubt[1:]}."
-        elif driver.identity.user is None and is_of_users(channel):
+        elif is_silent_for(driver.identity.user, channel):
             yield f"A guest receives no event on channel {channel!r}."
         elif driver.context.era is not Era.E4 and needs_e4(channel):  # a link that serves knows the era
             yield f"A server of era {driver.context.era} publishes nothing on channel {channel!r}."

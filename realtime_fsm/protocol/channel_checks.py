@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 CONSOLE = "console"
 """The project of the server's own console."""
 
+NO_EVENT_FOR_GUESTS = "a guest receives no event there"
 _TAIL = "console.tail"
 _OF_USERS = ("account", "teams", "memberships")
 _WITHOUT_IDS = ("documents", "rows", "files")
@@ -94,9 +95,9 @@ def doubt_about(channel: str) -> str | None:
     return f"no known server publishes on channel {channel!r:.80}; the nearest known channel is {nearest!r:.80}"
 
 
-def is_of_users(channel: str) -> bool:
-    """Tell whether a channel's events go to users or members of teams alone."""
-    return channel.partition(".")[0] in _OF_USERS
+def is_silent_for(user: object | None, channel: str) -> bool:
+    """Tell whether a user gets no event on a channel: its events go to users or members of teams alone, and None is a guest."""
+    return user is None and channel.partition(".")[0] in _OF_USERS
 
 
 def needs_e4(channel: str) -> bool:

@@ -19,6 +19,9 @@ from typing import ClassVar
 
 from realtime_fsm.errors import RealtimeError
 
+TRUST_OPTIONS = "SSL_CERT_FILE or tls="
+"""The options that name an authority to trust; a command has the first alone."""
+
 
 class RelayError(RealtimeError):
     """The root of the errors of `Relay.run`. The broker keeps all messages that it has acknowledged.
@@ -72,7 +75,7 @@ class InsecureBroker(_BrokerError):
 
     _text = "TLS with the broker {} failed: {}"
 
-    def __init__(self, server: str, reason: str, remedy: str = "trust its authority by SSL_CERT_FILE or tls=") -> None:
+    def __init__(self, server: str, reason: str, remedy: str = f"trust its authority by {TRUST_OPTIONS}") -> None:
         super().__init__(server, f"{reason}; {remedy}")
         self.reason = reason
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import os
@@ -12,6 +11,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,26 +21,10 @@ from urllib.request import urlopen
 
 import pytest
 
-from realtime_fsm.cli.listen import _as_record, _print_changes, _print_failure, print_silent_channels, run_connection
-from realtime_fsm.errors import (
-    CertificateRefused,
-    DialFailed,
-    GreetedAsGuest,
-    IdentityUnavailable,
-    NameNotResolved,
-    Overdue,
-    RefusedByServer,
-    RetriesExhausted,
-    ServerError,
-    StreamEnded,
-    SubscriptionRejected,
-    UpgradeRefused,
-)
+from realtime_fsm.cli.listen import _as_record, _print_changes, _print_failure, _print_unwritten_records, print_silent_channels
+from realtime_fsm.errors import StreamEnded
 from realtime_fsm.fsm.change import Change, Failure
 from realtime_fsm.fsm.table import State, Trigger
-from realtime_fsm.relay import BrokerUnavailable, InsecureBroker
-from realtime_fsm.remedies import CHECKS, OVERDUE, REMEDIES, UPGRADES
-from realtime_fsm.runtime.transport import _untrusted
 from realtime_fsm.testing import RealtimeServer
 from support.commands import COMMAND, PATIENCE, Terminal, line, result_of, running, serving
 from support.virtual import eventually
@@ -133,65 +117,25 @@ def test_a_log_that_cannot_be_written_is_told_at_once_and_counted_at_the_end() -
     assert re.fullmatch(r"realtime-fsm: --log /dev/full: \d+ records could not be written", last)
 
 
-ARGUMENTS = argparse.Namespace(endpoint="https://host/v1", project="demo")
-
-
-async def raising(failure: Exception) -> None:
-    raise failure
-
-
-@pytest.mark.parametrize(
-    ("failure", "remedy"),
-    [
-        (RetriesExhausted(3, UpgradeRefused(404)), UPGRADES[404]),
-        (RetriesExhausted(3, DialFailed("Connection refused")), REMEDIES["DialFailed"]),
-        (RetriesExhausted(3, NameNotResolved("nowhere")), REMEDIES["NameNotResolved"]),
-        (RetriesExhausted(3, Overdue("greeting", 10)), OVERDUE["greeting"]),
-        (RetriesExhausted(3, StreamEnded()), OVERDUE["greeting"]),
-        (RetriesExhausted(3, ServerError(1013, "too many")), CHECKS["dials"]),
-        (RetriesExhausted(3, ServerError(500, "")), CHECKS["fault"]),
-        (CertificateRefused("self-signed"), CHECKS["tls_refused"]),
-        (GreetedAsGuest(), CHECKS["guest_despite"]),
-        (RefusedByServer(401, "no"), CHECKS["refused"]),
-        (RefusedByServer(1008, "no"), CHECKS["project"]),
-    ],
-    ids=lambda value: type(getattr(value, "cause", value)).__name__ if isinstance(value, Exception) else "",
-)
-def test_a_failed_link_comes_with_its_remedy(failure: Exception, remedy: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_connection(ARGUMENTS, raising(failure)) == 1
-    _, last = capsys.readouterr().err.splitlines()
-    doctor = "realtime-fsm doctor https://host/v1 --project demo"
-    assert last == f"realtime-fsm: {remedy.replace('``', '`')} To check each step, run: {doctor}"
-
-
-@pytest.mark.parametrize(
-    "failure",
-    [
-        BrokerUnavailable("host:4222", "refused"),
-        RetriesExhausted(3, IdentityUnavailable("KeyError")),
-        SubscriptionRejected(("rows",), (), 401, "no", guest=True),
-    ],
-    ids=lambda failure: type(failure).__name__,
-)
-def test_an_error_that_names_its_remedy_gets_no_second_one(failure: Exception, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_connection(ARGUMENTS, raising(failure)) == 1
-    assert len(capsys.readouterr().err.splitlines()) == 1
-
-
 @pytest.mark.parametrize(
     ("failure", "words"),
     [
-        (RetriesExhausted(3, StreamEnded()), "; --attempts allows"),
-        (RetriesExhausted(3, StreamEnded(), "reconnect_attempts"), "; --reconnect-attempts allows"),
-        (_untrusted("self-signed"), "not trusted: self-signed\n"),
-        (SubscriptionRejected(("rows",), (), 401, "no", guest=True), ": set APPWRITE_SESSION or APPWRITE_JWT\n"),
-        (InsecureBroker("host:4222", "expired"), "trust its authority by SSL_CERT_FILE\n"),
+        (OSError(28, "No space left on device"), "No space left on device; the log lacks records, and the command goes on"),
+        (ValueError("of a hook"), None),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
 )
-def test_an_error_names_no_option_of_the_api(failure: Exception, words: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_connection(ARGUMENTS, raising(failure)) == 1
-    assert words in capsys.readouterr().err
+async def test_a_failure_that_is_not_of_the_log_keeps_its_report(
+    failure: Exception, words: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reported: list[BaseException] = []
+    audit: Any = SimpleNamespace(on_failure=reported.append, failures=2)
+    async with AsyncExitStack() as stack:
+        _print_unwritten_records(audit, "a.jsonl", stack)
+        audit.on_failure(failure)
+    first = f"realtime-fsm: --log a.jsonl: {words}\n" if words else ""
+    assert reported == ([] if words else [failure])
+    assert capsys.readouterr().err == f"{first}realtime-fsm: --log a.jsonl: 2 records could not be written\n"
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from realtime_fsm import BadOption, Canary, Channel, ChannelWarning, Realtime, State, SubscriptionRejected, sync
-from realtime_fsm.protocol.channel_checks import doubt_about, is_of_users, needs_e4
+from realtime_fsm.protocol.channel_checks import doubt_about, is_silent_for, needs_e4
 from realtime_fsm.testing import RealtimeServer
 from support.channels import ACTIONS, SPELLED
 from support.loopback import DEMO, connected, subscribe
@@ -140,7 +140,8 @@ def test_a_plain_unknown_channel_passes(newer: str) -> None:
     ],
 )
 def test_some_channels_are_of_users_alone(channel: str, of_users: bool) -> None:
-    assert is_of_users(channel) is of_users
+    assert is_silent_for(None, channel) is of_users
+    assert not is_silent_for({"$id": "u1"}, channel)
 
 
 @pytest.mark.parametrize(

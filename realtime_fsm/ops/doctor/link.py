@@ -28,7 +28,7 @@ from realtime_fsm.fsm.budget import MESSAGES_PER_MINUTE
 from realtime_fsm.fsm.canary import CANARY_STATUS
 from realtime_fsm.fsm.policies import PingPolicy
 from realtime_fsm.ops.doctor.observed import PATIENCE
-from realtime_fsm.protocol.channel_checks import doubt_about, is_of_users, needs_e4
+from realtime_fsm.protocol.channel_checks import NO_EVENT_FOR_GUESTS, doubt_about, is_silent_for, needs_e4
 from realtime_fsm.protocol.eras import Era
 from realtime_fsm.protocol.faults import is_server_fault, is_throttle
 from realtime_fsm.remedies import finding_of
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from realtime_fsm.ops.doctor.observed import Observation, ObservedRealtime
     from realtime_fsm.ops.doctor.report import Checks
 
-NO_EVENT_FOR_GUESTS = "a guest receives no event there"
 _SLOW = 1.0  # seconds of a ping's round trip
 _SUBSCRIBED_WITHIN = 5.0
 _ECHO_WITHIN = 10.0
@@ -192,7 +191,9 @@ class LinkExaminer:
             self._end_if_throttled()
             cause = getattr(failure, "cause", failure)
             if not isinstance(cause, TimeoutError):
-                remedy: str | Exception = _refusal(cause.code) if isinstance(cause, ServerError) else cause
+                remedy: str | Exception = cause
+                if isinstance(cause, ServerError):  # it has ended the link, because of this channel
+                    remedy = finding_of(SubscriptionRejected((channel,), (), cause.code, cause.message))
                 self._checks.fail("subscribe", f"{channel}: {cause}", remedy)
                 return True
             left = f"; not checked: {', '.join(others)}" if others else ""
@@ -203,7 +204,7 @@ class LinkExaminer:
             self._checks.warn("subscribe", doubt, "channel")
         elif subscription.missing_channels:
             self._checks.warn("subscribe", f"{channel}: the server did not acknowledge it", "channel_missing")
-        elif self._realtime.user is None and is_of_users(channel):
+        elif is_silent_for(self._realtime.user, channel):
             self._checks.warn("subscribe", f"{channel}: {NO_EVENT_FOR_GUESTS}", "channel_of_users")
         else:
             self._checks.ok("subscribe", f"{channel}: acknowledged in {format_duration(time.perf_counter() - began)}")
@@ -227,6 +228,7 @@ class LinkExaminer:
             self._checks.warn("echo", f"not possible: {why}", "echo_impossible")
             return
         mine = msgspec.json.encode({"method": "equal", "attribute": "userId", "values": [user["$id"]]}).decode()
+        subscription: Subscription | None = None
         try:
             async with asyncio.timeout(_ECHO_WITHIN):
                 subscription = await self._realtime.subscribe("presences", queries=[mine])
@@ -236,8 +238,12 @@ class LinkExaminer:
         except (RealtimeError, TimeoutError) as failure:
             self._end_if_throttled()
             self._checks.fail("echo", str(failure) or f"no event within {_ECHO_WITHIN:g} s", "echo")
-            return
-        self._checks.ok("echo", f"an event came back {format_duration(time.perf_counter() - began)} after its cause")
+        else:
+            self._checks.ok("echo", f"an event came back {format_duration(time.perf_counter() - began)} after its cause")
+        if subscription is not None:  # its events would be traffic for the check of idleness
+            await self._unsubscribe(subscription)
+
+    async def _unsubscribe(self, subscription: Subscription) -> None:
         with suppress(RealtimeError, TimeoutError):  # where the server's budget is spent, this request waits for the next minute
             async with asyncio.timeout(_SUBSCRIBED_WITHIN):
                 await subscription.unsubscribe()
@@ -278,7 +284,3 @@ class LinkExaminer:
         if self._observed.throttled:
             text = f"the server refuses message {self._observed.sent} of this link with 1013: its budget was spent before"
             self._checks.end("budget", text, "budget")
-
-
-def _refusal(code: int | str) -> str:
-    return "fault" if is_server_fault(code) else "subscribe_refused"

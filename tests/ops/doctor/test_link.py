@@ -184,8 +184,9 @@ async def test_an_echo_tells_its_time_and_is_awaited_for_ten_seconds(checks: Che
     mine = '{"method":"equal","attribute":"userId","values":["alice"]}'
     assert realtime.asked == [("presences", [mine]), CANARY_STATUS, "unsubscribe"]
     watch = Stopwatch()
-    await examiner(Link(), checks).check_echo()
-    assert watch.now == 10.0
+    realtime = Link()
+    await examiner(realtime, checks).check_echo()
+    assert (watch.now, realtime.asked[-1]) == (10.0, "unsubscribe")
     assert told(checks) == [
         ("echo", "ok", "an event came back 500 ms after its cause"), ("echo", "failed", "no event within 10 s"),
     ]  # fmt: skip
@@ -195,6 +196,16 @@ async def test_an_echo_waits_five_seconds_for_the_end_of_its_subscription(checks
     watch = Stopwatch()
     await examiner(Link(event=0.5, end=None), checks).check_echo()
     assert (watch.now, told(checks)) == (5.5, [("echo", "ok", "an event came back 500 ms after its cause")])
+    watch = Stopwatch()
+    await examiner(Link(end=None), checks).check_echo()
+    assert (watch.now, told(checks)[1:]) == (15.0, [("echo", "failed", "no event within 10 s")])
+
+
+async def test_an_echo_without_its_subscription_ends_none(checks: Checks) -> None:
+    realtime = Link(reply=None)
+    await examiner(realtime, checks).check_echo()
+    assert len(realtime.asked) == 1
+    assert told(checks) == [("echo", "failed", "no event within 10 s")]
 
 
 @pytest.mark.parametrize(
