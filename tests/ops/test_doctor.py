@@ -770,6 +770,13 @@ async def test_an_argument_that_cannot_be_used(arguments: dict[str, Any], option
     assert_silent(caught.value)
 
 
+async def test_too_many_channels_are_refused_with_the_limit() -> None:
+    channels = [f"rows.{number}" for number in range(13)]
+    with pytest.raises(BadOption) as caught:
+        await examine("http://127.0.0.1:1/v1", "demo", *channels)
+    assert str(caught.value) == "channels: 13 channels are too many for one examination; give at most 12 at a time"
+
+
 def test_each_remedy_is_used() -> None:
     sources = "".join(each.read_text(encoding="utf-8") for each in some(Path(path.__file__).parent.glob("*.py")))
     sources += inspect.getsource(finding_of)
