@@ -55,20 +55,32 @@ def describe_absence(lines: int, hint: str = "", asked: str = "this library") ->
 
 def describe_asked(only: Collection[str], window: Window) -> str:
     """Describe the connections and the span of time that a user asks about."""
-    named = f"connection {' or '.join(map(redacted_id, only))}" if only else "a connection"
-    since = "" if window.since is None else f" from {_told(window.since)} on"
-    until = "" if window.until is None else f" until {_told(window.until)}"
-    return f"{named}{since}{until}"
+    since = "" if window.since is None else f" from {_shown(window.since)}{' on' * (window.until is None)}"
+    until = "" if window.until is None else f" until {_shown(window.until)}"
+    return f"{_named(only) or 'a connection'}{since}{until}"
 
 
-def describe_span(window: Window, begins: datetime | None, ends: datetime | None) -> str:
-    """Tell where a log begins or ends that lies outside of the span of time; an empty text for any other log."""
+def describe_span(only: Collection[str], window: Window, begins: datetime | None, ends: datetime | None) -> str:
+    """Describe the end or the beginning of records that lie outside of the span of time; an empty text for any others.
+
+    Args:
+        only: the connections that a user asks about; without them, the records are those of the whole log.
+        window: the span of time.
+        begins: the moment of the first record.
+        ends: the moment of the last record.
+    """
     if window.since is not None and ends is not None and ends < window.since:
-        return f"the log ends at {tell_moment(ends, window.since.tzinfo)}"
+        last = f"the last record of {_named(only)} is" if only else "the log ends"
+        return f"{last} at {tell_moment(ends, window.since.tzinfo)}"
     if window.until is not None and begins is not None and begins > window.until:
-        return f"the log begins at {tell_moment(begins, window.until.tzinfo)}"
+        first = f"the first record of {_named(only)} is" if only else "the log begins"
+        return f"{first} at {tell_moment(begins, window.until.tzinfo)}"
     return ""
 
 
-def _told(moment: datetime) -> str:
+def _named(only: Collection[str]) -> str:
+    return f"connection {' or '.join(map(redacted_id, only))}" if only else ""
+
+
+def _shown(moment: datetime) -> str:
     return tell_moment(moment, moment.tzinfo)

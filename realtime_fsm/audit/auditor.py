@@ -126,7 +126,7 @@ class Auditor:
         if found.others and found.oldest is None:
             return describe_absence(lines, str(found.others), describe_asked(self._only, self._window))
         if found.oldest is not None and not self._window.is_all:
-            span = describe_span(self._window, found.oldest, found.newest)
+            span = describe_span(self._only, self._window, found.oldest, found.latest)
             return describe_absence(lines, span, describe_asked(self._only, self._window))
         hint = "" if self._unread is None else f"{self._places.of(self._unread[0])} {self._reader.explain(self._unread[1])}"
         return describe_absence(lines, hint)

@@ -47,6 +47,9 @@ class Connections:
         self.waiting: int = 0  # records that wait for an earlier one
         self.others = KnownConnections()  # those that are not judged
         self.oldest: datetime | None = None  # the first moment of those that are judged
+        self.latest: datetime | None = (
+            None  # after `finish`, their last moment; the end of the window, where they go on behind it
+        )
         # The newest moment of the connections that have left the memory, or are not judged; after `finish`, of all.
         self.newest: datetime | None = None
 
@@ -73,7 +76,7 @@ class Connections:
         """Conclude all connections."""
         self.settle()
         for tracked in [*self._ended.values(), *self.live.values()]:
-            self._note_newest(tracked.last)
+            self._note_latest(tracked)
         for connections in (self._ended, self.live):
             while connections:
                 self._conclude(connections.popitem()[1], self.newest)
@@ -81,6 +84,12 @@ class Connections:
     def _note_newest(self, moment: datetime | None) -> None:
         if moment is not None and (self.newest is None or moment > self.newest):
             self.newest = moment
+
+    def _note_latest(self, tracked: TrackedConnection) -> None:
+        self._note_newest(tracked.last)
+        moment = self._window.until if tracked.past_window else tracked.last
+        if moment is not None and (self.latest is None or moment > self.latest):
+            self.latest = moment
 
     def _find(self, record: FlatRecord | BadRecord) -> TrackedConnection | None:
         """Find a connection that is not live: a new one, or one that has ended. None for one that is not judged."""
@@ -112,7 +121,7 @@ class Connections:
         self._ended[tracked.connection_id] = tracked
         if len(self._ended) > MAX_ENDED_TRACKED:
             _, ended = self._ended.popitem(last=False)
-            self._note_newest(ended.last)
+            self._note_latest(ended)
             self._conclude(ended, self.newest)
 
     def _take_in_turn(self, tracked: TrackedConnection, record: FlatRecord | BadRecord, secrets: tuple[str, ...]) -> None:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import pytest
 
-from realtime_fsm.audit.absence import KnownConnections, describe_absence, describe_span
+from realtime_fsm.audit.absence import KnownConnections, describe_absence, describe_asked, describe_span
+from realtime_fsm.audit.times import tell_moment
 from realtime_fsm.audit.window import Window
 from support.brokenlogs import BEGIN
 from support.wholelog import JWT
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 HOUR = timedelta(hours=1)
 END = BEGIN + HOUR
@@ -43,7 +48,27 @@ def test_at_most_twenty_connections_are_listed_and_no_secret() -> None:
     ("since", "until", "begins"),
     [(END, None, None), (None, BEGIN, None), (BEGIN, END, None), (END + HOUR, None, "ends"), (None, BEGIN - HOUR, "begins")],
 )
-def test_a_log_outside_of_the_span_tells_its_end_or_its_beginning(since: object, until: object, begins: str | None) -> None:
-    said = describe_span(Window(since, until), BEGIN, END)  # type: ignore[arg-type]
+def test_records_outside_of_the_span_show_their_end_or_their_beginning(
+    since: datetime | None, until: datetime | None, begins: str | None
+) -> None:
+    window = Window(since, until)
+    said = describe_span((), window, BEGIN, END)
     assert said.startswith(f"the log {begins} at ") if begins else said == ""
-    assert describe_span(Window(since, until), None, None) == ""  # type: ignore[arg-type]
+    which = {"begins": "first", "ends": "last", None: ""}[begins]
+    said = describe_span(("a", "b"), window, BEGIN, END)
+    assert said.startswith(f"the {which} record of connection 'a' or 'b' is at ") if begins else said == ""
+    assert describe_span((), window, None, None) == ""
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "text"),
+    [
+        (None, None, ""),
+        (BEGIN, None, " from {} on"),
+        (None, END, " until {}"),
+        (BEGIN, END, " from {} until {}"),
+    ],
+)
+def test_a_span_without_an_end_goes_on(since: datetime | None, until: datetime | None, text: str) -> None:
+    moments = [tell_moment(moment, moment.tzinfo) for moment in (since, until) if moment is not None]
+    assert describe_asked((), Window(since, until)) == f"a connection{text.format(*moments)}"

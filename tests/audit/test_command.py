@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,7 @@ from realtime_fsm.audit.times import tell_moment
 from realtime_fsm.cli import audit as command
 from realtime_fsm.fsm.table import State
 from support.bench import Bench
-from support.brokenlogs import Scribe, audited, collected, lines_of
+from support.brokenlogs import Record, Scribe, audited, collected, lines_of
 from support.commands import audit as main
 from support.simlogs import logs_of
 from support.wholelog import DIAL, LINES, PONG, RECORDS, edited, kind, renamed, without, write
@@ -111,9 +111,17 @@ def test_giving_up_is_told_where_it_was() -> None:
     assert (first.rule, first.place.line, first.text) == ("error", index + 1, "the connection gives up: error_frame")
 
 
+def moment_of(record: Record) -> str:
+    return tell_moment(datetime.fromisoformat(record["timestamp"]), UTC)
+
+
+def days_after(record: Record, days: int) -> str:
+    return (datetime.fromisoformat(record["timestamp"]) + timedelta(days=days)).isoformat()
+
+
 def test_what_is_not_there_of_what_was_asked_for_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     good = write(tmp_path / "good", LINES)
-    first, last = (tell_moment(datetime.fromisoformat(RECORDS[index]["timestamp"]), UTC) for index in (0, -1))
+    first, last = moment_of(RECORDS[0]), moment_of(RECORDS[-1])
     for asked, text in (
         (["--connection", "zzz"], "connection 'zzz' is in it: {}; it holds 'c1'"),
         (
@@ -126,13 +134,26 @@ def test_what_is_not_there_of_what_was_asked_for_is_said(tmp_path: Path, capsys:
         ),
         (
             ["--connection", "c", "--until", "2000-01-01 00:00Z"],
-            f"connection 'c' until 2000-01-01 00:00:00 UTC is in it: {{}}; the log begins at {first}",
+            f"connection 'c' until 2000-01-01 00:00:00 UTC is in it: {{}}; the first record of connection 'c' is at {first}",
         ),
     ):
         assert main([good, *asked]) == 2
         said = capsys.readouterr().out
         assert f"unusable: {good}: no record of {text.format(f'{len(LINES)} lines')}\n" in said
         assert "rules never taken" not in said, "none was looked for"
+
+
+def test_the_ends_of_one_connection_are_not_those_of_the_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    late = [{**record, "connection_id": "late", "timestamp": days_after(record, 8)} for record in RECORDS]
+    log = write(tmp_path / "log", [*LINES, *lines_of(late)])
+    since, until = (days_after(RECORDS[0], days) for days in (3, 5))
+    for asked, hint in (
+        (["--connection", "late", "--until", until], f"; the first record of connection 'late' is at {moment_of(late[0])}"),
+        (["--connection", "c1", "--since", since], f"; the last record of connection 'c1' is at {moment_of(RECORDS[-1])}"),
+        (["--since", since, "--until", until], ""),
+    ):
+        assert main([log, *asked]) == 2
+        assert f"is in it: {2 * len(LINES)} lines{hint}\n" in capsys.readouterr().out
 
 
 def test_a_span_of_time_is_judged_alone(tmp_path: Path) -> None:
