@@ -142,9 +142,7 @@ class ReportBuilder:
         files = list(dict.fromkeys(files))  # a file that grows comes several times
         verdict = self._verdict(is_strange=is_strange)
         if verdict is Verdict.UNUSABLE and _UNUSABLE not in self._weights:
-            text = absence()
-            for name in files or ["-"]:
-                self._unattributed.append(Finding("cut", _UNUSABLE, text, Location(name, 0)))
+            self._unattributed.append(Finding("cut", _UNUSABLE, absence(), Location(", ".join(files) or "-", 0)))
         return Report(
             verdict=verdict.word,
             exit_code=int(verdict),

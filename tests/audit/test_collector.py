@@ -72,11 +72,11 @@ def test_a_file_that_is_cut_is_a_doubt_and_one_that_cannot_be_read_is_no_finding
     assert built(strict).verdict == "violated"
 
 
-def test_each_file_without_a_record_is_told_once() -> None:
+def test_files_without_a_record_are_one_finding() -> None:
     report = built(builder(), 7)
     assert [(each.rule, each.weight, each.text, str(each.place)) for each in report.findings] == [
-        ("cut", "unusable", "7 lines lack it", "a"), ("cut", "unusable", "7 lines lack it", "b"),
-    ]  # fmt: skip
+        ("cut", "unusable", "7 lines lack it", "a, b")
+    ]
     assert report.files == ["a", "b"]
     assert (report.exit_code, report.machine, report.never_taken) == (2, TABLE.fingerprint, [row.id for row in TABLE.rows])
 

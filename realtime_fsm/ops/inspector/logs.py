@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from realtime_fsm.ops.inspector.board import Board
 
 _LINES = 200  # at once, between other work of the loop
-_TOLD = 5  # files without a record that are named one by one
+_SHOWN = 5  # findings that are named one by one
 
 
 def explain_empty(files: Iterable[str], only: Collection[str], names: Mapping[str, str]) -> str:
@@ -51,7 +51,8 @@ def explain_empty(files: Iterable[str], only: Collection[str], names: Mapping[st
             auditor.unusable(name, str(unreadable))
     report = auditor.finish()
     found: list[Finding | None] = [*report.findings] or [report.first]
-    return "; ".join(f"{finding.place}: {finding.text}" for finding in found[:_TOLD] if finding is not None)
+    shown = "; ".join(f"{finding.place}: {finding.text}" for finding in found[:_SHOWN] if finding is not None)
+    return f"{shown}{' and more' * (len(found) > _SHOWN)}"
 
 
 class LogReader:

@@ -91,6 +91,25 @@ def test_a_log_with_no_record_to_show_is_explained_as_the_audit_does(tmp_path: P
     assert explain_empty([str(tmp_path / "damaged")], (), {}).startswith(f"{tmp_path / 'damaged'}: it is damaged or cut")
 
 
+def test_files_with_no_record_to_show_are_explained_together(tmp_path: Path) -> None:
+    other, *empty = [tmp_path / name for name in "abcdefg"]
+    other.write_text("nothing of ours\n")
+    for file in empty:
+        file.touch()
+    names = ", ".join(map(str, [other, *empty]))
+    assert explain_empty(map(str, [*empty, other]), (), {}) == f"{names}: no record of this library is in it: 1 line"
+
+
+@pytest.mark.parametrize("count", [5, 6])
+def test_of_many_files_that_cannot_be_read_five_are_named(count: int, tmp_path: Path) -> None:
+    files = [tmp_path / str(number) for number in range(count)]
+    for file in files:
+        file.write_bytes(gzip.compress(b"x")[:8])
+    said = explain_empty(map(str, files), (), {})
+    assert [f"{file}: " in said for file in files] == [True] * 5 + [False] * (count - 5)
+    assert said.endswith(" and more") is (count > 5)
+
+
 async def test_browsers_are_told_at_once_that_a_log_has_ended(tmp_path: Path) -> None:
     log, board = tmp_path / "log", Board("log")
     log.write_text("nothing of ours\n")
