@@ -108,13 +108,13 @@ class Shapes:
         self._nearest = frozenset()
         self.read(line)
         lacking = [name for name in _NEEDED if name not in self._nearest]
-        why = "is neither JSON nor pairs of keys and values"
+        why, remedy = "is neither JSON nor pairs of keys and values", ""
         if self._nearest:
             why = f"lacks {', '.join(lacking)} (see --map)"
         elif _MEMBER.match(line):
-            why = "is a part of a record that takes several lines; write one record a line: jq -c . FILE"
+            why, remedy = "is a part of a record that takes several lines", "; write one record a line with `jq -c . FILE`"
         quoted = mask_secrets(line[:_LONGEST].decode(errors="replace").strip())
-        return f"{why}: {quoted[:_SHOWN]}{'...' * (len(quoted) > _SHOWN)}"
+        return f"{why}: {quoted[:_SHOWN]}{'...' * (len(quoted) > _SHOWN)}{remedy}"
 
     def _follow(self, line: bytes) -> tuple[bytes, ExtendedRecord] | None:
         """Read a record by the way to the last one."""

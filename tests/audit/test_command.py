@@ -93,9 +93,9 @@ def test_the_evidence_begins_with_the_sentence_of_the_record(tmp_path: Path, cap
     record = {**RECORDS[PONG], "row": "sub41", "sentence": "the server answered the ping"}
     bad = write(tmp_path / "bad", [*LINES[:PONG], *lines_of([record])])
     assert main([bad]) == 1
-    told = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("  > "))
-    assert told.startswith(f"  > {bad}:{PONG + 1}: transition: the server answered the ping {{")
-    shown = json.loads(told[told.index("{") :])
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("  > "))
+    assert line.startswith(f"  > {bad}:{PONG + 1}: transition: the server answered the ping {{")
+    shown = json.loads(line[line.index("{") :])
     common = {"schema", "machine", "connection_id", "event", "level", "logger", "sentence"}
     assert shown.keys() == {name for name, value in record.items() if value is not None} - common, "and nothing is left out"
 

@@ -55,10 +55,10 @@ def test_records_wait_until_an_earlier_one_comes() -> None:
 
 
 def test_after_a_hole_a_number_that_has_had_its_turn_may_be_a_late_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[tuple[int, bool]] = []
+    described: list[tuple[int, bool]] = []
 
     def describe(seq: int, *, is_sure: bool) -> str:
-        told.append((seq, is_sure))
+        described.append((seq, is_sure))
         return ""
 
     monkeypatch.setattr(connections, "describe_repetition", describe)
@@ -66,7 +66,7 @@ def test_after_a_hole_a_number_that_has_had_its_turn_may_be_a_late_one(monkeypat
     auditor.feed([LINES[0], LINES[0], LINES[2]])
     auditor.settle()
     auditor.feed([LINES[1]])
-    assert told == [(1, True), (2, False)]
+    assert described == [(1, True), (2, False)]
 
 
 def test_records_after_the_span_of_time_do_not_wait() -> None:

@@ -279,7 +279,8 @@ def test_a_key_without_a_value_is_true() -> None:
         (b"realtime.ping \x1b[31m came\n", r"is neither JSON nor pairs of keys and values: realtime.ping \x1b[31m came"),
         (
             b'  "event": "realtime.ping",\n',
-            "is a part of a record that takes several lines; write one record a line: jq -c . FILE:",
+            'is a part of a record that takes several lines: "event": "realtime.ping",; write one record a line with'
+            " `jq -c . FILE`\n",
         ),
         (b'x {"e":"realtime.ping","token":"%s"} ' % JWT.encode() + b"y" * 300, "(hidden: it looks like a secret)"),
     ],

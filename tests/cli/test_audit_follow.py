@@ -80,7 +80,7 @@ def test_the_auditor_gives_late_records_up_once_after_eight_looks_at_each_file(
     assert followed(*silence[:10], ("b", [b"1"]), *silence) == [("begin", "b"), ("feed", "1"), *settling]
 
 
-def test_a_missing_file_is_told_at_once_and_in_the_report_unless_it_comes(
+def test_a_missing_file_is_named_at_once_and_in_the_report_unless_it_comes(
     followed: Callable[..., list[tuple[str, ...]]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in "ab":
@@ -88,8 +88,8 @@ def test_a_missing_file_is_told_at_once_and_in_the_report_unless_it_comes(
     assert followed(("a", [b"1"])) == [
         ("begin", "a"), ("feed", "1"), ("begin", "b"), ("unusable", "b", "No such file or directory"),
     ]  # fmt: skip
-    told = [f"realtime-fsm audit: {name}: No such file or directory; waiting for it" for name in "ab"]
-    assert capsys.readouterr().err.splitlines() == told
+    problems = [f"realtime-fsm audit: {name}: No such file or directory; waiting for it" for name in "ab"]
+    assert capsys.readouterr().err.splitlines() == problems
 
 
 @pytest.mark.parametrize(("rule", "told"), [("row", "a:7: row: no transition rule of the table has this id\n"), ("outage", "")])

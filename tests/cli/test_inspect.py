@@ -65,9 +65,9 @@ def test_a_whole_log_is_shown_to_its_end(tmp_path: Path) -> None:
 
 
 def test_a_growing_log_is_followed(tmp_path: Path) -> None:
-    log, told = tmp_path / "audit.jsonl", tmp_path / "told"
-    with told.open("wb") as stderr, inspecting("--follow", str(log), stderr=stderr) as url:
-        assert told.read_text() == f"realtime-fsm: {log}: No such file or directory; waiting for it\n"
+    log, errors = tmp_path / "audit.jsonl", tmp_path / "errors"
+    with errors.open("wb") as stderr, inspecting("--follow", str(log), stderr=stderr) as url:
+        assert errors.read_text() == f"realtime-fsm: {log}: No such file or directory; waiting for it\n"
         log.write_bytes(b"".join(LINES[:6]))
         told_until(url, '"seq":6')
         with log.open("ab") as file:
@@ -121,9 +121,9 @@ def test_a_log_without_a_record_to_show_ends_the_command(tmp_path: Path, capsys:
     log = tmp_path / "log"
     log.write_bytes(b"".join(LINES))
     assert main(["inspect", str(log), "--connection", "zzz", "--no-browser"]) == 2
-    told = capsys.readouterr()
+    printed = capsys.readouterr()
     problem = f"{log}: no record of connection 'zzz' is in it: {len(LINES)} lines; it holds 'healed'"
-    assert (told.out, told.err) == ("", f"realtime-fsm: NAME: {problem}\n")
+    assert (printed.out, printed.err) == ("", f"realtime-fsm: NAME: {problem}\n")
 
 
 def test_a_compressed_log_is_not_followed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -104,7 +104,7 @@ def test_a_fatal_refusal_is_one_sentence() -> None:
     )
 
 
-def test_a_log_that_cannot_be_written_is_told_at_once_and_counted_at_the_end() -> None:
+def test_a_log_that_cannot_be_written_is_reported_at_once_and_counted_at_the_end() -> None:
     with (
         serving("--every", "0.05") as endpoint,
         running("listen", endpoint, "--project", "demo", "rows", "--log", "/dev/full", stderr=subprocess.PIPE) as listener,
@@ -139,18 +139,18 @@ async def test_a_failure_that_is_not_of_the_log_keeps_its_report(
 
 
 @pytest.mark.parametrize(
-    ("user", "told"),
+    ("user", "text"),
     [
         (None, "realtime-fsm: warning: account: a guest receives no event there; set APPWRITE_SESSION or APPWRITE_JWT\n"),
         ({"$id": "u"}, ""),
     ],
 )
 def test_a_guest_is_warned_of_channels_of_users(
-    user: dict[str, str] | None, told: str, capsys: pytest.CaptureFixture[str]
+    user: dict[str, str] | None, text: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     realtime: Any = SimpleNamespace(user=user)
     print_silent_channels(realtime, ["rows", "account"])
-    assert capsys.readouterr().err == told
+    assert capsys.readouterr().err == text
 
 
 def test_a_guest_is_warned_when_the_server_has_acknowledged() -> None:

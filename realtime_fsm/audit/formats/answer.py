@@ -21,14 +21,14 @@ def answer_lines(answer: Answer, zone: tzinfo | None) -> Iterator[str]:
     """Write the answer for people, with times in a zone; without one, in local time."""
     begins, ends = answer.begins, answer.ends
     yield f"at {tell_moment(answer.at, zone)}: {_sum(answer)}"
-    is_told = begins is not None and ends is not None and begins <= answer.at <= ends
+    is_within = begins is not None and ends is not None and begins <= answer.at <= ends
     for down in answer.down[:_SHOWN]:
         yield ""
         yield from _down(down, zone)
     yield ""
     if rest := answer.down_total - len(answer.down[:_SHOWN]):
         yield f"... and {pluralize(rest, 'more connection')} down"
-    if is_told:
+    if is_within:
         yield f"and {number(answer.healthy)} healthy"
     if answer.unwanted:
         yield f"and {number(answer.unwanted)} for which the program wanted no link"
@@ -42,7 +42,7 @@ def answer_lines(answer: Answer, zone: tzinfo | None) -> Iterator[str]:
     if first is not None:
         yield f"first {first.weight}: {first.place}: {first.rule}: {first.text}"
     if begins is not None and ends is not None:
-        verdict = f"{answer.verdict}, " if is_told else ""  # outside of the log, the verdict is on the question
+        verdict = f"{answer.verdict}, " if is_within else ""  # outside of the log, the verdict is on the question
         yield f"the log: {verdict}from {tell_moment(begins, zone)} until {tell_moment(ends, zone)}"
     else:
         yield f"the log: {answer.verdict}"

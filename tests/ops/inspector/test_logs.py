@@ -72,8 +72,8 @@ async def test_a_log_without_a_record_says_so(tmp_path: Path) -> None:
     log.write_text("nothing of ours\n")
     assert (await read(log)).problem == f"{log}: no record of a connection is in it: 1 line"
     log.write_bytes(b"".join(LINES))
-    told = (await read(log, board=Board("log", ["unknown"]))).problem
-    assert told == f"{log}: no record of connection 'unknown' is in it: {len(LINES)} lines"
+    problem = (await read(log, board=Board("log", ["unknown"]))).problem
+    assert problem == f"{log}: no record of connection 'unknown' is in it: {len(LINES)} lines"
 
 
 def test_a_log_with_no_record_to_show_is_explained_as_the_audit_does(tmp_path: Path) -> None:
@@ -84,8 +84,8 @@ def test_a_log_with_no_record_to_show_is_explained_as_the_audit_does(tmp_path: P
     (tmp_path / "empty").touch()
     assert explain_empty([str(tmp_path / "empty"), str(log)], ["heal"], {}) == ""
     assert explain_empty([str(tmp_path / "empty")], (), {}) == f"{tmp_path / 'empty'}: it is empty"
-    told = f"{log}: no record of connection 'x' is in it: {len(LINES)} lines; it holds 'healed'"
-    assert explain_empty([str(log)], ["x"], {}) == told
+    explained = f"{log}: no record of connection 'x' is in it: {len(LINES)} lines; it holds 'healed'"
+    assert explain_empty([str(log)], ["x"], {}) == explained
     assert explain_empty([str(untimed)], (), {}) == f"{untimed}:1: the record lacks its timestamp (see --map)"
     (tmp_path / "damaged").write_bytes(gzip.compress(b"x")[:8])
     assert explain_empty([str(tmp_path / "damaged")], (), {}).startswith(f"{tmp_path / 'damaged'}: it is damaged or cut")
