@@ -29,7 +29,7 @@ LIMITS: dict[str, dict[str, Any]] = {
     "cli.demo": {"_PATIENCE": 30.0},
     "cli.doctor": {"_LEAST_WIDTH": 50},
     "cli.main": {"OK": 0, "FAILED": 1, "USAGE": 2},
-    "cli.output": {"STDOUT": 1, "WIDTH": 100, "_GRACE": 1.0},
+    "cli.output": {"STDOUT": 1, "WIDTH": 100, "_NARROWEST": 40, "_GRACE": 1.0},
     "cli.replay": {"_INTERRUPTED": 130, "_CONTEXT": 5},
     "cli.screen": {"_SHOWN": 10, "_BORDERS": 13, "_PERIOD": 0.25},
     "cli.words": {"_NEAR": 5},

@@ -78,15 +78,15 @@ class Tail:
         return (now.st_dev, now.st_ino) != (held.st_dev, held.st_ino)
 
 
-def refuse_packed(names: Iterable[str]) -> None:
-    """Refuse files that do not grow line by line.
+def refuse_packed(option: str, names: Iterable[str]) -> None:
+    """Refuse files that do not grow line by line; the user gave an option to follow them.
 
     Raises:
         BadOption: for a file that is compressed, or in another encoding than UTF-8.
     """
     for name in names:
         if not is_plain(name):
-            raise BadOption("--follow", f"{name} is compressed, or not in UTF-8; read it without --follow")
+            raise BadOption(option, f"{name} is compressed, or not in UTF-8; read it without {option}")
 
 
 def find_problem(name: str) -> str:

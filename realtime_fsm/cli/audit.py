@@ -130,7 +130,7 @@ def _audit(options: argparse.Namespace) -> int:
         "tables": [read_table(name, "--table") for name in options.table],
     }  # fmt: skip
     if options.follow:
-        refuse_packed(options.files)
+        refuse_packed("--follow", options.files)
         auditor = follow(options.files, **asked, **audit_times.resolve(options, []))
     else:
         order = sort_by_content(options.files, names)

@@ -66,7 +66,7 @@ async def _inspect_logs(options: argparse.Namespace) -> None:
     if options.follow and STDIN in options.names:
         raise BadOption("--follow", "it is for files; standard input is read to its end anyway")
     if options.follow:
-        refuse_packed(options.names)
+        refuse_packed("--follow", options.names)
         for name in options.names:
             if problem := find_problem(name):
                 print_problem(f"{name}: {problem}; waiting for it")

@@ -50,14 +50,14 @@ def test_a_tail_that_was_closed_begins_anew_and_is_closed_as_often_as_one_likes(
 
 def test_a_file_that_does_not_grow_line_by_line_is_refused(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    refuse_packed([str(log)])
+    refuse_packed("--grow", [str(log)])
     for content in (b"", b"1\n"):
         log.write_bytes(content)
-        refuse_packed([str(log)])
+        refuse_packed("--grow", [str(log)])
     for content in (gzip.compress(b"1\n"), "1\n".encode("utf-16"), b"PK\x03\x04"):
         log.write_bytes(content)
-        with pytest.raises(BadOption, match=f"--follow: {log} is compressed, or not in UTF-8; read it without --follow"):
-            refuse_packed([str(tmp_path / "missing"), str(log)])
+        with pytest.raises(BadOption, match=f"--grow: {log} is compressed, or not in UTF-8; read it without --grow"):
+            refuse_packed("--grow", [str(tmp_path / "missing"), str(log)])
 
 
 def test_the_reason_for_which_a_file_cannot_be_opened_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

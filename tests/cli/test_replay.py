@@ -147,12 +147,6 @@ def test_a_span_without_a_record_is_a_misuse(
     assert run_replay(capsys, write_log(tmp_path / "cut", RECORDS[:PONG] + RECORDS[PONG + 1 :]), *words[:1], "99")[0] == 3
 
 
-def test_a_log_in_the_place_of_the_test_is_refused_with_the_order_of_words(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        main(["replay", "--emit-test", "audit.jsonl"])
-    assert "'audit.jsonl' does not end with .py: put FILE before --emit-test" in capsys.readouterr().err
-
-
 def test_an_unreadable_file_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_replay(capsys, str(tmp_path / "none")) == (
         2,

@@ -147,6 +147,12 @@ def test_a_test_that_cannot_be_written_is_reported(
     assert said in err
 
 
+def test_a_log_in_the_place_of_the_test_is_refused_with_the_order_of_words(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["replay", "--emit-test", "audit.jsonl"])
+    assert "'audit.jsonl' does not end with .py: put FILE before --emit-test" in capsys.readouterr().err
+
+
 def test_a_log_is_never_taken_for_the_test(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     log = write_log(tmp_path / "log", RECORDS)
     before = Path(log).read_bytes()

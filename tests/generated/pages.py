@@ -35,8 +35,9 @@ _WEIGHTS = {
     Severity.NOTE: "note: counts with `--fail-on` only",
 }
 _WIDE = 8
-_WIDTH = 100  # of a text that keeps its lines
 """The columns of a table of transition rules."""
+_WIDTH = 100
+"""The columns of a text that keeps its lines."""
 _MARKS = re.compile(r"([\\`*_\[\]<>|#])")
 _VERBATIM = re.compile(r"(`[^`]+`|(?<![\w-])--[a-z][a-z-]*|'[^' ]+')")
 MARKER = re.compile(r"^\[On the site only: ([a-z-]+)\]\(([^)]*)\)$", re.MULTILINE)
