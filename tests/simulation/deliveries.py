@@ -111,11 +111,15 @@ class Deliveries:
                 model.socket.under_way.discard(number)
                 whom = model.recipients(data, number, self._history.channels(number))
                 self.ledger.arrived(number, link.generation, self._wanted(model, whom, self._history.channels(number)))
-            if model is not None and model.socket is not None and isinstance(decode(data), EventFrame):
-                self._recover(model)
+            proven = model if model is not None and model.socket is not None and isinstance(decode(data), EventFrame) else None
+            second = self._context.link is not None and self._context.link.at_fault  # a fault of the new link ends first
+            if not second:
+                self._recover(proven)
             echo = found and self._history.channels(int(found[1])) == (CANARY,)
             self.deafness.echo = bool(echo) and link is self._driver.links.current
             pause = receive(data)
+            if second:
+                self._recover(proven)
             self.deafness.echo = False
             over = not link.state.at_fault or link is not self._driver.links.current
             self.must(over or not found, "an event came, and the server fault is not over")
@@ -123,9 +127,9 @@ class Deliveries:
 
         return received
 
-    def _recover(self, link: Link) -> None:
+    def _recover(self, link: Link | None) -> None:
         """An event came on a link: a fault of its server is over, and a draining link's losses must be told of."""
-        if link is self.links.draining and link.unproven:
+        if link is not None and link is self.links.draining and link.unproven:
             link.unproven = False
             wanted = self.wants.streams.intersection(self.wants.desired)
             self.outages.recover([one for one in dict.fromkeys(link.knew.values()) if one.spec.id in wanted])
