@@ -45,8 +45,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, Self
 
-IDENTITY_REMEDY = "give session or jwt, or call authenticate()"
-"""The remedy for a guest that may not subscribe. The commands say it in their own words."""
+IDENTITY_REMEDY = "give session or jwt, or call authenticate()"  # the commands say it in their own words
 RETRY_AFTER_LIMIT = 3600.0
 """The longest ``Retry-After`` that a client obeys, in seconds: the mistake of a proxy must not mute the client for days."""
 
