@@ -21,6 +21,7 @@ from realtime_fsm.errors import RealtimeError
 
 TRUST_OPTIONS = "SSL_CERT_FILE or tls="
 """The options that name an authority to trust; a command has the first alone."""
+_TRUST_REMEDY = f"trust its authority by {TRUST_OPTIONS}"
 
 
 class RelayError(RealtimeError):
@@ -75,7 +76,7 @@ class InsecureBroker(_BrokerError):
 
     _text = "TLS with the broker {} failed: {}"
 
-    def __init__(self, server: str, reason: str, remedy: str = f"trust its authority by {TRUST_OPTIONS}") -> None:
+    def __init__(self, server: str, reason: str, remedy: str = _TRUST_REMEDY) -> None:
         super().__init__(server, f"{reason}; {remedy}")
         self.reason = reason
 
