@@ -24,7 +24,7 @@ import pytest
 
 from realtime_fsm.testing import RealtimeServer
 from support.browser import CHROMIUM, showing
-from support.commands import PATIENCE, line
+from support.commands import PATIENCE, line, obey_ctrl_c
 from support.pages import ROOT, appwrite, cells_of, eventually, running
 from support.some import some
 
@@ -56,7 +56,8 @@ def environment_of(server: RealtimeServer, **more: str) -> Iterator[dict[str, st
 def program(*words: str, **options: Any) -> Iterator[subprocess.Popen[str]]:
     """Run an example as a process; kill it at the end if it still runs."""
     arguments = [sys.executable, str(EXAMPLES / words[0]), *words[1:]]
-    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options) as process:
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(arguments, **pipes, preexec_fn=obey_ctrl_c, **options) as process:
         try:
             yield process
         finally:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from support.commands import PATIENCE, line, result_of, running
+from support.commands import PATIENCE, line, obey_ctrl_c, result_of, running
 from support.pages import ROOT, blocks_of, eventually, source_of
 
 PAGE = ROOT / "docs" / "tutorial" / "ten-minutes.md"
@@ -61,7 +61,7 @@ def reader(endpoint: str, folder: Path, **options: Any) -> Iterator[subprocess.P
     assert text.count("http://127.0.0.1:8090/v1") == 1
     (folder / "listener.py").write_text(text.replace("http://127.0.0.1:8090/v1", endpoint), encoding="utf-8")
     command = [sys.executable, "-c", RUN, "listener.py"]
-    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True, **options) as process:
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True, preexec_fn=obey_ctrl_c, **options) as process:
         try:
             yield process
         finally:

@@ -10,6 +10,7 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,7 @@ from realtime_fsm import Gap, Realtime
 from realtime_fsm.relay import JetStream, Relay
 from realtime_fsm.testing import RealtimeServer
 from support.broker import Broker, client_of, eventually_stored, needs_broker, running_broker
+from support.commands import obey_ctrl_c
 from support.pages import ROOT
 
 pytestmark = [needs_broker, pytest.mark.timeout(90)]
@@ -49,7 +51,8 @@ async def workers(broker: Broker, *words: str, count: int = 3) -> AsyncIterator[
     """Run an example three times, or as often as given."""
     command = [sys.executable, str(ROOT / "docs" / "examples" / words[0]), *words[1:]]
     environment = {**os.environ, "NATS_URL": broker.url}
-    processes = [await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=PIPE, env=environment) for _ in range(count)]
+    options: dict[str, Any] = {"stdout": PIPE, "stderr": PIPE, "env": environment, "preexec_fn": obey_ctrl_c}
+    processes = [await asyncio.create_subprocess_exec(*command, **options) for _ in range(count)]
     try:
         yield processes
     finally:

@@ -28,6 +28,11 @@ class Terminal(StringIO):
         self.shown.append(self.getvalue())
 
 
+def obey_ctrl_c() -> None:
+    """Undo in a new process what a shell does to programs in the background: they ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def audit(arguments: Sequence[str]) -> int:
     """`realtime-fsm audit`, in this process."""
     return main(["audit", *arguments])
