@@ -45,11 +45,9 @@ class Connections:
         self._ended: OrderedDict[str | None, TrackedConnection] = OrderedDict()
         self.live: dict[str | None, TrackedConnection] = {}  # those that are followed, by their ids
         self.waiting: int = 0  # records that wait for an earlier one
-        self.others = KnownConnections()  # those that are not judged
+        self.others: KnownConnections = KnownConnections()  # those that are not judged
         self.oldest: datetime | None = None  # the first moment of those that are judged
-        self.latest: datetime | None = (
-            None  # after `finish`, their last moment; the end of the window, where they go on behind it
-        )
+        self.latest: datetime | None = None  # after `finish`, their last moment; at most the end of the window
         # The newest moment of the connections that have left the memory, or are not judged; after `finish`, of all.
         self.newest: datetime | None = None
 
